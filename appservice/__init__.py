@@ -1,0 +1,3 @@
+"""Transport with the homeserver: listener, inbox, worker, outbox, encryption, config and command line."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""The bot platform and the built-in bots."""

@@ -1,0 +1,1 @@
+"""The messenger: what rooms mean to people."""
