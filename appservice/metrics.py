@@ -1,0 +1,68 @@
+"""Prometheus metrics: one object, made once in the composition root and handed to whoever counts.
+
+Names start with ``rialto_``; times are seconds. The registry is the object's own, so that several can live in one process
+(tests), and it also holds the process, platform and garbage collector metrics of prometheus_client.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+)
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+FAST: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+SLOW: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+SIZES: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0)
+
+
+class Metrics:
+    """Everything Rialto counts. ``docs/operating.md`` says which to watch."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        GCCollector(registry=registry)
+
+        def counter(name: str, words: str, *labels: str) -> Counter:
+            return Counter(f"rialto_{name}", words, labels, registry=registry)
+
+        def gauge(name: str, words: str, *labels: str) -> Gauge:
+            return Gauge(f"rialto_{name}", words, labels, registry=registry)
+
+        def histogram(name: str, words: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+            return Histogram(f"rialto_{name}", words, labels, buckets=buckets, registry=registry)
+
+        self.events_received = counter("events_received", "Events stored in the inbox.")
+        self.events_done = counter("events_done", "Events that every consumer has finished.")
+        self.events_dead = counter(
+            "events_dead", "Events given up after the last attempt (dead letters).", "consumer"
+        )
+        self.events_retried = counter("events_retried", "Attempts that failed and are tried again.")
+        self.events_parked = counter("events_parked", "Encrypted events set aside until their key comes.")
+        self.inbox_pending = gauge("inbox_pending", "Events stored and not finished.")
+        self.outbox_pending = gauge("outbox_pending", "Messages committed and not sent.")
+        self.crypto_parked = gauge("crypto_parked", "Encrypted events that wait for their key right now.")
+        self.sends_total = counter("sends", "Sends to the homeserver by outcome.", "outcome")
+        self.send_seconds = histogram("send_seconds", "One send to the homeserver.", SLOW)
+        self.handler_seconds = histogram(
+            "handler_seconds", "One run of a consumer's handler.", SLOW, "consumer"
+        )
+        self.commit_seconds = histogram("commit_seconds", "One group commit.", FAST)
+        self.commit_units = histogram("commit_units", "Units of work in one group commit.", SIZES)
+        self.transaction_seconds = histogram(
+            "transaction_seconds", "A transaction of the homeserver, from its first byte to the answer.", FAST
+        )
+
+    def render(self) -> tuple[bytes, str]:
+        """The text exposition of all metrics, and its content type."""
+        return generate_latest(self.registry), CONTENT_TYPE_LATEST
