@@ -182,20 +182,22 @@ class Homeserver:
         """Set a state event and return its event id. Setting the same content again changes nothing."""
         url = path("/_matrix/client/v3/rooms", room_id, "state", event_type, state_key)
         data = content if isinstance(content, bytes) else json.dumps(content)
-        answer = await self.request(
-            "PUT", url, user_id=user_id, data=data, content_type="application/json"
-        )
+        answer = await self.request("PUT", url, user_id=user_id, data=data, content_type="application/json")
         return _event_id(answer)
 
     async def redact(
-        self, user_id: str, device_id: str | None, room_id: str, event_id: str, txn_id: str, reason: str | None
+        self,
+        user_id: str,
+        device_id: str | None,
+        room_id: str,
+        event_id: str,
+        txn_id: str,
+        reason: str | None,
     ) -> str:
         """Redact an event and return the redaction's event id."""
         url = path("/_matrix/client/v3/rooms", room_id, "redact", event_id, txn_id)
         body = {"reason": reason} if reason else {}
-        return _event_id(
-            await self.request("PUT", url, user_id=user_id, device_id=device_id, body=body)
-        )
+        return _event_id(await self.request("PUT", url, user_id=user_id, device_id=device_id, body=body))
 
     async def ping(self, appservice_id: str, transaction_id: str) -> float:
         """Ask the homeserver to ping this service; it then retries what it had queued at once.

@@ -1,0 +1,239 @@
+"""One database, SQLite or PostgreSQL, behind one way of writing and reading.
+
+Store code is written once, as plain functions on a SQLAlchemy connection, and is handed to :meth:`Database.write` or
+:meth:`Database.read`. A function that runs inside a transaction cannot await anything, so no transaction is ever open
+while something waits for the network.
+
+SQLite: WAL, ``synchronous=FULL`` (a committed transaction survives a power cut), one writer connection in its own
+thread: a whole batch is one hop between threads. PostgreSQL: asyncpg, the same functions by SQLAlchemy's greenlets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, event
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool, StaticPool
+
+from appservice.errors import RialtoError
+
+T = TypeVar("T")
+
+BUSY_TIMEOUT_S = 5.0
+READERS = 2
+
+
+class DatabaseError(RialtoError):
+    """The database cannot be used now (gone, locked, full). Nothing of the transaction was kept."""
+
+    code = "database_unavailable"
+
+
+class Database(ABC):
+    """One database. ``start`` before use, ``stop`` after."""
+
+    dialect: str
+
+    @abstractmethod
+    async def start(self) -> None:
+        """Open it; raises :class:`DatabaseError` when that is not possible."""
+
+    @abstractmethod
+    async def stop(self) -> None:
+        """Close every connection."""
+
+    @abstractmethod
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        """Run ``work`` in one transaction and commit it. On SQLite transactions run one after the other.
+
+        Raises:
+            DatabaseError: nothing was kept. After a lost connection the outcome of the commit is unknown.
+        """
+
+    @abstractmethod
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        """Run ``work``, which only reads."""
+
+    @property
+    @abstractmethod
+    def sync_url(self) -> str:
+        """The URL for tools that bring their own engine (migrations)."""
+
+
+def open_database(url: str, *, pool_size: int = 8) -> Database:
+    """The database behind ``sqlite:///PATH`` or ``postgresql://…``."""
+    if url.startswith("sqlite:///"):
+        return SQLiteDatabase(Path(url.removeprefix("sqlite:///")))
+    return PostgresDatabase(url, pool_size=pool_size)
+
+
+def insert_ignore(connection: Connection, table: sa.Table, *columns: str) -> Any:
+    """An INSERT into ``table`` that leaves an existing row with the same ``columns`` as it is."""
+    if connection.dialect.name == "sqlite":
+        return sqlite.insert(table).on_conflict_do_nothing(index_elements=list(columns))
+    return postgresql.insert(table).on_conflict_do_nothing(index_elements=list(columns))
+
+
+class SQLiteDatabase(Database):
+    """SQLite in WAL mode."""
+
+    dialect = "sqlite"
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self._writer: sa.Engine | None = None
+        self._reader: sa.Engine | None = None
+        self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite-writer")
+        self._read_threads = ThreadPoolExecutor(READERS, thread_name_prefix="sqlite-reader")
+
+    @property
+    def sync_url(self) -> str:
+        return f"sqlite:///{self.file}"
+
+    async def start(self) -> None:
+        def connect() -> None:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            with self._engine(StaticPool).connect() as connection:
+                connection.execute(sa.text("SELECT 1"))
+
+        self._writer = None
+        await self._in(self._write_thread, connect)
+        self._reader = self._make_engine(NullPool, read_only=True)
+
+    def _engine(self, pool: Any) -> sa.Engine:
+        if self._writer is None:
+            self._writer = self._make_engine(pool, read_only=False)
+        return self._writer
+
+    def _make_engine(self, pool: Any, *, read_only: bool) -> sa.Engine:
+        engine = sa.create_engine(
+            self.sync_url,
+            poolclass=pool,
+            connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False},
+        )
+
+        @event.listens_for(engine, "connect")
+        def _configure(connection: Any, _record: object) -> None:
+            connection.isolation_level = None  # BEGIN is ours: the driver would begin too late
+            cursor = connection.cursor()
+            if read_only:
+                cursor.execute("PRAGMA query_only=ON")
+            else:
+                cursor.execute("PRAGMA journal_mode=WAL")
+                cursor.execute("PRAGMA synchronous=FULL")
+                cursor.execute("PRAGMA secure_delete=FAST")
+                cursor.execute("PRAGMA foreign_keys=ON")
+                cursor.execute("PRAGMA cache_size=-16000")
+            cursor.close()
+
+        @event.listens_for(engine, "begin")
+        def _begin(connection: Connection) -> None:
+            connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+        return engine
+
+    async def stop(self) -> None:
+        for engine, thread in ((self._reader, self._read_threads), (self._writer, self._write_thread)):
+            if engine is not None:
+                await self._in(thread, engine.dispose)
+            thread.shutdown(wait=True)
+        self._reader = self._writer = None
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        def run() -> T:
+            with self._engine(StaticPool).begin() as connection:
+                return work(connection)
+
+        return await self._in(self._write_thread, run)
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        reader = self._reader
+        if reader is None:
+            raise RuntimeError("the database is not started")
+
+        def run() -> T:
+            with reader.connect() as connection:
+                return work(connection)
+
+        return await self._in(self._read_threads, run)
+
+    @staticmethod
+    async def _in(thread: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+        try:
+            # Shielded: a caller that is cancelled must not leave a transaction half watched.
+            return await asyncio.shield(asyncio.get_running_loop().run_in_executor(thread, work))
+        except IntegrityError:
+            raise
+        except SQLAlchemyError as error:
+            raise _unavailable(error) from error
+
+
+class PostgresDatabase(Database):
+    """PostgreSQL by asyncpg."""
+
+    dialect = "postgresql"
+
+    def __init__(self, url: str, *, pool_size: int) -> None:
+        self._plain_url = re.sub(r"^postgres(ql)?://", "postgresql://", url)
+        self._pool_size = pool_size
+        self._engine: AsyncEngine | None = None
+
+    @property
+    def sync_url(self) -> str:
+        return self._plain_url.replace("postgresql://", "postgresql+asyncpg://", 1)
+
+    async def start(self) -> None:
+        self._engine = create_async_engine(
+            self.sync_url,
+            pool_size=self._pool_size,
+            max_overflow=0,
+            pool_pre_ping=False,
+            pool_timeout=10,
+            connect_args={"timeout": 10, "command_timeout": 60, "server_settings": {"jit": "off"}},
+        )
+        await self.read(lambda connection: connection.execute(sa.text("SELECT 1")).scalar())
+
+    async def stop(self) -> None:
+        if self._engine is not None:
+            await self._engine.dispose()
+            self._engine = None
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        try:
+            async with self._started.begin() as connection:
+                return await connection.run_sync(work)
+        except IntegrityError:
+            raise
+        except (SQLAlchemyError, OSError, TimeoutError) as error:
+            raise _unavailable(error) from error
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        try:
+            async with self._started.connect() as connection:
+                return await connection.run_sync(work)
+        except (SQLAlchemyError, OSError, TimeoutError) as error:
+            raise _unavailable(error) from error
+
+    @property
+    def _started(self) -> AsyncEngine:
+        if self._engine is None:
+            raise RuntimeError("the database is not started")
+        return self._engine
+
+
+def _unavailable(error: BaseException) -> DatabaseError:
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    # The statement and its parameters stay out: they may hold what people wrote.
+    reason = str(cause).splitlines()[0][:200] if isinstance(error, (OperationalError, OSError)) else ""
+    name = type(cause).__name__
+    return DatabaseError(f"the database cannot be used: {name}: {reason}".rstrip(": "), cause=name)

@@ -1,0 +1,288 @@
+"""The inbox: every event the homeserver pushed, stored before the homeserver hears 200, worked in order per room."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, delete, func, select, update
+
+from appservice import json
+from appservice.database import Database, insert_ignore
+from appservice.events import Transaction, defect, shard_of
+from appservice.store.tables import InboxState, inbox, transactions
+from appservice.writer import Job, Writer
+
+PURGE_SPAN = 5_000
+OPEN_STATES = (InboxState.PENDING, InboxState.PARKED, InboxState.REPLAY)
+
+
+@dataclass(slots=True)
+class InboxItem:
+    """An event on its way through the worker."""
+
+    shard: int
+    seq: int
+    room_id: str
+    event_id: str
+    raw: dict[str, Any] | None
+    """The event; None when it is still in the database only."""
+    received_at: int
+    attempts: int = 0
+    done_by: set[str] = field(default_factory=set)
+    state: InboxState = InboxState.PENDING
+    session_id: str | None = None
+    error: str | None = None
+
+    def progress(self) -> dict[str, Any]:
+        """The parameters of the ``inbox_progress`` statement."""
+        return {
+            "b_shard": self.shard,
+            "b_seq": self.seq,
+            "b_state": int(self.state),
+            "b_attempts": self.attempts,
+            "b_done_by": "\n".join(sorted(self.done_by)),
+            "b_session_id": self.session_id,
+            "b_error": self.error,
+        }
+
+    def finish(self) -> dict[str, Any]:
+        """The parameters of the ``inbox_finish`` statement."""
+        return {
+            "b_shard": self.shard,
+            "b_seq": self.seq,
+            "b_state": int(InboxState.DONE),
+            "b_now": now_ms(),
+        }
+
+
+def now_ms() -> int:
+    """Milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+class Inbox:
+    """Stores transactions and gives out what is not finished."""
+
+    def __init__(self, database: Database, writer: Writer, shards: int = 1) -> None:
+        self._database = database
+        self._writer = writer
+        self._shards = shards
+        self._seq: dict[int, int] = {}
+
+    async def start(self) -> None:
+        """Find where the sequence of each shard stands."""
+
+        def read(connection: Connection) -> dict[int, int]:
+            # The newest row of a shard is never purged while the service runs, and a gap harms nobody.
+            rows = connection.execute(select(inbox.c.shard, func.max(inbox.c.seq)).group_by(inbox.c.shard))
+            return {row[0]: row[1] for row in rows}
+
+        self._seq = await self._database.read(read)
+
+    async def store(self, transaction: Transaction) -> tuple[list[InboxItem], bool]:
+        """Store a transaction's events; those that are stored already stay as they are.
+
+        Malformed events are stored too, as dead letters: the homeserver would send them again for ever otherwise.
+
+        Returns:
+            The new, well-formed events in their order, and whether the transaction id is new.
+
+        Raises:
+            DatabaseError: the homeserver must send it again.
+        """
+        result: tuple[list[InboxItem], bool] = await self._writer.submit(
+            Job(work=lambda connection: self._insert(connection, transaction))
+        )
+        return result
+
+    def _insert(self, connection: Connection, transaction: Transaction) -> tuple[list[InboxItem], bool]:
+        now = now_ms()
+        fresh = (
+            connection.execute(
+                insert_ignore(connection, transactions, "txn_id"),
+                {"txn_id": transaction.txn_id[:255], "received_at": now},
+            ).rowcount
+            > 0
+        )
+        rows: dict[str, dict[str, Any]] = {}
+        raws: dict[str, dict[str, Any]] = {}
+        for index, raw in enumerate(transaction.events):
+            problem = defect(raw)
+            event_id = f"!malformed:{transaction.txn_id[:200]}:{index}" if problem else raw["event_id"]
+            if event_id in rows:
+                continue
+            rows[event_id] = {
+                "event_id": event_id,
+                "room_id": "" if problem else raw["room_id"],
+                "payload": json.dumps(raw),
+                "state": int(InboxState.DEAD if problem else InboxState.PENDING),
+                "error": f"malformed: {problem}" if problem else None,
+                "received_at": now,
+            }
+            if not problem:
+                raws[event_id] = raw
+        if not rows:
+            return [], fresh
+        known = connection.execute(select(inbox.c.event_id).where(inbox.c.event_id.in_(list(rows)))).scalars()
+        for event_id in known:
+            del rows[event_id]
+        items = []
+        for event_id, row in rows.items():
+            shard = shard_of(row["room_id"], self._shards)
+            seq = self._seq[shard] = self._seq.get(shard, 0) + 1
+            row["shard"], row["seq"] = shard, seq
+            if event_id in raws:
+                items.append(InboxItem(shard, seq, row["room_id"], event_id, raws[event_id], now))
+        if rows:
+            connection.execute(inbox.insert(), list(rows.values()))
+        return items, fresh
+
+    async def unfinished(self) -> list[InboxItem]:
+        """Everything pending or parked, in order, without the events themselves: see :meth:`load`."""
+
+        def read(connection: Connection) -> list[InboxItem]:
+            columns = [column for column in inbox.c if column.name != "payload"]
+            query = select(*columns).where(inbox.c.state != int(InboxState.DONE), inbox.c.state.in_(OPEN_STATES))
+            return [_item(row) for row in connection.execute(query.order_by(inbox.c.shard, inbox.c.seq)).mappings()]
+
+        return await self._database.read(read)
+
+    async def replays(self) -> list[InboxItem]:
+        """Dead letters that an operator wants tried again; they are pending from now on."""
+
+        def read(connection: Connection) -> list[InboxItem]:
+            columns = [column for column in inbox.c if column.name != "payload"]
+            query = select(*columns).where(inbox.c.state != int(InboxState.DONE), inbox.c.state == InboxState.REPLAY)
+            return [_item(row) for row in connection.execute(query.order_by(inbox.c.seq)).mappings()]
+
+        return await self._database.read(read)
+
+    async def load(self, items: Sequence[InboxItem]) -> None:
+        """Fill in the events of ``items``, and how far each has come."""
+        by_seq = {(item.shard, item.seq): item for item in items}
+
+        def read(connection: Connection) -> list[RowMapping]:
+            found: list[RowMapping] = []
+            for shard in {item.shard for item in items}:
+                seqs = [item.seq for item in items if item.shard == shard]
+                query = select(inbox).where(inbox.c.shard == shard, inbox.c.seq.in_(seqs))
+                found.extend(connection.execute(query).mappings())
+            return found
+
+        for row in await self._database.read(read):
+            item = by_seq[row["shard"], row["seq"]]
+            item.state = InboxState(row["state"])
+            item.done_by = set(row["done_by"].split("\n")) if row["done_by"] else set()
+            item.raw = json.loads(row["payload"]) if row["payload"] else None
+
+    async def purge(self, before: int) -> int:
+        """Forget finished events received before ``before`` (ms), and transaction ids likewise; how many events."""
+
+        def work(connection: Connection) -> int:
+            removed = 0
+            for shard, low in connection.execute(
+                select(inbox.c.shard, func.min(inbox.c.seq)).group_by(inbox.c.shard)
+            ).all():
+                # Rows lie in the order of arrival: look at the oldest span only, never at the whole table.
+                span = inbox.c.seq.between(low, low + PURGE_SPAN)
+                removed += connection.execute(
+                    delete(inbox).where(
+                        inbox.c.shard == shard,
+                        span,
+                        inbox.c.seq < self._seq.get(shard, 0),
+                        inbox.c.received_at < before,
+                        inbox.c.state.in_([InboxState.DONE, InboxState.DROPPED]),
+                    )
+                ).rowcount
+            connection.execute(delete(transactions).where(transactions.c.received_at < before))
+            return removed
+
+        return await self._database.write(work)
+
+
+def _item(row: RowMapping) -> InboxItem:
+    return InboxItem(
+        shard=row["shard"],
+        seq=row["seq"],
+        room_id=row["room_id"],
+        event_id=row["event_id"],
+        raw=None,
+        received_at=row["received_at"],
+        attempts=row["attempts"],
+        done_by=set(row["done_by"].split("\n")) if row["done_by"] else set(),
+        state=InboxState(row["state"]),
+        session_id=row["session_id"],
+        error=row["error"],
+    )
+
+
+# What the command line does with dead letters.
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """An event that is not finished, as the operator sees it. The event itself only in :func:`show`."""
+
+    event_id: str
+    room_id: str
+    state: str
+    attempts: int
+    error: str | None
+    received_at: int
+    payload: bytes = b""
+
+
+async def letters(database: Database, states: Sequence[InboxState], limit: int = 100) -> list[Letter]:
+    """Events in these states, oldest first."""
+
+    def read(connection: Connection) -> list[Letter]:
+        query = select(inbox).where(inbox.c.state.in_([int(state) for state in states]))
+        rows = connection.execute(query.order_by(inbox.c.shard, inbox.c.seq).limit(limit)).mappings()
+        return [_letter(row) for row in rows]
+
+    return await database.read(read)
+
+
+async def show(database: Database, event_id: str) -> Letter | None:
+    """One event of the inbox, with its payload."""
+
+    def read(connection: Connection) -> Letter | None:
+        row = connection.execute(select(inbox).where(inbox.c.event_id == event_id)).mappings().one_or_none()
+        return None if row is None else _letter(row, payload=row["payload"])
+
+    return await database.read(read)
+
+
+async def replay(database: Database, event_ids: Sequence[str]) -> int:
+    """Have these dead letters tried again, from the first attempt on; malformed ones stay. How many."""
+    return await _move(database, event_ids, InboxState.REPLAY, attempts=0)
+
+
+async def drop(database: Database, event_ids: Sequence[str]) -> int:
+    """Give these dead letters up and forget their content. How many."""
+    return await _move(database, event_ids, InboxState.DROPPED, payload=b"", finished_at=now_ms())
+
+
+async def _move(database: Database, event_ids: Sequence[str], state: InboxState, **values: Any) -> int:
+    def work(connection: Connection) -> int:
+        query = update(inbox).where(inbox.c.event_id.in_(event_ids), inbox.c.state == InboxState.DEAD)
+        if state is InboxState.REPLAY:
+            query = query.where(inbox.c.room_id != "")
+        return connection.execute(query.values(state=int(state), **values)).rowcount
+
+    return await database.write(work)
+
+
+def _letter(row: RowMapping, payload: bytes = b"") -> Letter:
+    return Letter(
+        event_id=row["event_id"],
+        room_id=row["room_id"],
+        state=InboxState(row["state"]).name.lower(),
+        attempts=row["attempts"],
+        error=row["error"],
+        received_at=row["received_at"],
+        payload=payload,
+    )

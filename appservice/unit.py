@@ -1,0 +1,142 @@
+"""The unit of work: what a handler wants to happen, collected while it runs and committed in one piece after it."""
+
+from __future__ import annotations
+
+from base64 import b32encode
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from sqlalchemy import Connection
+
+from appservice import json
+from appservice.store.tables import OutboxKind
+
+# A message that is not sent yet has no event id; this prefix and its transaction id stand for it until then.
+UNSENT = "rialto-txn:"
+
+
+def transaction_id(event_id: str, consumer: str, ordinal: int) -> str:
+    """The deterministic transaction id of a consumer's ``ordinal``-th message in answer to an event.
+
+    The consumer is part of it, for the homeserver's cache collides for two bots that use one id in one room.
+    """
+    digest = sha256(f"{event_id}\0{consumer}\0{ordinal}".encode()).digest()
+    return "r" + b32encode(digest[:20]).decode().lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One row of the outbox to be."""
+
+    txn_id: str
+    room_id: str
+    user_id: str
+    kind: OutboxKind
+    event_type: str
+    target: str | None
+    content: bytes
+
+    @property
+    def reference(self) -> str:
+        """Stands for the event id wherever one is expected, before the message is sent and after."""
+        return UNSENT + self.txn_id
+
+
+class UnitOfWork:
+    """Collects the effects of one consumer on one event. Nothing happens before the commit."""
+
+    __slots__ = ("_after", "_ordinal", "_user_id", "consumer", "event_id", "messages", "operations")
+
+    def __init__(self, event_id: str, consumer: str, user_id: str) -> None:
+        """
+        Args:
+            event_id: the event that is answered, or any other stable id of the cause.
+            consumer: the consumer's stable name.
+            user_id: whose messages these are, when a call does not say otherwise.
+        """
+        self.event_id = event_id
+        self.consumer = consumer
+        self.messages: list[Message] = []
+        self.operations: list[Callable[[Connection], None]] = []
+        self._after: list[Callable[[], None]] = []
+        self._user_id = user_id
+        self._ordinal = 0
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to commit."""
+        return not (self.messages or self.operations or self._after)
+
+    def send(
+        self, room_id: str, content: Mapping[str, Any], *, event_type: str = "m.room.message", user_id: str | None = None
+    ) -> str:
+        """Send a message event; returns a reference that stands for its event id in later calls."""
+        return self._add(OutboxKind.EVENT, room_id, event_type, None, content, user_id)
+
+    def edit(self, room_id: str, event_id: str, content: Mapping[str, Any], *, user_id: str | None = None) -> str:
+        """Replace the content of a message of ours (specification, "Event replacements")."""
+        fallback = {key: value for key, value in content.items() if key != "m.relates_to"}
+        if isinstance(body := fallback.get("body"), str):
+            fallback["body"] = f"* {body}"
+        fallback["m.new_content"] = dict(content)
+        fallback["m.relates_to"] = {"rel_type": "m.replace", "event_id": event_id}
+        return self._add(OutboxKind.EVENT, room_id, "m.room.message", None, fallback, user_id)
+
+    def react(self, room_id: str, event_id: str, key: str, *, user_id: str | None = None) -> str:
+        """React to an event with ``key``."""
+        relation = {"m.relates_to": {"rel_type": "m.annotation", "event_id": event_id, "key": key}}
+        return self._add(OutboxKind.EVENT, room_id, "m.reaction", None, relation, user_id)
+
+    def redact(self, room_id: str, event_id: str, *, reason: str | None = None, user_id: str | None = None) -> str:
+        """Redact an event."""
+        content = {"reason": reason} if reason else {}
+        return self._add(OutboxKind.REDACTION, room_id, "m.room.redaction", event_id, content, user_id)
+
+    def set_state(
+        self,
+        room_id: str,
+        event_type: str,
+        content: Mapping[str, Any],
+        *,
+        state_key: str = "",
+        user_id: str | None = None,
+    ) -> str:
+        """Set a state event. State is never encrypted: nothing private belongs into it."""
+        return self._add(OutboxKind.STATE, room_id, event_type, state_key, content, user_id)
+
+    def store(self, operation: Callable[[Connection], None]) -> None:
+        """Write to the database in the commit. When ``operation`` raises, nothing of the unit happens."""
+        self.operations.append(operation)
+
+    def after_commit(self, callback: Callable[[], None]) -> None:
+        """Call back once the unit is committed, in this process only: for caches, never for effects."""
+        self._after.append(callback)
+
+    def committed(self) -> None:
+        """The writer says that the unit is durable."""
+        for callback in self._after:
+            callback()
+
+    def _add(
+        self,
+        kind: OutboxKind,
+        room_id: str,
+        event_type: str,
+        target: str | None,
+        content: Mapping[str, Any],
+        user_id: str | None,
+    ) -> str:
+        message = Message(
+            txn_id=transaction_id(self.event_id, self.consumer, self._ordinal),
+            room_id=room_id,
+            user_id=user_id or self._user_id,
+            kind=kind,
+            event_type=event_type,
+            target=target,
+            content=json.dumps(content),
+        )
+        self._ordinal += 1
+        self.messages.append(message)
+        return message.reference

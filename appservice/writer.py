@@ -1,0 +1,223 @@
+"""Group commit: one writer takes everything that is ready, of many rooms, and commits it in one transaction.
+
+A job brings rows for a few known bulk statements, and optionally work of its own. Work of its own runs in a savepoint,
+so that a job that fails (a refused transfer, a conflict) does not take the others with it; rows are gathered over all
+jobs and run as one ``executemany`` each. While one transaction commits, the next batch gathers: the slower the disk,
+the larger the batch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, update
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from appservice.database import Database, DatabaseError, insert_ignore
+from appservice.metrics import Metrics
+from appservice.store.tables import inbox, outbox
+
+log = logging.getLogger(__name__)
+
+MAX_BATCH = 2_000
+
+Row = Mapping[str, Any]
+
+INBOX_FINISH = (
+    update(inbox)
+    .where(inbox.c.shard == bindparam("b_shard"), inbox.c.seq == bindparam("b_seq"))
+    .values(state=bindparam("b_state"), payload=b"", session_id=None, finished_at=bindparam("b_now"))
+)
+"""b_shard, b_seq, b_state, b_now"""
+
+INBOX_PROGRESS = (
+    update(inbox)
+    .where(inbox.c.shard == bindparam("b_shard"), inbox.c.seq == bindparam("b_seq"))
+    .values(
+        state=bindparam("b_state"),
+        attempts=bindparam("b_attempts"),
+        done_by=bindparam("b_done_by"),
+        session_id=bindparam("b_session_id"),
+        error=bindparam("b_error"),
+    )
+)
+"""b_shard, b_seq, b_state, b_attempts, b_done_by, b_session_id, b_error"""
+
+OUTBOX_FINISH = (
+    update(outbox)
+    .where(outbox.c.shard == bindparam("b_shard"), outbox.c.seq == bindparam("b_seq"))
+    .values(
+        state=bindparam("b_state"),
+        event_id=bindparam("b_event_id"),
+        error=bindparam("b_error"),
+        finished_at=bindparam("b_now"),
+        content=b"",
+        ciphertext=None,
+    )
+)
+"""b_shard, b_seq, b_state, b_event_id, b_error, b_now"""
+
+OUTBOX_CIPHERTEXT = (
+    update(outbox)
+    .where(outbox.c.shard == bindparam("b_shard"), outbox.c.seq == bindparam("b_seq"))
+    .values(ciphertext=bindparam("b_ciphertext"), content=b"")
+)
+"""b_shard, b_seq, b_ciphertext"""
+
+OUTBOX_INSERT = "outbox_insert"
+"""A row of the outbox; one with the same transaction id stays as it is."""
+
+_STATEMENTS: dict[str, Any] = {
+    "inbox_finish": INBOX_FINISH,
+    "inbox_progress": INBOX_PROGRESS,
+    "outbox_finish": OUTBOX_FINISH,
+    "outbox_ciphertext": OUTBOX_CIPHERTEXT,
+}
+# Rows are inserted before anything refers to them.
+_ORDER = (OUTBOX_INSERT, "outbox_ciphertext", "outbox_finish", "inbox_progress", "inbox_finish")
+
+
+class Job:
+    """What one caller wants committed.
+
+    Attributes:
+        rows: (statement name, parameters), run in bulk with those of other jobs.
+        work: runs in a savepoint before; its result is the job's. When it raises, the job fails and the others go on.
+    """
+
+    __slots__ = ("done", "rows", "work")
+
+    def __init__(
+        self, rows: Iterable[tuple[str, Row]] = (), work: Callable[[Connection], Any] | None = None
+    ) -> None:
+        self.rows = list(rows)
+        self.work = work
+        self.done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+
+class Writer:
+    """The one writer of a shard's rows."""
+
+    def __init__(self, database: Database, metrics: Metrics) -> None:
+        self._database = database
+        self._metrics = metrics
+        self._jobs: list[Job] = []
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._closing = False
+
+    async def start(self) -> None:
+        """Start to write."""
+        self._task = asyncio.create_task(self._run(), name="writer")
+
+    async def stop(self) -> None:
+        """Write what was submitted, then end."""
+        self._closing = True
+        self._wake.set()
+        if self._task is not None:
+            await self._task
+
+    def submit(self, job: Job) -> asyncio.Future[Any]:
+        """Queue a job. Jobs are committed in the order of submission.
+
+        Returns:
+            A future: the job's result, or DatabaseError (nothing kept, or the outcome unknown), or what its work raised.
+        """
+        if self._closing:
+            job.done.set_exception(DatabaseError("the service is stopping"))
+            return job.done
+        self._jobs.append(job)
+        self._wake.set()
+        return job.done
+
+    async def _run(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._jobs:
+                batch, self._jobs = self._jobs[:MAX_BATCH], self._jobs[MAX_BATCH:]
+                await self._commit(batch)
+            if self._closing:
+                return
+
+    async def _commit(self, batch: Sequence[Job]) -> None:
+        start = time.perf_counter()
+        try:
+            try:
+                outcomes = await self._database.write(lambda connection: _apply(connection, batch))
+            except SQLAlchemyError:
+                # One of them breaks a constraint: each for itself, so that only that one fails.
+                log.warning("a group commit was refused; its %d jobs are tried one by one", len(batch))
+                outcomes = await self._database.write(lambda connection: _apply_each(connection, batch))
+        except Exception as error:  # whatever it is, the waiting callers must hear of it
+            if not isinstance(error, DatabaseError):
+                log.exception("a group commit failed")
+                error = DatabaseError("a group commit failed", cause=type(error).__name__)
+            outcomes = [error] * len(batch)
+        finally:
+            self._metrics.commit_seconds.observe(time.perf_counter() - start)
+            self._metrics.commit_units.observe(len(batch))
+        for job, outcome in zip(batch, outcomes, strict=True):
+            if job.done.done():  # its caller was cancelled
+                continue
+            if isinstance(outcome, BaseException):
+                job.done.set_exception(outcome)
+            else:
+                job.done.set_result(outcome)
+
+
+def _apply(connection: Connection, batch: Sequence[Job]) -> list[Any]:
+    """All jobs in one transaction. Raises when a bulk statement does: then nothing is kept."""
+    outcomes: list[Any] = []
+    bulk: dict[str, list[Row]] = {}
+    for job in batch:
+        outcome = _savepoint(connection, job.work) if job.work is not None else None
+        outcomes.append(outcome)
+        if not isinstance(outcome, Exception):
+            for name, row in job.rows:
+                bulk.setdefault(name, []).append(row)
+    _execute(connection, bulk)
+    return outcomes
+
+
+def _apply_each(connection: Connection, batch: Sequence[Job]) -> list[Any]:
+    """Every job, with its rows, in a savepoint of its own."""
+
+    def one(job: Job) -> Callable[[Connection], Any]:
+        def work(connection: Connection) -> Any:
+            result = job.work(connection) if job.work is not None else None
+            bulk: dict[str, list[Row]] = {}
+            for name, row in job.rows:
+                bulk.setdefault(name, []).append(row)
+            _execute(connection, bulk)
+            return result
+
+        return work
+
+    return [_savepoint(connection, one(job)) for job in batch]
+
+
+def _savepoint(connection: Connection, work: Callable[[Connection], Any]) -> Any:
+    """The result of ``work``, or the exception it raised, undone."""
+    savepoint = connection.begin_nested()
+    try:
+        result = work(connection)
+    except Exception as error:  # any error of this job is this job's alone …
+        if isinstance(error, DBAPIError) and error.connection_invalidated:
+            raise  # … but without a connection there is nothing left to go on with
+        savepoint.rollback()
+        return error
+    savepoint.commit()
+    return result
+
+
+def _execute(connection: Connection, bulk: Mapping[str, list[Row]]) -> None:
+    for name in _ORDER:
+        rows = bulk.get(name)
+        if rows:
+            statement = insert_ignore(connection, outbox, "txn_id") if name == OUTBOX_INSERT else _STATEMENTS[name]
+            connection.execute(statement, rows)
