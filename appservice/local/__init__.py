@@ -1,0 +1,1 @@
+"""The local stack: a Synapse of our own, Rialto beside it, and the supervisor that watches both."""

@@ -1,0 +1,1 @@
+"""A small Matrix client for the terminal, on matrix-nio, with end-to-end encryption."""

@@ -1,0 +1,5 @@
+"""A real Synapse, real Rialto processes and people with matrix-nio for the end-to-end tests."""
+
+from tests.support.fixtures import alice, bob, new_human, rialto, synapse
+
+__all__ = ["alice", "bob", "new_human", "rialto", "synapse"]
