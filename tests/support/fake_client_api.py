@@ -379,7 +379,7 @@ class ClientApi:
         event = room and room.state.get((call.args[1], call.args[2] if len(call.args) > 2 else ""))
         if not event:
             return error(404, "M_NOT_FOUND", "Event not found.")
-        return 200, event["content"]
+        return 200, event if call.request.query.get("format") == "event" else event["content"]
 
     def _put_state(self, call: Call) -> Answer:
         room = self.homeserver.rooms.get(call.args[0])
