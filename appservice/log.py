@@ -94,9 +94,7 @@ def _message(record: logging.LogRecord, show_errors: bool) -> str:
     """The message with its arguments; an exception among them is written as :func:`render_error` allows."""
     args = record.args
     if isinstance(args, tuple) and any(isinstance(arg, BaseException) for arg in args):
-        args = tuple(
-            render_error(arg, show_errors) if isinstance(arg, BaseException) else arg for arg in args
-        )
+        args = tuple(render_error(arg, show_errors) if isinstance(arg, BaseException) else arg for arg in args)
     elif isinstance(record.msg, BaseException):
         return render_error(record.msg, show_errors)
     message = str(record.msg)
@@ -141,9 +139,7 @@ class PrettyFormatter(logging.Formatter):
     Control characters are written as ``\\x1b``, and further lines of a message are indented: nobody forges a line.
     """
 
-    def __init__(
-        self, *, colour: bool = False, show_errors: bool = False, redactor: Redactor = _redactor
-    ) -> None:
+    def __init__(self, *, colour: bool = False, show_errors: bool = False, redactor: Redactor = _redactor) -> None:
         super().__init__()
         self._colour = colour
         self._show_errors = show_errors

@@ -44,9 +44,7 @@ class Metrics:
 
         self.events_received = counter("events_received", "Events stored in the inbox.")
         self.events_done = counter("events_done", "Events that every consumer has finished.")
-        self.events_dead = counter(
-            "events_dead", "Events given up after the last attempt (dead letters).", "consumer"
-        )
+        self.events_dead = counter("events_dead", "Events given up after the last attempt (dead letters).", "consumer")
         self.events_retried = counter("events_retried", "Attempts that failed and are tried again.")
         self.events_parked = counter("events_parked", "Encrypted events set aside until their key comes.")
         self.inbox_pending = gauge("inbox_pending", "Events stored and not finished.")
@@ -54,9 +52,7 @@ class Metrics:
         self.crypto_parked = gauge("crypto_parked", "Encrypted events that wait for their key right now.")
         self.sends_total = counter("sends", "Sends to the homeserver by outcome.", "outcome")
         self.send_seconds = histogram("send_seconds", "One send to the homeserver.", SLOW)
-        self.handler_seconds = histogram(
-            "handler_seconds", "One run of a consumer's handler.", SLOW, "consumer"
-        )
+        self.handler_seconds = histogram("handler_seconds", "One run of a consumer's handler.", SLOW, "consumer")
         self.commit_seconds = histogram("commit_seconds", "One group commit.", FAST)
         self.commit_units = histogram("commit_units", "Units of work in one group commit.", SIZES)
         self.transaction_seconds = histogram(

@@ -1,7 +1,7 @@
 """What logs must not hold: tokens, passwords, keys, message bodies.
 
-Two guards. :class:`Redactor` goes over each finished line. :func:`render_error` decides whether the message of an exception
-may be written at all: ``int(text)`` and ``f"bad {text}"`` quote what a person wrote, so only the messages of errors that
+Two guards. :class:`Redactor` goes over every text. :func:`render_error` decides whether the message of an exception
+may be written at all: ``int(text)`` and ``f"bad {text}"`` quote what a person wrote, so only messages of errors that
 are known not to are written; of the others type and traceback are.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import traceback
+from collections.abc import Iterable
 from typing import Final
 from urllib.parse import quote
 
@@ -40,22 +41,20 @@ class Redactor:
     """Callable: a line in, the same line without secrets out."""
 
     def __init__(self) -> None:
-        self._values: set[str] = set()
+        self.values: frozenset[str] = frozenset()
         self._known: re.Pattern[str] | None = None
 
     def add(self, value: str) -> None:
         """Hide ``value`` from now on, in the forms that a log line may hold it in."""
-        if len(value) < SHORTEST_SECRET:
-            return
-        self._values |= {
-            value,
-            quote(value, safe=""),
-            quote(value),
-            json.dumps(value)[1:-1],
-            repr(value)[1:-1],
-        }
-        ordered = sorted(self._values, key=len, reverse=True)
-        self._known = re.compile("|".join(map(re.escape, ordered)))
+        if len(value) >= SHORTEST_SECRET:
+            forms = {value, quote(value, safe=""), quote(value), json.dumps(value)[1:-1], repr(value)[1:-1]}
+            self.replace(self.values | forms)
+
+    def replace(self, values: Iterable[str]) -> None:
+        """Hide exactly these from now on."""
+        self.values = frozenset(values)
+        ordered = sorted(self.values, key=len, reverse=True)
+        self._known = re.compile("|".join(map(re.escape, ordered))) if ordered else None
 
     def __call__(self, text: str) -> str:
         """The text without secrets."""
@@ -87,9 +86,7 @@ _TRUSTED: Final = (
 )
 _TRUSTED_MODULES: Final = ("aiohttp", "asyncio", "sqlite3", "ssl", "alembic", "sqlalchemy", "asyncpg")
 # SQLAlchemy appends the bound values, PostgreSQL the failing row.
-_VALUES: Final = re.compile(
-    r"\[parameters: .*|^\s*DETAIL: .*|Failing row contains .*", re.DOTALL | re.MULTILINE
-)
+_VALUES: Final = re.compile(r"\[parameters: .*|^\s*DETAIL: .*|Failing row contains .*", re.DOTALL | re.MULTILINE)
 
 
 def render_error(error: BaseException, show: bool = False) -> str:

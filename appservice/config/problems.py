@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from appservice.errors import RialtoError
+
+KeyPath: TypeAlias = tuple[str, ...]
+
+
+def dotted(path: KeyPath) -> str:
+    """``bots[0].localpart``."""
+    return re.sub(r"\.(\d+)(?=\.|$)", r"[\1]", ".".join(path))
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a value stands: a line of a file (from 1; 0 is the whole file), or an environment variable."""
+
+    source: str
+    line: int = 0
+    variable: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.line}" if self.line else self.source
 
 
 @dataclass(frozen=True)
 class Problem:
-    """``place`` is ``file:line`` or an environment variable, ``key`` the dotted key (may be empty), ``reason`` plain words."""
+    """``key`` is the dotted key (may be empty), ``reason`` continues the sentence that it begins."""
 
-    place: str
+    place: Place
     key: str
     reason: str
 
@@ -25,6 +46,9 @@ class ConfigError(RialtoError):
 
     code = "config_error"
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
-        super().__init__("\n".join(map(str, problems)), problems=len(problems))
-        self.problems = tuple(problems)
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        unique = dict.fromkeys(problems)
+        self.problems = tuple(
+            sorted(unique, key=lambda each: (each.place.variable, each.place.source, each.place.line))
+        )
+        super().__init__("\n".join(map(str, self.problems)), problems=len(self.problems))
