@@ -35,6 +35,10 @@ class InboxItem:
     state: InboxState = InboxState.PENDING
     session_id: str | None = None
     error: str | None = None
+    failed: bool = False
+    """A consumer has given up on it: a dead letter once the others are done."""
+    uncertain: bool = False
+    """A commit was lost on the way: how far it came must be read again."""
 
     def progress(self) -> dict[str, Any]:
         """The parameters of the ``inbox_progress`` statement."""
@@ -183,20 +187,17 @@ class Inbox:
 
         def work(connection: Connection) -> int:
             removed = 0
-            for shard, low in connection.execute(
-                select(inbox.c.shard, func.min(inbox.c.seq)).group_by(inbox.c.shard)
-            ).all():
-                # Rows lie in the order of arrival: look at the oldest span only, never at the whole table.
-                span = inbox.c.seq.between(low, low + PURGE_SPAN)
-                removed += connection.execute(
-                    delete(inbox).where(
-                        inbox.c.shard == shard,
-                        span,
-                        inbox.c.seq < self._seq.get(shard, 0),
-                        inbox.c.received_at < before,
-                        inbox.c.state.in_([InboxState.DONE, InboxState.DROPPED]),
-                    )
-                ).rowcount
+            finished = inbox.c.state.in_([InboxState.DONE, InboxState.DROPPED])
+            for shard, newest in self._seq.items():
+                mine = (inbox.c.shard == shard, finished)
+                low = connection.execute(select(inbox.c.seq).where(*mine).order_by(inbox.c.seq).limit(1)).scalar()
+                if low is None:
+                    continue
+                # Rows lie in the order of arrival: look at the oldest span only, never at the whole table. The
+                # newest row stays, for the sequence goes on from it.
+                high = min(low + PURGE_SPAN, newest - 1)
+                old = (inbox.c.seq.between(low, high), inbox.c.received_at < before)
+                removed += connection.execute(delete(inbox).where(*mine, *old)).rowcount
             connection.execute(delete(transactions).where(transactions.c.received_at < before))
             return removed
 

@@ -23,9 +23,7 @@ class Sealer:
     """Seals and opens bytes. ``purpose`` keeps keys apart; ``context`` binds sealed bytes to their place."""
 
     def __init__(self, pickle_key: str, purpose: str) -> None:
-        self._key: bytes = HKDF(  # type: ignore[assignment]
-            pickle_key.encode(), 32, b"rialto", SHA256, context=purpose.encode()
-        )
+        self._key: bytes = HKDF(pickle_key.encode(), 32, b"rialto", SHA256, context=purpose.encode())
 
     def seal(self, data: bytes, context: str) -> bytes:
         """nonce (12 bytes), ciphertext, tag (16 bytes)."""

@@ -1,0 +1,279 @@
+"""What happens to one event: taken into the room's state, decrypted, handed to each consumer, committed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, Protocol
+
+from sqlalchemy import Connection, select
+
+from appservice.config import Config
+from appservice.consumer import Consumer, Dispatch
+from appservice.database import DatabaseError
+from appservice.e2ee.errors import CryptoNotReady, DecryptionFailed, KeyMissing
+from appservice.events import Event
+from appservice.homeserver import HomeserverError
+from appservice.inbox import InboxItem, now_ms
+from appservice.metrics import Metrics
+from appservice.outbox import Outbox
+from appservice.parking import TOLD
+from appservice.rooms import Rooms
+from appservice.store.tables import InboxState, inbox
+from appservice.unit import UnitOfWork
+from appservice.writer import Job, Row, Writer
+
+log = logging.getLogger(__name__)
+
+INFRASTRUCTURE_PAUSE_S = 1.0
+MAX_ERROR = 300
+
+
+class Decryptor(Protocol):
+    """What is needed of :class:`appservice.e2ee.Crypto`."""
+
+    async def decrypt(self, user_id: str, event: Mapping[str, Any]) -> dict[str, Any]: ...
+
+    async def room_changed(self, event: Mapping[str, Any]) -> None: ...
+
+
+class Wait(Exception):
+    """The room waits ``seconds`` at most, then goes on with the same event."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+
+class Parked(Exception):
+    """The event is set aside; the room goes on."""
+
+
+class AlreadyDone(Exception):
+    """The consumer's effects are in the database already."""
+
+
+class Processor:
+    """Works one event. The caller sees to order."""
+
+    def __init__(
+        self,
+        config: Config,
+        outbox: Outbox,
+        writer: Writer,
+        rooms: Rooms,
+        crypto: Decryptor,
+        dispatch: Dispatch,
+        metrics: Metrics,
+        record: Callable[[str, Row], None],
+    ) -> None:
+        """
+        Args:
+            record: writes a row down at some time soon; for marks that a crash may lose without harm.
+        """
+        self._engine = config.engine
+        self._encryption = config.encryption
+        self._outbox = outbox
+        self._writer = writer
+        self._rooms = rooms
+        self._crypto = crypto
+        self._dispatch = dispatch
+        self._metrics = metrics
+        self._record = record
+
+    async def work(self, item: InboxItem, waited: float) -> None:
+        """Bring an event to its end.
+
+        Args:
+            waited: seconds that the room has waited for this event's key.
+
+        Raises:
+            Wait, Parked: it is not at its end.
+            DatabaseError: nothing of the last consumer's effects was kept, or the outcome is unknown.
+        """
+        assert item.raw is not None
+        event = Event.parse(item.raw)
+        if event.state_key is not None:
+            await self._take_in(event, item.raw)
+        consumers = [
+            consumer
+            for consumer in self._dispatch.consumers(event, self._rooms.bots_in(event.room_id))
+            if consumer.name not in item.done_by
+        ]
+        parked = False
+        closed = False
+        for index, consumer in enumerate(consumers):
+            last = index == len(consumers) - 1 and not parked
+            try:
+                closed = await self._attempt(item, event, consumer, waited, last=last)
+            except Parked:
+                parked = True
+        if parked:
+            raise Parked
+        if not closed:
+            # Nothing but the mark is left to write, and a crash before it only means to find that out again.
+            self._record(*self._closing(item))
+
+    async def _take_in(self, event: Event, raw: Mapping[str, Any]) -> None:
+        """State events change what is known of the room before anyone hears of them."""
+        try:
+            await self._rooms.apply(event, raw)
+            if event.type in {"m.room.member", "m.room.encryption"}:
+                await self._crypto.room_changed(raw)
+        except (HomeserverError, CryptoNotReady):
+            raise Wait(INFRASTRUCTURE_PAUSE_S) from None
+
+    async def _attempt(self, item: InboxItem, event: Event, consumer: Consumer, waited: float, *, last: bool) -> bool:
+        """Run one consumer once and commit what it did; whether the commit ended the event."""
+        start = time.perf_counter()
+        unit = UnitOfWork(item.event_id, consumer.name, consumer.user_id)
+        try:
+            async with asyncio.timeout(self._engine.handler_timeout):
+                plain = await self._decrypt(item, event, consumer, unit, waited)
+                if plain is not None and (plain is event or consumer.wants(plain)):
+                    await consumer.handle(plain, unit)
+            return await self._commit(item, unit, done=consumer.name, last=last)
+        except (Wait, Parked, DatabaseError):
+            raise
+        except HomeserverError as error:
+            if error.status in {0, 429}:
+                raise Wait(self._pause(item, error.retry_after)) from None
+            return await self._failed(item, event, consumer, error, last=last)
+        except CryptoNotReady:
+            raise Wait(INFRASTRUCTURE_PAUSE_S) from None
+        except Exception as error:  # noqa: BLE001 - whatever a handler raises is contained here
+            return await self._failed(item, event, consumer, error, last=last)
+        finally:
+            self._metrics.handler_seconds.labels(consumer.name).observe(time.perf_counter() - start)
+
+    # Encrypted events
+
+    async def _decrypt(
+        self, item: InboxItem, event: Event, consumer: Consumer, unit: UnitOfWork, waited: float
+    ) -> Event | None:
+        """The event in plaintext for this consumer; None when it can never be read."""
+        if event.type != "m.room.encrypted" or not consumer.user_id:
+            return event
+        assert item.raw is not None
+        try:
+            plain = await self._crypto.decrypt(consumer.user_id, item.raw)
+        except KeyMissing as missing:
+            await self._key_missing(item, event, consumer, missing, waited)
+            raise Parked from None
+        except DecryptionFailed as failed:
+            log.warning("an event cannot be read: %s", failed, extra={"reason": failed.reason})
+            await consumer.unreadable(event, unit, failed.human)
+            return None
+        event_type, content = plain.get("type"), plain.get("content")
+        if not isinstance(content, dict) or not isinstance(event_type, str):
+            return None
+        return replace(event, type=event_type, content=content, encrypted=True)
+
+    async def _key_missing(
+        self, item: InboxItem, event: Event, consumer: Consumer, missing: KeyMissing, waited: float
+    ) -> None:
+        """Returns when the event is to be parked; raises Wait when its key may still come at any moment."""
+        told = consumer.name + TOLD
+        late = now_ms() - item.received_at > self._encryption.give_up_after * 1000
+        if item.state is not InboxState.PARKED and not late and missing.withheld is None:
+            left = self._encryption.key_wait - waited
+            if left > 0:
+                raise Wait(left)
+        if item.state is not InboxState.PARKED:
+            self._metrics.events_parked.inc()
+        item.state = InboxState.PARKED
+        item.session_id = missing.session_id
+        if (late or missing.withheld is not None) and told not in item.done_by:
+            unit = UnitOfWork(item.event_id, told, consumer.user_id)
+            await consumer.unreadable(event, unit, missing.human)
+            item.done_by.add(told)
+            await self._submit(item, unit, [("inbox_progress", item.progress())])
+        else:
+            self._record("inbox_progress", item.progress())
+
+    # Failures
+
+    async def _failed(self, item: InboxItem, event: Event, consumer: Consumer, error: Exception, *, last: bool) -> bool:
+        """Raises Wait for one more attempt; after the last one the sender hears of it."""
+        item.attempts += 1
+        item.error = f"{consumer.name}: {type(error).__name__}"[:MAX_ERROR]
+        log.warning(
+            "a handler failed (attempt %d of %d)",
+            item.attempts,
+            self._engine.attempts,
+            exc_info=error,
+            extra={"consumer": consumer.name},
+        )
+        if item.attempts < self._engine.attempts:
+            self._metrics.events_retried.inc()
+            self._record("inbox_progress", item.progress())
+            raise Wait(self._pause(item, None))
+        self._metrics.events_dead.labels(consumer.name).inc()
+        item.failed = True
+        item.attempts = 0  # the next consumer has attempts of its own
+        unit = UnitOfWork(item.event_id, consumer.name + "!gave-up", consumer.user_id)
+        try:
+            await consumer.gave_up(event, unit)
+            return await self._commit(item, unit, done=None, last=last)
+        except DatabaseError:
+            raise
+        except Exception:  # a plugin's apology may be broken like the plugin
+            log.exception("a handler's last word failed", extra={"consumer": consumer.name})
+            return False
+
+    def _pause(self, item: InboxItem, retry_after: float | None) -> float:
+        if retry_after is not None:
+            return retry_after
+        delay = min(self._engine.backoff * 2 ** min(max(item.attempts - 1, 0), 20), self._engine.backoff_max)
+        jitter = random.random() / 4  # noqa: S311 - rooms that failed together must not come back together
+        return float(delay * (1 + jitter))
+
+    # Commits
+
+    def _closing(self, item: InboxItem) -> tuple[str, Row]:
+        """The row that ends an event: done, or a dead letter when a consumer gave up."""
+        if item.failed:
+            item.state = InboxState.DEAD
+            return "inbox_progress", item.progress()
+        return "inbox_finish", item.finish()
+
+    async def _commit(self, item: InboxItem, unit: UnitOfWork, *, done: str | None, last: bool) -> bool:
+        """Commit a unit with the mark that ``done`` is done; whether that ended the event."""
+        marked = item.done_by | ({done} if done else set())
+        if unit.empty:
+            item.done_by = marked
+            return False
+        mark = self._closing(item) if last else ("inbox_progress", item.progress())
+        if mark[0] == "inbox_progress":
+            mark = (mark[0], {**mark[1], "b_done_by": "\n".join(sorted(marked))})
+        await self._submit(item, unit, [mark])
+        item.done_by = marked
+        return last
+
+    async def _submit(self, item: InboxItem, unit: UnitOfWork, marks: list[tuple[str, Row]]) -> None:
+        outgoing, rows = await self._outbox.rows(unit.messages)
+        work = _guarded(item, unit) if unit.operations else None
+        try:
+            await self._writer.submit(Job(rows=[*rows, *marks], work=work))
+        except AlreadyDone:
+            await self._outbox.recover()
+            return
+        self._outbox.enqueue(outgoing)
+        unit.committed()
+
+
+def _guarded(item: InboxItem, unit: UnitOfWork) -> Callable[[Connection], None]:
+    """The unit's own writes, unless they are there already."""
+
+    def work(connection: Connection) -> None:
+        query = select(inbox.c.state, inbox.c.done_by).where(inbox.c.shard == item.shard, inbox.c.seq == item.seq)
+        row = connection.execute(query).one_or_none()
+        if row is None or row.state == InboxState.DONE or unit.consumer in row.done_by.split("\n"):
+            raise AlreadyDone
+        for operation in unit.operations:
+            operation(connection)
+
+    return work

@@ -1,0 +1,235 @@
+"""What rooms are like: who is in them, whether they are encrypted. Kept in mautrix's state store, rebuilt when missing.
+
+Which bots are where is asked of the homeserver at start (one request per bot) and followed by events from then on, so
+that it is right even when the store was lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
+
+from mautrix.appservice.state_store.asyncpg import PgASStateStore
+from mautrix.types import (
+    JSON,
+    Member,
+    MemberStateEventContent,
+    PowerLevelStateEventContent,
+    RoomEncryptionStateEventContent,
+    RoomID,
+    SerializerError,
+    StateEvent,
+    UserID,
+)
+
+from appservice.events import Event
+from appservice.homeserver import Homeserver, HomeserverError, path
+
+log = logging.getLogger(__name__)
+
+CACHED_ROOMS = 50_000
+START_CONCURRENCY = 8
+HERE = frozenset({"join", "invite"})
+
+
+class Rooms:
+    """The state of the rooms that bots are in."""
+
+    def __init__(self, store: PgASStateStore, homeserver: Homeserver, bots: Iterable[str], steward: str) -> None:
+        """
+        Args:
+            bots: user ids of the bots.
+            steward: the application service's own user.
+        """
+        self.store = store
+        self._homeserver = homeserver
+        self._bots = frozenset(bots)
+        self._steward = steward
+        self._joined: dict[str, set[str]] = defaultdict(set)
+        self._encrypted: dict[str, bool] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
+
+    @property
+    def service_users(self) -> frozenset[str]:
+        """Users that belong to this service: the bots and the steward."""
+        return self._bots | {self._steward}
+
+    async def start(self) -> None:
+        """Learn which bots are in which rooms; from the store where the homeserver does not answer."""
+        limit = asyncio.Semaphore(START_CONCURRENCY)
+
+        async def one(user_id: str) -> None:
+            async with limit:
+                try:
+                    answer = await self._homeserver.request("GET", "/_matrix/client/v3/joined_rooms", user_id=user_id)
+                    rooms = answer.get("joined_rooms", [])
+                except HomeserverError as error:
+                    log.warning("the rooms of %s come from the store: %s", user_id, error)
+                    rows = await self.store.db.fetch(
+                        "SELECT room_id FROM mx_user_profile WHERE user_id=$1 AND membership='join'", user_id
+                    )
+                    rooms = [row["room_id"] for row in rows]
+            for room_id in rooms:
+                self._joined[room_id].add(user_id)
+
+        async with asyncio.TaskGroup() as group:
+            for user_id in sorted(self._bots | {self._steward}):
+                group.create_task(one(user_id))
+        for row in await self.store.db.fetch("SELECT room_id, is_encrypted FROM mx_room_state LIMIT $1", CACHED_ROOMS):
+            if row["is_encrypted"] is not None:
+                self._encrypted[row["room_id"]] = bool(row["is_encrypted"])
+
+    def bots_in(self, room_id: str) -> Iterable[str]:
+        """The bots (and the steward) that are joined to a room."""
+        return self._joined.get(room_id, ())
+
+    @property
+    def known(self) -> int:
+        """Rooms that at least one bot is in."""
+        return len(self._joined)
+
+    async def is_encrypted(self, room_id: str) -> bool:
+        """Whether messages to this room must be encrypted.
+
+        Raises:
+            HomeserverError: it is not known and could not be asked.
+        """
+        known = self._encrypted.get(room_id)
+        if known is not None:
+            return known
+        async with self._lock(room_id):
+            if room_id not in self._encrypted:
+                await self._rebuild(room_id)
+            return self._encrypted.get(room_id, False)
+
+    async def members(self, room_id: str) -> Mapping[str, str]:
+        """Who is joined or invited: user id to membership.
+
+        Raises:
+            HomeserverError: it is not known and could not be asked.
+        """
+        await self._ensure_members(room_id)
+        profiles = await self.store.get_member_profiles(RoomID(room_id))
+        return {user_id: member.membership.value for user_id, member in profiles.items()}
+
+    async def humans(self, room_id: str) -> Sequence[str]:
+        """Joined or invited users who do not belong to this service."""
+        return [user_id for user_id in await self.members(room_id) if user_id not in self.service_users]
+
+    async def display_name(self, room_id: str, user_id: str) -> str | None:
+        """The name a member shows in a room."""
+        member = await self.store.get_member(RoomID(room_id), UserID(user_id))
+        return member.displayname if member else None
+
+    async def apply(self, event: Event, raw: Mapping[str, Any]) -> None:
+        """Take in a state event, in the order of its room.
+
+        Content that is not of the specified shape is passed over: a room must not stop for it.
+        """
+        try:
+            if event.type == "m.room.member" and event.state_key:
+                await self._apply_member(event)
+            elif event.state_key == "":
+                await self._apply_state(event, raw)
+        except (SerializerError, ValueError, TypeError, AttributeError, KeyError) as error:
+            log.warning(
+                "a state event is not of the specified shape: %s",
+                type(error).__name__,
+                extra={"room_id": event.room_id, "event_type": event.type},
+            )
+
+    async def _apply_member(self, event: Event) -> None:
+        user_id, membership = event.state_key or "", event.membership
+        if user_id in self.service_users:
+            if membership == "join":
+                self._joined[event.room_id].add(user_id)
+            else:
+                self._left(event.room_id, user_id)
+        content = MemberStateEventContent.deserialize(_json(event.content))
+        async with self._lock(event.room_id):
+            await self.store.set_member(RoomID(event.room_id), UserID(user_id), content)
+
+    def _left(self, room_id: str, user_id: str) -> None:
+        bots = self._joined.get(room_id)
+        if bots is not None:
+            bots.discard(user_id)
+            if not bots:
+                del self._joined[room_id]
+
+    async def _apply_state(self, event: Event, raw: Mapping[str, Any]) -> None:
+        room_id = RoomID(event.room_id)
+        content = _json(event.content)
+        if event.type == "m.room.encryption":
+            # Once on, always on (specification, "m.room.encryption"): an empty content does not turn it off.
+            await self.store.set_encryption_info(room_id, RoomEncryptionStateEventContent.deserialize(content))
+            self._encrypted[event.room_id] = True
+        elif event.type == "m.room.power_levels":
+            await self.store.set_power_levels(room_id, PowerLevelStateEventContent.deserialize(content))
+        elif event.type == "m.room.create":
+            await self.store.set_create(StateEvent.deserialize(_json(raw)))
+
+    async def _ensure_members(self, room_id: str) -> None:
+        if await self.store.has_full_member_list(RoomID(room_id)):
+            return
+        async with self._lock(room_id):
+            if not await self.store.has_full_member_list(RoomID(room_id)):
+                await self._rebuild(room_id)
+
+    async def _rebuild(self, room_id: str) -> None:
+        """Read the whole state of a room as one of the bots in it. The caller holds the room's lock."""
+        state = await self._fetch_state(room_id)
+        members: dict[UserID, Member | MemberStateEventContent] = {}
+        encrypted = False
+        await self.store.db.execute(
+            "INSERT INTO mx_room_state (room_id) VALUES ($1) ON CONFLICT (room_id) DO NOTHING", room_id
+        )
+        for raw in state:
+            event = Event.parse({**raw, "room_id": room_id})
+            if event.type == "m.room.member" and event.state_key:
+                members[UserID(event.state_key)] = MemberStateEventContent.deserialize(_json(event.content))
+                if event.state_key in self.service_users and event.membership == "join":
+                    self._joined[room_id].add(event.state_key)
+            elif event.state_key == "":
+                encrypted = encrypted or event.type == "m.room.encryption"
+                try:
+                    await self._apply_state(event, {**raw, "room_id": room_id})
+                except (SerializerError, ValueError, TypeError, AttributeError, KeyError):
+                    log.warning("unusual state in a room", extra={"room_id": room_id, "event_type": event.type})
+        if not encrypted:
+            await self.store.db.execute("UPDATE mx_room_state SET is_encrypted=false WHERE room_id=$1", room_id)
+        await self.store.set_members(RoomID(room_id), members)
+        if len(self._encrypted) > CACHED_ROOMS:
+            self._encrypted.clear()
+        self._encrypted[room_id] = encrypted
+
+    async def _fetch_state(self, room_id: str) -> list[dict[str, Any]]:
+        refused: HomeserverError | None = None
+        inside = self._joined.get(room_id, set())
+        for user_id in sorted(inside) + sorted(self.service_users - inside):
+            try:
+                answer = await self._homeserver.request(
+                    "GET", path("/_matrix/client/v3/rooms", room_id, "state"), user_id=user_id
+                )
+            except HomeserverError as error:
+                if error.status not in {403, 404}:
+                    raise
+                refused = error
+                continue
+            return [raw for raw in answer if isinstance(raw, dict) and isinstance(raw.get("content"), dict)]
+        raise refused or HomeserverError(403, "M_FORBIDDEN", "no bot is in this room")
+
+    def _lock(self, room_id: str) -> asyncio.Lock:
+        lock = self._locks.get(room_id)
+        if lock is None:
+            if len(self._locks) > 1_000:
+                self._locks = {key: held for key, held in self._locks.items() if held.locked()}
+            lock = self._locks[room_id] = asyncio.Lock()
+        return lock
+
+
+def _json(value: Mapping[str, Any]) -> JSON:
+    """A copy that mautrix may take apart."""
+    return cast(JSON, dict(value))
