@@ -1,7 +1,7 @@
 """Processes that we start: their own session, never orphans, and pid files that cannot point at a stranger.
 
-A pid alone says nothing: the kernel reuses them. A pid file therefore holds the process's start time too, and a process is
-ours only when both match.
+A pid alone says nothing: the kernel reuses them. A pid file therefore holds the process's start time too,
+and a process is ours only when both match.
 """
 
 from __future__ import annotations
@@ -168,7 +168,7 @@ class Child:
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
-                    preexec_fn=_DieWithParent() if sys.platform == "linux" else None,
+                    preexec_fn=_DieWithParent() if sys.platform == "linux" else None,  # noqa: PLW1509 - one C call
                 )
             except OSError as error:
                 raise LocalError(f"cannot start {self.name}: {error}") from error
@@ -185,12 +185,12 @@ class Child:
     async def wait(self) -> int:
         """Wait until the process ends; its exit code."""
         process = self._started()
-        while (code := process.poll()) is None:
+        while (code := process.poll()) is None:  # noqa: ASYNC110 - a process sets no asyncio.Event
             await asyncio.sleep(POLL)
         return code
 
     async def stop(self, grace: float = 20) -> int | None:
-        """SIGTERM, and SIGKILL to the whole group after ``grace`` seconds; the exit code, None when it never started."""
+        """SIGTERM, and SIGKILL to the group after ``grace`` seconds; the exit code, None when never started."""
         if self._process is None:
             return None
         process = self._process

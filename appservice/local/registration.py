@@ -18,7 +18,6 @@ from appservice.local.errors import LocalError
 from appservice.local.files import write_private
 from appservice.local.yaml import to_yaml
 
-
 if TYPE_CHECKING:
     from appservice.config import Config
 

@@ -255,7 +255,7 @@ async def answers(session: aiohttp.ClientSession, url: str) -> bool:
 async def register_user(url: str, shared_secret: str, localpart: str, password: str, *, admin: bool = False) -> str:
     """Make a user by the shared secret, without logging it in; its user id. Raises LocalError.
 
-    The proof is HMAC-SHA1 of nonce, name, password and "admin"/"notadmin", each separated by a NUL (Synapse's admin API).
+    The proof is HMAC-SHA1 of nonce, name, password and "admin" or "notadmin", with NULs between (Synapse's admin API).
     """
     endpoint = f"{url}/_synapse/admin/v1/register"
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as session:
@@ -270,7 +270,7 @@ async def register_user(url: str, shared_secret: str, localpart: str, password: 
 async def request_json(
     session: aiohttp.ClientSession, method: str, url: str, *, token: str | None = None, body: Any = None
 ) -> dict[str, Any]:
-    """One request to the homeserver's API; the JSON object it answers. Raises LocalError, with ``status`` (0: unreachable)."""
+    """One request to the homeserver's API; its JSON object. Raises LocalError with ``status`` (0: unreachable)."""
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
     try:
         async with session.request(method, url, headers=headers, json=body) as response:

@@ -1,0 +1,151 @@
+"""The accounts of a local stack: two people to try it with, and an administrator for ``rialto user``."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import aiohttp
+
+from appservice.local.errors import LocalError
+from appservice.local.files import read_json, write_private_json
+from appservice.local.layout import Layout
+from appservice.local.synapse import SynapseSettings, register_user, request_json, user_path
+
+PEOPLE = ("alice", "bob")
+ADMINISTRATOR = "stack-admin"
+TIMEOUT = aiohttp.ClientTimeout(total=60)
+
+
+@dataclass(frozen=True)
+class LocalAccount:
+    """An account whose password stands in accounts.json. ``made`` once the homeserver has it, ``shown`` once printed."""
+
+    user_id: str
+    password: str = field(repr=False)
+    admin: bool = False
+    made: bool = False
+    shown: bool = False
+
+
+def read_accounts(layout: Layout) -> dict[str, LocalAccount]:
+    """The accounts by localpart; empty before the first run."""
+    value = read_json(layout.accounts)
+    if not isinstance(value, dict):
+        return {}
+    return {name: LocalAccount(**entry) for name, entry in value.items()}
+
+
+def write_accounts(layout: Layout, accounts: dict[str, LocalAccount]) -> None:
+    """Write accounts.json with mode 0600."""
+    write_private_json(layout.accounts, {name: vars(account) for name, account in accounts.items()})
+
+
+async def ensure_account(
+    layout: Layout, settings: SynapseSettings, localpart: str, *, password: str | None = None, admin: bool = False
+) -> LocalAccount:
+    """Make an account unless accounts.json says that it is made. Raises LocalError when the name is somebody else's.
+
+    The password is written down before the homeserver hears of it: a run that is cut off between can go on.
+    """
+    accounts = read_accounts(layout)
+    account = accounts.get(localpart)
+    if account is not None and account.made:
+        return account
+    if account is None:
+        user_id = f"@{localpart}:{settings.server_name}"
+        account = LocalAccount(user_id, password or secrets.token_urlsafe(12), admin)
+        write_accounts(layout, {**accounts, localpart: account})
+    try:
+        await register_user(settings.url, settings.shared_secret, localpart, account.password, admin=account.admin)
+    except LocalError as error:
+        if error.fields.get("errcode") != "M_USER_IN_USE" or not await _logs_in(settings.url, account):
+            write_accounts(layout, accounts)
+            raise
+    made = replace(account, made=True)
+    write_accounts(layout, {**read_accounts(layout), localpart: made})
+    return made
+
+
+async def ensure_people(layout: Layout, settings: SynapseSettings) -> None:
+    """Make the accounts that a new stack has."""
+    for name in PEOPLE:
+        await ensure_account(layout, settings, name)
+
+
+def take_unshown(layout: Layout) -> list[LocalAccount]:
+    """The people whose passwords nobody saw yet; from now on they count as shown."""
+    accounts = read_accounts(layout)
+    fresh = {name: one for name, one in accounts.items() if one.made and not one.shown and not one.admin}
+    if fresh:
+        write_accounts(layout, {**accounts, **{name: replace(one, shown=True) for name, one in fresh.items()}})
+    return list(fresh.values())
+
+
+async def _logs_in(url: str, account: LocalAccount) -> bool:
+    try:
+        async with aiohttp.ClientSession(timeout=TIMEOUT) as session:
+            token = await log_in(session, url, account)
+            await request_json(session, "POST", f"{url}/_matrix/client/v3/logout", token=token, body={})
+    except LocalError:
+        return False
+    return True
+
+
+async def log_in(session: aiohttp.ClientSession, url: str, account: LocalAccount) -> str:
+    """Log in by password; the access token. Raises LocalError."""
+    body = {
+        "type": "m.login.password",
+        "identifier": {"type": "m.id.user", "user": account.user_id},
+        "password": account.password,
+        "initial_device_display_name": "rialto user",
+    }
+    answer = await request_json(session, "POST", f"{url}/_matrix/client/v3/login", body=body)
+    return str(answer["access_token"])
+
+
+class Administration:
+    """Synapse's admin API as the stack's administrator. An async context manager: it logs in, and out again."""
+
+    def __init__(self, layout: Layout, settings: SynapseSettings) -> None:
+        self._layout = layout
+        self._settings = settings
+        self._session: aiohttp.ClientSession
+        self._token = ""
+
+    async def __aenter__(self) -> Administration:
+        account = await ensure_account(self._layout, self._settings, ADMINISTRATOR, admin=True)
+        self._session = aiohttp.ClientSession(timeout=TIMEOUT)
+        try:
+            self._token = await log_in(self._session, self._settings.url, account)
+        except BaseException:
+            await self._session.close()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        try:
+            await self._request("POST", "/_matrix/client/v3/logout", {})
+        finally:
+            await self._session.close()
+
+    async def users(self) -> list[dict[str, Any]]:
+        """Every account of the homeserver, the bots' too: name, displayname, admin, deactivated, appservice_id."""
+        users: list[dict[str, Any]] = []
+        start = "0"
+        while True:
+            page = await self._request("GET", f"/_synapse/admin/v2/users?deactivated=true&limit=500&from={start}")
+            users.extend(page["users"])
+            if "next_token" not in page:
+                return users
+            start = str(page["next_token"])
+
+    async def deactivate(self, user_id: str, *, erase: bool = False) -> None:
+        """End an account: its devices, its memberships. Cannot be undone. Raises LocalError."""
+        await self._request("POST", f"/_synapse/admin/v1/deactivate/{user_path(user_id)}", {"erase": erase})
+        accounts = read_accounts(self._layout)
+        write_accounts(self._layout, {name: a for name, a in accounts.items() if a.user_id != user_id})
+
+    async def _request(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        return await request_json(self._session, method, self._settings.url + path, token=self._token, body=body)
