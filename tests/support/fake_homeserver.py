@@ -285,6 +285,7 @@ class FakeHomeserver:
                 continue
             failures += 1
             self.redelivered += 1
+            self._progress()
             pause = min(self.backoff * 2 ** (failures - 1), self.backoff_max)
             try:
                 async with asyncio.timeout(pause):
