@@ -20,7 +20,7 @@ TIMEOUT = aiohttp.ClientTimeout(total=60)
 
 @dataclass(frozen=True)
 class LocalAccount:
-    """An account whose password stands in accounts.json. ``made`` once the homeserver has it, ``shown`` once printed."""
+    """An account whose password stands in accounts.json. ``made``: the homeserver has it; ``shown``: printed."""
 
     user_id: str
     password: str = field(repr=False)

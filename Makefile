@@ -1,0 +1,48 @@
+# make up     a homeserver, Rialto and two accounts on this machine
+# make test   everything that must hold before a change goes in
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+PY := .venv/bin/python
+export PYTHON
+
+.PHONY: help environment up down demo test lint format bench lock clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+environment: ## make .venv (instant when requirements.lock did not change)
+	@.ci/environment
+
+up: environment ## start a homeserver and Rialto here; Ctrl-C stops both
+	@exec .venv/bin/rialto up
+
+down: environment ## stop what `rialto up --detach` left running
+	@.venv/bin/rialto down
+
+demo: environment ## play a conversation with the hub
+	@.venv/bin/rialto chat --demo
+
+lint: environment
+	$(PY) -m ruff check
+	$(PY) -m ruff format --check
+	$(PY) -m mypy
+	.venv/bin/lint-imports
+
+test: lint ## ruff, mypy, import-linter, and every test
+	$(PY) -m pytest
+
+format: environment ## let ruff put the code in shape
+	$(PY) -m ruff check --fix
+	$(PY) -m ruff format
+
+bench: environment ## measure, with the peers beside
+	$(PY) -m benchmarks
+
+lock: environment ## resolve requirements.lock and Synapse's lock anew
+	.ci/lock
+
+clean: ## remove environments, caches and builds (data/ stays)
+	rm -rf .venv .venv-synapse .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
