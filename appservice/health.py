@@ -5,6 +5,7 @@ It has an address of its own (``metrics.listen``), so that it never stands in th
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from appservice.metrics import Metrics
 
 __all__ = ["HealthServer", "Readiness"]
 
+log = logging.getLogger(__name__)
 _NO_STORE: Final = {"Cache-Control": "no-store"}
 
 
@@ -52,8 +54,8 @@ async def _plain_errors(
 class HealthServer:
     """Serves the metrics and the health of this process while it runs.
 
-    ``listen`` is ``host:port`` (an IPv6 host in brackets; port 0 takes a free one, see :attr:`port`). ``ready`` is asked
-    anew for each request and must not block.
+    ``listen`` is ``host:port`` (an IPv6 host in brackets; port 0 takes a free one, see :attr:`port`). ``ready`` is
+    asked anew for each request and must not block.
     """
 
     def __init__(self, listen: str, metrics: Metrics, ready: Callable[[], Readiness]) -> None:
@@ -101,7 +103,12 @@ class HealthServer:
         return _json(200, {"status": "live", "uptime_seconds": round(time.monotonic() - self._started, 3)})
 
     async def _get_ready(self, _: web.Request) -> web.Response:
-        readiness = self._ready()
+        try:
+            readiness = self._ready()
+        except Exception as error:
+            # whatever is broken in a part that is asked, the answer is "not ready", not a page of aiohttp's
+            log.exception("The readiness check failed")
+            readiness = Readiness(False, {"health": f"the check failed: {type(error).__name__}"})
         if readiness.ready:
             return _json(200, {"status": "ready", "problems": readiness.problems})
         return _json(503, {"status": "not ready", "problems": readiness.problems})

@@ -1,11 +1,12 @@
 """Logs: standard library logging, written as JSON or for people, with the fields of the work at hand on every line.
 
 ``log = logging.getLogger(__name__)`` everywhere; fields by ``extra={"room_id": …}`` or, for all that happens inside a
-piece of work, by :func:`bound`. What is written passes :mod:`appservice.redaction` first: no token, key or message body.
+piece of work, by :func:`bound`. What is written passes :mod:`appservice.redaction`: no token, key or message body.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from collections.abc import Iterator, Mapping
@@ -18,7 +19,7 @@ from typing import Any, Final, Literal, TextIO
 import orjson
 
 from appservice.errors import RialtoError
-from appservice.redaction import Redactor, render_error, render_traceback
+from appservice.redaction import HIDDEN, WITHHELD_FIELDS, Redactor, hide_reprs, render_error, render_traceback
 
 __all__ = [
     "JsonFormatter",
@@ -47,7 +48,7 @@ _redactor: Final = Redactor()
 def register_secret(value: str) -> None:
     """Never write ``value`` (nor its URL or JSON encoded form) to any log of this process from now on.
 
-    Values under :data:`appservice.redaction.SHORTEST_SECRET` characters are left alone: hiding them would garble the logs.
+    Values under :data:`appservice.redaction.SHORTEST_SECRET` characters are left alone: hiding them would garble logs.
     """
     _redactor.add(value)
 
@@ -77,97 +78,128 @@ def current() -> Mapping[str, Any]:
     return _fields.get()
 
 
-def _collect(record: logging.LogRecord) -> dict[str, Any]:
-    """Bound fields, then those of ``extra``, then the code and fields of a RialtoError."""
-    fields = dict(_fields.get())
-    for key, value in record.__dict__.items():
-        if key not in _STANDARD:
-            fields[key] = value
-    if record.exc_info and isinstance(record.exc_info[1], RialtoError):
-        error = record.exc_info[1]
-        for key, value in (("code", error.code), *error.fields.items()):
-            fields.setdefault(key, value)
-    return fields
-
-
-def _message(record: logging.LogRecord, show_errors: bool) -> str:
-    """The message with its arguments; an exception among them is written as :func:`render_error` allows."""
-    args = record.args
-    if isinstance(args, tuple) and any(isinstance(arg, BaseException) for arg in args):
-        args = tuple(render_error(arg, show_errors) if isinstance(arg, BaseException) else arg for arg in args)
-    elif isinstance(record.msg, BaseException):
-        return render_error(record.msg, show_errors)
-    message = str(record.msg)
-    return message % args if args else message
-
-
-class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time (UTC, RFC 3339), level, logger, message, then the fields."""
+class _Formatter(logging.Formatter):
+    """What both forms share: where fields come from, and that every text in them is safe to write."""
 
     def __init__(self, *, show_errors: bool = False, redactor: Redactor = _redactor) -> None:
         super().__init__()
         self._show_errors = show_errors
-        self._redactor = redactor
+        self._redact = redactor
+
+    def _message(self, record: logging.LogRecord) -> str:
+        """The message with its arguments; an exception among them is written as :func:`render_error` allows."""
+        message, args = record.msg, record.args
+        if isinstance(args, tuple):
+            args = tuple(self._error(each) if isinstance(each, BaseException) else each for each in args)
+        text = self._error(message) if isinstance(message, BaseException) else str(message)
+        if args:
+            text = text % args
+        if not self._show_errors and "exception=" in text:
+            text = hide_reprs(text)  # "Task exception was never retrieved" quotes the exception
+        return self._redact(text)
+
+    def _fields(self, record: logging.LogRecord) -> dict[str, Any]:
+        """Bound fields, then those of ``extra``, then the code and fields of a RialtoError; all safe to write."""
+        fields = dict(_fields.get())
+        for key, value in record.__dict__.items():
+            if key not in _STANDARD:
+                fields[key] = value
+        if record.exc_info and isinstance(record.exc_info[1], RialtoError):
+            error = record.exc_info[1]
+            for key, value in (("code", error.code), *error.fields.items()):
+                fields.setdefault(key, value)
+        return {key: self._safe(key, value) for key, value in fields.items()}
+
+    def _safe(self, key: str, value: object, depth: int = 0) -> Any:
+        """The value as plain data without secrets and bodies; what is nested too deeply is cut."""
+        if value is None or isinstance(value, bool | int | float):
+            return value
+        if key in WITHHELD_FIELDS:
+            return HIDDEN
+        if isinstance(value, BaseException):
+            return self._redact(self._error(value))
+        if isinstance(value, bytes):
+            value = value.decode(errors="backslashreplace")
+        if isinstance(value, str) or depth >= 5:
+            return self._redact(str(value))
+        if isinstance(value, Mapping):
+            return {str(name): self._safe(str(name), each, depth + 1) for name, each in value.items()}
+        if isinstance(value, list | tuple | set | frozenset):
+            return [self._safe("", each, depth + 1) for each in value]
+        return self._redact(str(value))
+
+    def _error(self, error: BaseException) -> str:
+        return error.human if isinstance(error, RialtoError) else render_error(error, self._show_errors)
+
+    def _traceback(self, record: logging.LogRecord) -> str:
+        if not record.exc_info or record.exc_info[1] is None:
+            return ""
+        return self._redact(render_traceback(record.exc_info[1], self._show_errors))
+
+
+class JsonFormatter(_Formatter):
+    """One JSON object a line: time (UTC, RFC 3339), level, logger, message, then the fields, then the error."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line; nothing in it breaks it."""
+        """One line; a field named like one of the line's own gets a ``_`` behind its name."""
         line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": _message(record, self._show_errors),
+            "message": self._message(record),
         }
-        for key, value in _collect(record).items():
-            line[f"{key}_" if key in _RESERVED else str(key)] = value
-        if record.exc_info and record.exc_info[1] is not None:
-            line["error"] = render_error(record.exc_info[1], self._show_errors)
-            line["traceback"] = render_traceback(record.exc_info[1], self._show_errors)
-        text = orjson.dumps(line, default=self._other, option=orjson.OPT_NON_STR_KEYS).decode()
-        return self._redactor(text)
-
-    def _other(self, value: object) -> str:
-        return render_error(value, self._show_errors) if isinstance(value, BaseException) else str(value)
+        for key, value in self._fields(record).items():
+            line[f"{key}_" if key in _RESERVED else key] = value
+        if traceback := self._traceback(record):
+            line["error"] = self._redact(render_error(record.exc_info[1], self._show_errors))  # type: ignore[index,arg-type]
+            line["traceback"] = traceback
+        try:
+            return orjson.dumps(line).decode()
+        except TypeError:  # integers over 64 bits, lone surrogates
+            return json.dumps(line, default=str)
 
 
 _COLOURS: Final = {"DEBUG": "2", "INFO": "32", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
 _CONTROL: Final = {code: f"\\x{code:02x}" for code in (*range(32), *range(0x7F, 0xA0)) if code not in (9, 10)}
+_CONTROL.update({code: f"\\u{code:04x}" for code in (0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A))})
 
 
-class PrettyFormatter(logging.Formatter):
-    """``12:03:04.567 INFO  appservice.worker  Message  room_id=!r:s event_id=$e``, with colours when asked.
+class PrettyFormatter(_Formatter):
+    """``2026-01-31 12:03:04.567 INFO    appservice.worker  Message  room_id=!r:s``, with colours when asked.
 
     Control characters are written as ``\\x1b``, and further lines of a message are indented: nobody forges a line.
     """
 
     def __init__(self, *, colour: bool = False, show_errors: bool = False, redactor: Redactor = _redactor) -> None:
-        super().__init__()
+        super().__init__(show_errors=show_errors, redactor=redactor)
         self._colour = colour
-        self._show_errors = show_errors
-        self._redactor = redactor
 
     def format(self, record: logging.LogRecord) -> str:
         """The line, and the traceback indented under it."""
         moment = datetime.fromtimestamp(record.created).astimezone()
         time = f"{moment:%Y-%m-%d %H:%M:%S}.{int(record.msecs):03d}"
         level = f"{record.levelname:<7}"
-        fields = " ".join(f"{key}={self._value(value)}" for key, value in _collect(record).items())
-        message = self._clean(_message(record, self._show_errors))
+        fields = " ".join(f"{_short(key)}={_short(value)}" for key, value in self._fields(record).items())
         if self._colour:
             time = f"\x1b[2m{time}\x1b[0m"
             level = f"\x1b[{_COLOURS.get(record.levelname, '0')}m{level}\x1b[0m"
             fields = fields and f"\x1b[36m{fields}\x1b[0m"
-        text = f"{time} {level} {record.name}  {message}" + (f"  {fields}" if fields else "")
-        if record.exc_info and record.exc_info[1] is not None:
-            text += "\n    " + self._clean(render_traceback(record.exc_info[1], self._show_errors))
-        return self._redactor(text)
+        text = f"{time} {level} {record.name}  {_indented(self._message(record))}" + (f"  {fields}" if fields else "")
+        if traceback := self._traceback(record):
+            text += f"\n    {_indented(traceback)}"
+        return text
 
-    def _clean(self, text: str) -> str:
-        return text.translate(_CONTROL).replace("\n", "\n    ")
 
-    def _value(self, value: object) -> str:
-        text = render_error(value, self._show_errors) if isinstance(value, BaseException) else str(value)
-        text = text.translate(_CONTROL).replace("\n", "\\n")
-        return f'"{text}"' if " " in text or not text else text
+def _indented(text: str) -> str:
+    return text.translate(_CONTROL).replace("\n", "\n    ")
+
+
+def _short(value: object) -> str:
+    """A field's value without spaces, or in quotes."""
+    text = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+    text = text.translate(_CONTROL).replace("\n", "\\n").replace("\t", "\\t")
+    quoted = isinstance(value, str) and (not text or any(each in text for each in ' "='))
+    return json.dumps(text, ensure_ascii=False).replace("\\\\", "\\") if quoted else text
 
 
 class Handler(logging.StreamHandler[TextIO]):

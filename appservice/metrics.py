@@ -1,7 +1,7 @@
 """Prometheus metrics: one object, made once in the composition root and handed to whoever counts.
 
-Names start with ``rialto_``; times are seconds. The registry is the object's own, so that several can live in one process
-(tests), and it also holds the process, platform and garbage collector metrics of prometheus_client.
+Names start with ``rialto_``; times are seconds. The registry is the object's own, so that several can live in one
+process (tests), and it also holds the process, platform and garbage collector metrics of prometheus_client.
 """
 
 from __future__ import annotations

@@ -34,7 +34,12 @@ _PATTERNS: Final = (
     re.compile(r"(?P<keep>\bBearer\s+)[^\s\"'\\,)}\]>]+", re.IGNORECASE),
     re.compile(r"(?P<keep>\b[a-z][a-z0-9+.-]*://[^\s/:@\"']*:)[^\s/@\"']+(?=@)", re.IGNORECASE),
 )
-_HINT: Final = re.compile(r"token|pickle_key|passphrase|password|authorization|bearer|://", re.IGNORECASE)
+_HINTS: Final = ("token", "pickle_key", "passphrase", "password", "authorization", "bearer", "://")
+WITHHELD_FIELDS: Final = frozenset(
+    {"access_token", "as_token", "hs_token", "refresh_token", "login_token", "token", "pickle_key", "passphrase"}
+    | {"password", "authorization", "Authorization", "secret", "session_key", "recovery_key"}
+    | {"body", "formatted_body", "content", "ciphertext"},
+)
 
 
 class Redactor:
@@ -42,7 +47,7 @@ class Redactor:
 
     def __init__(self) -> None:
         self.values: frozenset[str] = frozenset()
-        self._known: re.Pattern[str] | None = None
+        self._longest_first: tuple[str, ...] = ()
 
     def add(self, value: str) -> None:
         """Hide ``value`` from now on, in the forms that a log line may hold it in."""
@@ -53,16 +58,19 @@ class Redactor:
     def replace(self, values: Iterable[str]) -> None:
         """Hide exactly these from now on."""
         self.values = frozenset(values)
-        ordered = sorted(self.values, key=len, reverse=True)
-        self._known = re.compile("|".join(map(re.escape, ordered))) if ordered else None
+        self._longest_first = tuple(sorted(self.values, key=len, reverse=True))
 
     def __call__(self, text: str) -> str:
         """The text without secrets."""
-        if self._known is not None:
-            text = self._known.sub(HIDDEN, text)
-        if _HINT.search(text):
-            for pattern in _PATTERNS:
-                text = pattern.sub(_hide, text)
+        for value in self._longest_first:
+            if value in text:
+                text = text.replace(value, HIDDEN)
+        lower = text.lower()
+        for hint in _HINTS:
+            if hint in lower:
+                for pattern in _PATTERNS:
+                    text = pattern.sub(_hide, text)
+                break
         return text
 
 
@@ -117,3 +125,8 @@ def render_traceback(error: BaseException, show: bool = False) -> str:
         parts.append("\n".join(filter(None, (lines, render_error(current, show)))))
         current = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
     return "\ncaused\n".join(reversed(parts))
+
+
+def hide_reprs(text: str) -> str:
+    """The text without the arguments of an exception in the ``repr`` of a task or future."""
+    return re.sub(r"exception=([\w.]+)\(.*\)>", r"exception=\1(…)>", text, flags=re.DOTALL)
