@@ -81,7 +81,10 @@ class Target:
 
 @contextlib.asynccontextmanager
 async def _target(folder: Path, url: str) -> AsyncIterator[Target]:
-    sections = {"engine": {"attempts": 2, "backoff": 0.02, "backoff_max": 0.05}, "encryption": QUICK_KEYS}
+    sections: dict[str, dict[str, Any]] = {
+        "engine": {"attempts": 2, "backoff": 0.02, "backoff_max": 0.05},
+        "encryption": QUICK_KEYS,
+    }
     async with world(folder, rooms=2, database=url, sections=sections) as place:
         place.homeserver.add_room([HUMAN, BOT], ATTACKED)
         client = HttpClient(place.homeserver.appservice_port)
