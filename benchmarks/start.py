@@ -51,7 +51,8 @@ def fill(folder: Path, homeserver: FakeHomeserver) -> None:
             [(room_id, json.dumps({"users": {HUMAN: 100}})) for room_id in homeserver.rooms],
         )
         database.executemany(
-            "INSERT OR IGNORE INTO mx_user_profile (room_id, user_id, membership, displayname) VALUES (?, ?, 'join', ?)",
+            "INSERT OR IGNORE INTO mx_user_profile (room_id, user_id, membership, displayname)"
+            " VALUES (?, ?, 'join', ?)",
             [(room.room_id, user, user[1:6]) for room in homeserver.rooms.values() for user in room.members()],
         )
         database.commit()
@@ -132,7 +133,7 @@ async def one_run(options: argparse.Namespace) -> Result:
 
 def show(results: Sequence[Result], options: argparse.Namespace) -> str:
     """A table of medians."""
-    rows = [
+    rows: list[list[object]] = [
         ["first start, empty, s", f"{median([r.first for r in results]):.2f}", "-"],
         ["start to ready, s", f"{median([r.ready for r in results]):.2f}", "3"],
         ["CPU of the start, s", f"{median([r.cpu for r in results]):.2f}", "-"],

@@ -28,7 +28,7 @@ from tests.conftest import scratch_postgres
 from tests.support.fake_http import HttpClient
 from tests.support.service_process import PICKLE_KEY
 
-QUICK_KEYS = {"pickle_key": PICKLE_KEY, "key_wait": 0.1, "give_up_after": 0.5}
+QUICK_KEYS: dict[str, Any] = {"pickle_key": PICKLE_KEY, "key_wait": 0.1, "give_up_after": 0.5}
 ATTACKED = "!attacked:localhost"
 TRANSACTIONS = "/_matrix/app/v1/transactions/"
 
