@@ -40,7 +40,7 @@ class Dispatch:
     """Which consumers an event has."""
 
     def __init__(self, service_users: Iterable[str]) -> None:
-        self._service_users = frozenset(service_users)
+        self.service_users = frozenset(service_users)
         self._everywhere: list[Consumer] = []
         self._bots: dict[str, Consumer] = {}
 
@@ -55,7 +55,7 @@ class Dispatch:
     def consumers(self, event: Event, joined: Iterable[str]) -> list[Consumer]:
         """In a fixed order. Bots do not hear themselves, nor each other: two of them would talk for ever."""
         found = [consumer for consumer in self._everywhere if consumer.wants(event)]
-        if event.sender not in self._service_users:
+        if event.sender not in self.service_users:
             bots = [self._bots[user_id] for user_id in joined if user_id in self._bots]
         elif event.type == "m.room.member" and event.state_key in self._bots:
             bots = [self._bots[event.state_key]]  # its own arrival is the one thing it hears of itself

@@ -7,6 +7,8 @@ specification 1.17). Requests are tried once: who calls knows whether and when t
 from __future__ import annotations
 
 import asyncio
+import logging
+import random
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -16,6 +18,11 @@ from yarl import URL
 
 from appservice import json
 from appservice.errors import RialtoError
+
+log = logging.getLogger(__name__)
+
+PROBE_FIRST_S = 0.1
+PROBE_MAX_S = 5.0
 
 
 class HomeserverError(RialtoError):
@@ -30,9 +37,7 @@ class HomeserverError(RialtoError):
     code = "homeserver_error"
 
     def __init__(self, status: int, errcode: str, message: str, retry_after: float | None = None) -> None:
-        super().__init__(
-            f"homeserver: {errcode}: {message}" if status else message, status=status, errcode=errcode
-        )
+        super().__init__(f"homeserver: {errcode}: {message}" if status else message, status=status, errcode=errcode)
         self.status = status
         self.errcode = errcode
         self.retry_after = retry_after
@@ -67,6 +72,9 @@ class Homeserver:
         self._session: aiohttp.ClientSession | None = None
         self._send_prefixes: dict[tuple[str, str], str] = {}
         self._masquerades: dict[tuple[str, str | None], str] = {}
+        self._reachable = asyncio.Event()
+        self._reachable.set()
+        self._probe: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Open the connection pool."""
@@ -79,6 +87,9 @@ class Homeserver:
 
     async def stop(self) -> None:
         """Close the connection pool."""
+        if self._probe is not None:
+            self._probe.cancel()
+            await asyncio.wait([self._probe])
         if self._session is not None:
             await self._session.close()
             self._session = None
@@ -89,6 +100,37 @@ class Homeserver:
         if self._session is None:
             raise RuntimeError("the homeserver client is not started")
         return self._session
+
+    @property
+    def reachable(self) -> bool:
+        """Whether the last connection to the homeserver came about."""
+        return self._reachable.is_set()
+
+    async def wait_reachable(self) -> None:
+        """Wait until the homeserver can be reached. One probe serves all who wait."""
+        await self._reachable.wait()
+
+    def _lost(self, error: BaseException) -> HomeserverError:
+        problem = _unreachable(error)
+        if problem.errcode == "UNREACHABLE" and self._reachable.is_set():
+            self._reachable.clear()
+            self._probe = asyncio.create_task(self._probe_until_reachable(), name="homeserver-probe")
+        return problem
+
+    async def _probe_until_reachable(self) -> None:
+        delay = PROBE_FIRST_S
+        while True:
+            # Jitter, so that several services do not knock together.
+            await asyncio.sleep(delay * (1 + random.random() / 4))  # noqa: S311
+            delay = min(delay * 2, PROBE_MAX_S)
+            try:
+                async with self.session.get(self.url + "/_matrix/client/versions") as response:
+                    await response.read()
+            except (aiohttp.ClientError, TimeoutError):
+                continue
+            log.info("the homeserver can be reached again")
+            self._reachable.set()
+            return
 
     async def request(
         self,
@@ -144,7 +186,7 @@ class Homeserver:
                 while len(data) <= limit and not response.content.at_eof():
                     data += await response.content.read(limit + 1 - len(data))
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise _unreachable(error) from error
+            raise self._lost(error) from error
         if len(data) > limit:
             raise HomeserverError(413, "TOO_LARGE", f"more than {limit} bytes")
         return data
@@ -236,7 +278,7 @@ class Homeserver:
                 raw = await response.read()
                 status = response.status
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise _unreachable(error) from error
+            raise self._lost(error) from error
         if status // 100 != 2:
             raise _error(status, raw)
         try:

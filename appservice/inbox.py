@@ -106,8 +106,8 @@ class Inbox:
         now = now_ms()
         fresh = (
             connection.execute(
-                insert_ignore(connection, transactions, "txn_id"),
-                {"txn_id": transaction.txn_id[:255], "received_at": now},
+                insert_ignore(connection, transactions, "shard", "txn_id"),
+                {"shard": 0, "txn_id": transaction.txn_id[:255], "received_at": now},
             ).rowcount
             > 0
         )

@@ -70,7 +70,12 @@ class UnitOfWork:
         return not (self.messages or self.operations or self._after)
 
     def send(
-        self, room_id: str, content: Mapping[str, Any], *, event_type: str = "m.room.message", user_id: str | None = None
+        self,
+        room_id: str,
+        content: Mapping[str, Any],
+        *,
+        event_type: str = "m.room.message",
+        user_id: str | None = None,
     ) -> str:
         """Send a message event; returns a reference that stands for its event id in later calls."""
         return self._add(OutboxKind.EVENT, room_id, event_type, None, content, user_id)

@@ -91,9 +91,7 @@ class Job:
 
     __slots__ = ("done", "rows", "work")
 
-    def __init__(
-        self, rows: Iterable[tuple[str, Row]] = (), work: Callable[[Connection], Any] | None = None
-    ) -> None:
+    def __init__(self, rows: Iterable[tuple[str, Row]] = (), work: Callable[[Connection], Any] | None = None) -> None:
         self.rows = list(rows)
         self.work = work
         self.done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()

@@ -32,9 +32,19 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _migrate(arguments: argparse.Namespace) -> int:
     """Bring the database of the configuration to this version's tables. Does nothing when it is there already."""
-    from appservice.store.migrate import upgrade
+    from appservice.database import open_database
+    from appservice.migrate import upgrade
+
+    async def migrate(url: str) -> tuple[str | None, str]:
+        database = open_database(url)
+        await database.start()
+        try:
+            return await upgrade(database)
+        finally:
+            await database.stop()
 
     path, config = load(arguments)
-    asyncio.run(upgrade(config.database.url))
-    say(f"the database of {path} has this version's tables")
+    before, after = asyncio.run(migrate(config.database.url))
+    said = "was at" if before == after else f"went from {before or 'empty'} to"
+    say(f"the database of {path} {said} revision {after}")
     return 0

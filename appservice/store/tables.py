@@ -61,9 +61,10 @@ class OutboxKind(IntEnum):
 transactions = Table(
     "transactions",
     metadata,
+    Column("shard", SmallInteger, nullable=False),
     Column("txn_id", Text, nullable=False, comment="The homeserver's transaction id."),
     Column("received_at", BigInteger, nullable=False),
-    PrimaryKeyConstraint("txn_id"),
+    PrimaryKeyConstraint("shard", "txn_id"),
 )
 
 inbox = Table(
@@ -109,9 +110,7 @@ outbox = Table(
     Column("kind", SmallInteger, nullable=False, comment="OutboxKind"),
     Column("event_type", Text, nullable=False),
     Column("target", Text, comment="State key, or the event that is redacted."),
-    Column(
-        "content", LargeBinary, nullable=False, comment="JSON, sealed in an encrypted room; empty once sent."
-    ),
+    Column("content", LargeBinary, nullable=False, comment="JSON, sealed in an encrypted room; empty once sent."),
     Column("sealed", SmallInteger, nullable=False, comment="1: content is sealed with the pickle key."),
     Column("ciphertext", LargeBinary, comment="The encrypted event's content, stored before it is sent."),
     Column("state", SmallInteger, nullable=False, comment="OutboxState"),
@@ -133,6 +132,7 @@ outbox = Table(
 rooms = Table(
     "rooms",
     metadata,
+    Column("shard", SmallInteger, nullable=False),
     Column(
         "key",
         Text,
@@ -141,5 +141,5 @@ rooms = Table(
     ),
     Column("room_id", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
-    PrimaryKeyConstraint("key"),
+    PrimaryKeyConstraint("shard", "key"),
 )

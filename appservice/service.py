@@ -1,0 +1,162 @@
+"""The engine in one piece: everything between the homeserver and the consumers, started and stopped in order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from appservice.config import Config
+from appservice.consumer import Consumer, Dispatch
+from appservice.database import open_database
+from appservice.e2ee import BotIdentity, Crypto
+from appservice.health import HealthServer, Readiness
+from appservice.homeserver import Homeserver, HomeserverError
+from appservice.inbox import Inbox
+from appservice.mautrix_store import MautrixDatabase
+from appservice.metrics import Metrics
+from appservice.migrate import upgrade
+from appservice.outbox import Outbox
+from appservice.rooms import Rooms
+from appservice.transactions import Listener
+from appservice.worker import Worker
+from appservice.writer import Writer
+
+log = logging.getLogger(__name__)
+
+
+class Service:
+    """One running Rialto. ``start`` it once, ``stop`` it once."""
+
+    def __init__(self, config: Config, identities: Iterable[BotIdentity]) -> None:
+        """
+        Args:
+            identities: the bots, each of which becomes a user with a device.
+        """
+        self.config = config
+        self.identities = list(identities)
+        server = config.homeserver.server_name
+        self.steward = f"@{config.appservice.sender_localpart}:{server}"
+        self.metrics = Metrics()
+        self.database = open_database(config.database.url, pool_size=config.database.pool_size)
+        self.data = MautrixDatabase(config.database.url)
+        self.homeserver = Homeserver(
+            config.homeserver.url,
+            config.appservice.as_token.get_secret_value(),
+            timeout=config.homeserver.timeout,
+            connections=config.homeserver.connections,
+        )
+        bots = [identity.user_id for identity in self.identities]
+        self.dispatch = Dispatch([*bots, self.steward])
+        self.rooms = Rooms(self.data.state_store, self.homeserver, bots, self.steward)
+        self.writer = Writer(self.database, self.metrics)
+        self.inbox = Inbox(self.database, self.writer, config.engine.shards)
+        self.crypto = Crypto(
+            config, self.data, self.homeserver, self.data.state_store, self._session_arrived, self.metrics
+        )
+        self.outbox = Outbox(config, self.database, self.writer, self.homeserver, self.rooms, self.crypto, self.metrics)
+        self.worker = Worker(
+            config, self.inbox, self.outbox, self.writer, self.rooms, self.crypto, self.dispatch, self.metrics
+        )
+        self.listener = Listener(config, self.inbox, self.worker, self, self.metrics)
+        self.health = HealthServer(config.metrics.listen, self.metrics, self.readiness)
+        self._problems: dict[str, str] = {"service": "starting"}
+        self._ping: asyncio.Task[None] | None = None
+
+    def has_user(self, user_id: str) -> bool:
+        """Whether a user of our namespaces exists."""
+        return user_id in self.dispatch.service_users
+
+    def readiness(self) -> Readiness:
+        """Whether work is done, and what is in the way."""
+        problems = dict(self._problems)
+        if not problems:
+            if not self.homeserver.reachable:
+                problems["homeserver"] = "cannot be reached"
+            problems.update({f"encryption {bot}": words for bot, words in self.crypto.healthy().items()})
+        return Readiness(not problems, problems)
+
+    async def start(self, consumers: Iterable[Consumer], everywhere: Iterable[Consumer] = ()) -> None:
+        """Open everything, take up what the last run left, and ask the homeserver for what it has queued.
+
+        Args:
+            consumers: one for each identity.
+            everywhere: consumers that see every event.
+        """
+        begin = time.perf_counter()
+        if self.config.metrics.enabled:
+            await self.health.start()
+        self._secure_files()
+        await self.database.start()
+        await upgrade(self.database)
+        await self.data.start()
+        await self.homeserver.start()
+        await self.writer.start()
+        await self.inbox.start()
+        for consumer in everywhere:
+            self.dispatch.add_everywhere(consumer)
+        for consumer in consumers:
+            self.dispatch.add_bot(consumer)
+        await self.crypto.start(self.identities)
+        await self.rooms.start()
+        await self.outbox.start()
+        await self.worker.start()
+        await self.listener.start()
+        self._ping = asyncio.create_task(self._ask_for_queued(), name="startup-ping")
+        self._problems.clear()
+        log.info(
+            "ready in %.2f s: %d bots, %d rooms", time.perf_counter() - begin, len(self.identities), self.rooms.known
+        )
+
+    def _secure_files(self) -> None:
+        """Nobody but the owner reads the database."""
+        url = self.config.database.url
+        if url.startswith("sqlite:///"):
+            file = Path(url.removeprefix("sqlite:///"))
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch(mode=0o600)
+
+    async def _ask_for_queued(self) -> None:
+        """Synapse waits up to 8.5 minutes after failed deliveries; a ping makes it deliver at once."""
+        delay = 0.25
+        while True:
+            try:
+                took = await self.homeserver.ping(self.config.appservice.id, "rialto-" + secrets.token_hex(8))
+            except HomeserverError as error:
+                if not error.temporary:
+                    log.error("the homeserver cannot reach this service: %s", error)
+                    return
+                log.warning("the homeserver does not ping yet: %s", error)
+                if error.errcode == "UNREACHABLE":
+                    await self.homeserver.wait_reachable()
+                    continue
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, 60)
+            else:
+                log.debug("the homeserver reaches this service in %.0f ms", took)
+                return
+
+    def _session_arrived(self, user_id: str, room_id: str, session_id: str) -> None:
+        self.worker.session_arrived(user_id, room_id, session_id)
+
+    async def stop(self) -> None:
+        """Accept nothing more, finish what runs within the grace period, flush, close."""
+        self._problems["service"] = "stopping"
+        grace = self.config.engine.grace
+        deadline = time.monotonic() + grace
+        if self._ping is not None:
+            self._ping.cancel()
+            await asyncio.wait([self._ping])
+        await self.listener.stop()
+        await self.worker.stop(grace)
+        await self.outbox.stop(max(deadline - time.monotonic(), 0.5))
+        await self.crypto.stop()
+        await self.writer.stop()
+        await self.homeserver.stop()
+        await self.data.stop()
+        await self.database.stop()
+        await self.health.stop()
+        log.info("stopped")

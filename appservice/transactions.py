@@ -1,0 +1,191 @@
+"""The endpoints the homeserver calls (application service API of the Matrix specification).
+
+200 to a transaction means stored: the answer follows the commit. Errors are Matrix errors; what cannot be stored now
+is answered 500, and the homeserver sends it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from aiohttp import web
+
+from appservice import json
+from appservice import log as logs
+from appservice.config import Config
+from appservice.database import DatabaseError
+from appservice.errors import RialtoError
+from appservice.events import MalformedTransaction, Transaction
+from appservice.inbox import Inbox
+from appservice.metrics import Metrics
+from appservice.worker import Worker
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class ListenError(RialtoError):
+    """The listener's address cannot be used."""
+
+    code = "listen_failed"
+
+
+class Directory(Protocol):
+    """Which users and aliases of our namespaces exist."""
+
+    def has_user(self, user_id: str) -> bool: ...
+
+
+def matrix_error(status: int, errcode: str, error: str) -> web.Response:
+    """A standard error response (specification, "Standard error response")."""
+    return web.json_response({"errcode": errcode, "error": error}, status=status)
+
+
+@web.middleware
+async def _matrix_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Everything that goes wrong is said as a Matrix error."""
+    try:
+        return await handler(request)
+    except web.HTTPRequestEntityTooLarge:
+        return matrix_error(413, "M_TOO_LARGE", "the body is larger than this service takes (appservice.max_body)")
+    except web.HTTPMethodNotAllowed as error:
+        response = matrix_error(405, "M_UNRECOGNIZED", "wrong method")
+        response.headers["Allow"] = ", ".join(sorted(error.allowed_methods))
+        return response
+    except web.HTTPNotFound:
+        return matrix_error(404, "M_UNRECOGNIZED", "no such endpoint")
+    except web.HTTPException as error:
+        return matrix_error(error.status, "M_UNKNOWN", error.reason)
+    except (ConnectionError, asyncio.IncompleteReadError):
+        return matrix_error(400, "M_UNKNOWN", "the body broke off")
+    except Exception:  # a defect of ours: the homeserver must hear 500 and try again
+        log.exception("a request failed")
+        return matrix_error(500, "M_UNKNOWN", "internal error")
+
+
+class Listener:
+    """The HTTP listener for the homeserver."""
+
+    def __init__(self, config: Config, inbox: Inbox, worker: Worker, directory: Directory, metrics: Metrics) -> None:
+        self._config = config.appservice
+        self._hs_token = config.appservice.hs_token.get_secret_value().encode()
+        self._inbox = inbox
+        self._worker = worker
+        self._directory = directory
+        self._metrics = metrics
+        self._uncertain = False
+        self._storing = asyncio.Lock()
+        self._runner: web.AppRunner | None = None
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on; raises RuntimeError before :meth:`start`."""
+        if self._runner is None or not self._runner.addresses:
+            raise RuntimeError("the listener is not started")
+        return int(self._runner.addresses[0][1])
+
+    def app(self) -> web.Application:
+        """The routes: the specified ones and, as the specification asks, the legacy ones without a prefix."""
+        app = web.Application(middlewares=[_matrix_errors], client_max_size=self._config.max_body)
+        for prefix in ("/_matrix/app/v1", ""):
+            app.router.add_put(prefix + "/transactions/{txn_id}", self._put_transaction)
+            app.router.add_get(prefix + "/users/{user_id}", self._get_user, allow_head=False)
+            app.router.add_get(prefix + "/rooms/{alias}", self._get_room, allow_head=False)
+        app.router.add_post("/_matrix/app/v1/ping", self._post_ping)
+        return app
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises:
+            ListenError: the address is taken or not ours.
+        """
+        host, _, port = self._config.listen.rpartition(":")
+        self._runner = web.AppRunner(self.app(), access_log=None, handler_cancellation=False)
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, host.strip("[]"), int(port), reuse_address=True).start()
+        except OSError as error:
+            raise ListenError(f"appservice.listen: cannot listen on {self._config.listen}: {error.strerror}") from None
+
+    async def stop(self) -> None:
+        """Accept nothing more; requests under way are answered."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    def _refusal(self, request: web.Request) -> web.Response | None:
+        """What to answer a caller who does not show the homeserver's token, in constant time."""
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token.strip():
+            token = request.query.get("access_token", "")
+        if not token:
+            return matrix_error(401, "M_MISSING_TOKEN", "no hs_token was shown")
+        if not hmac.compare_digest(token.strip().encode("utf-8", "surrogateescape"), self._hs_token):
+            return matrix_error(403, "M_FORBIDDEN", "this is not the hs_token")
+        return None
+
+    async def _put_transaction(self, request: web.Request) -> web.StreamResponse:
+        refusal = self._refusal(request)
+        if refusal is not None:
+            return refusal
+        start = time.perf_counter()
+        txn_id = request.match_info["txn_id"]
+        with logs.bound(request_id=txn_id):
+            raw = await request.read()
+            try:
+                body = json.loads(raw)
+            except json.JSONError:
+                return matrix_error(400, "M_NOT_JSON", "the body is no JSON")
+            try:
+                transaction = Transaction.parse(txn_id, body)
+                await self._store(transaction)
+            except (MalformedTransaction, json.JSONError) as error:
+                return matrix_error(400, "M_BAD_JSON", str(error))
+            except DatabaseError as error:
+                log.error("a transaction could not be stored; the homeserver will send it again: %s", error)
+                return matrix_error(500, "M_UNKNOWN", "not stored, send it again")
+        self._metrics.transaction_seconds.observe(time.perf_counter() - start)
+        return web.Response(body=b"{}", content_type="application/json")
+
+    async def _store(self, transaction: Transaction) -> None:
+        # One after the other, so that two deliveries of one transaction cannot overtake each other on the way to
+        # the worker. The homeserver has only one in flight anyway.
+        async with self._storing:
+            try:
+                items, fresh = await self._inbox.store(transaction)
+            except DatabaseError:
+                self._uncertain = True
+                raise
+            self._metrics.events_received.inc(len(items))
+            if self._uncertain:
+                # The commit that seemed to fail may have happened: then its events wait in the database only.
+                await self._worker.reconcile()
+                self._uncertain = False
+            else:
+                self._worker.dispatch(items)
+        if fresh:
+            self._worker.dispatch_ephemeral(transaction.ephemeral)
+        elif items:
+            log.warning("an old transaction id brought new events: was the homeserver restored from a backup?")
+
+    async def _get_user(self, request: web.Request) -> web.StreamResponse:
+        refusal = self._refusal(request)
+        if refusal is not None:
+            return refusal
+        if self._directory.has_user(request.match_info["user_id"]):
+            return web.json_response({})
+        return matrix_error(404, "M_NOT_FOUND", "no such user")
+
+    async def _get_room(self, request: web.Request) -> web.StreamResponse:
+        # Aliases of ours are made with their rooms; one that is asked for here does not exist.
+        return self._refusal(request) or matrix_error(404, "M_NOT_FOUND", "no such room")
+
+    async def _post_ping(self, request: web.Request) -> web.StreamResponse:
+        return self._refusal(request) or web.json_response({})
