@@ -1,7 +1,7 @@
 """Chaos with a real Synapse and end-to-end encryption: every message is answered once, in order, readable.
 
-The truth is the room's history at the homeserver, decrypted with the person's keys. ``RIALTO_CHAOS_SEED`` repeats a run;
-``RIALTO_OUTAGE_S`` sets for how many seconds the homeserver is away (60 is what the specification of these tests asks).
+The truth is the room's history at the homeserver, decrypted with the person's keys. ``RIALTO_CHAOS_SEED`` repeats a
+run; ``RIALTO_OUTAGE_S`` sets for how many seconds the homeserver is away (a minute is what was asked for).
 """
 
 from __future__ import annotations
