@@ -54,9 +54,7 @@ class Service:
         self.rooms = Rooms(self.data.state_store, self.homeserver, bots, self.steward)
         self.writer = Writer(self.database, self.metrics)
         self.inbox = Inbox(self.database, self.writer, config.engine.shards)
-        self.crypto = Crypto(
-            config, self.data, self.homeserver, self.data.state_store, self._session_arrived, self.metrics
-        )
+        self.crypto = Crypto(config, self.data, self.homeserver, self.rooms, self._session_arrived, self.metrics)
         self.outbox = Outbox(config, self.database, self.writer, self.homeserver, self.rooms, self.crypto, self.metrics)
         self.worker = Worker(
             config, self.inbox, self.outbox, self.writer, self.rooms, self.crypto, self.dispatch, self.metrics

@@ -6,6 +6,8 @@ import argparse
 import asyncio
 from typing import Any
 
+import uvloop
+
 from appservice.commands.common import add_config, load, say
 
 
@@ -27,7 +29,7 @@ def _run(arguments: argparse.Namespace) -> int:
     log.setup(config.logging.level, config.logging.format.value)
     from appservice.main import run
 
-    return asyncio.run(run(config))
+    return uvloop.run(run(config))
 
 
 def _migrate(arguments: argparse.Namespace) -> int:
