@@ -1,7 +1,128 @@
-"""x."""
+"""``rialto chat``: the terminal client."""
 
-from typing import Any
+from __future__ import annotations
+
+import argparse
+import asyncio
+import getpass
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from appservice.commands.common import Exit, Unreachable, UsageError, add_data, layout_of
+
+if TYPE_CHECKING:
+    from appservice.local.layout import Layout
+
+PASSWORD = "RIALTO_PASSWORD"  # noqa: S105 - the name of a variable
 
 
 def add(commands: Any) -> None:
-    """Add the parsers."""
+    """Add the parser."""
+    parser = commands.add_parser(
+        "chat",
+        help="talk with a bot or a room, end-to-end encrypted",
+        description=_chat.__doc__,
+        epilog=(
+            "When standard input is not a terminal, each line is sent and its reply awaited; lines that begin with "
+            "'# ' are comments. Exit code 1: a line got no reply."
+        ),
+    )
+    add_data(parser)
+    parser.add_argument(
+        "target", nargs="?", help="@user:server, !room, #alias, or a local user's name (default: the hub)"
+    )
+    parser.add_argument("--as", dest="user", default="alice", metavar="NAME", help="the account (default: alice)")
+    parser.add_argument(
+        "--wait", type=float, default=1.0, metavar="SECONDS", help="quiet after the last line that ends a script (1)"
+    )
+    parser.add_argument(
+        "--reply",
+        type=float,
+        default=15.0,
+        metavar="SECONDS",
+        help="how long a reply, or the first joining of the bot, is awaited (15)",
+    )
+    parser.add_argument("--homeserver", metavar="URL", help=f"not the local stack's; the password from ${PASSWORD}")
+    parser.add_argument("--demo", action="store_true", help="play a short conversation")
+    parser.set_defaults(handler=_chat)
+
+
+@dataclass(frozen=True)
+class Who:
+    """The account that talks, and with whom by default."""
+
+    url: str
+    user_id: str
+    password: str = field(repr=False)
+    hub: str | None
+
+
+def _chat(arguments: argparse.Namespace) -> int:
+    """Talk with a bot or in a room. Finds or opens the encrypted direct chat with the bot; keeps its keys in data/chat."""
+    layout = layout_of(arguments)
+    who = _remote(arguments) if arguments.homeserver else _local(arguments, layout)
+    target = arguments.target or who.hub
+    if target is None:
+        raise UsageError("name somebody to talk with: @user:server, !room or #alias")
+    if target[0] not in "@!#":
+        target = f"@{target}:{who.user_id.partition(':')[2]}"
+    return asyncio.run(_talk(arguments, who, target, layout.chat(who.user_id)))
+
+
+def _local(arguments: argparse.Namespace, layout: Layout) -> Who:
+    from appservice.config import load_config
+    from appservice.local.accounts import read_accounts
+
+    if not layout.config.is_file():
+        raise Unreachable(f"no local stack in {layout.data}: start one by `rialto up`, or name a --homeserver")
+    config = load_config(layout.config)
+    hubs = [bot.localpart for bot in config.bots if bot.enabled and bot.plugin == "hub"]
+    accounts = read_accounts(layout)
+    localpart = arguments.user.removeprefix("@").partition(":")[0]
+    account = accounts.get(localpart)
+    if account is None or not account.made:
+        known = ", ".join(sorted(name for name, one in accounts.items() if one.made and not one.admin)) or "nobody yet"
+        raise UsageError(f"{layout.accounts} knows no {localpart} (it knows {known}); `rialto user add {localpart}`")
+    hub = f"@{hubs[0]}:{config.homeserver.server_name}" if hubs else None
+    return Who(config.homeserver.url, account.user_id, account.password, hub)
+
+
+def _remote(arguments: argparse.Namespace) -> Who:
+    if not arguments.user.startswith("@") or ":" not in arguments.user:
+        raise UsageError("with --homeserver, --as needs a whole user id: @name:server")
+    password = os.environ.get(PASSWORD)
+    if password is None:
+        if not sys.stdin.isatty():
+            raise UsageError(f"the password of {arguments.user} is missing: put it into ${PASSWORD}")
+        password = getpass.getpass(f"password of {arguments.user}: ")
+    return Who(arguments.homeserver.rstrip("/"), arguments.user, password, None)
+
+
+async def _talk(arguments: argparse.Namespace, who: Who, target: str, folder: Path) -> int:
+    import logging
+    from importlib import resources
+
+    from appservice.terminal.chat import Chat, Timing, console, lines_of, read_lines
+    from appservice.terminal.prompt import Prompt
+    from appservice.terminal.session import connect, find_room
+
+    logging.getLogger("nio").setLevel(logging.CRITICAL)  # its warnings are not for people who chat
+    client = await connect(who.url, who.user_id, who.password, folder)
+    try:
+        chat = Chat(client, await find_room(client, target, arguments.reply), console=console())
+        await chat.accept_waiting()
+        timing = Timing(reply=arguments.reply, wait=arguments.wait)
+        if arguments.demo:
+            text = resources.files("appservice.terminal").joinpath("demo.txt").read_text(encoding="utf-8")
+            answered = await chat.script(lines_of(text.splitlines()), timing, echo=True)
+        elif sys.stdin.isatty():
+            await chat.talk(Prompt(f"{who.user_id.partition(':')[0].removeprefix('@')}> "))
+            answered = True
+        else:
+            answered = await chat.script(read_lines(sys.stdin), timing)
+    finally:
+        await client.close()
+    return Exit.OK if answered else Exit.FAILED

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import json
 import mimetypes
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,9 +93,9 @@ class Login:
 class MatrixClient:
     """One device of one user. ``store`` holds its keys and must be its own folder.
 
-    :meth:`start` syncs once and keeps syncing in an owned task until :meth:`close`. Every event of a joined room goes to every
-    listener, in the order of the server, once readable; an event whose key is missing goes there as
-    ``m.room.encrypted`` and once more when its key has come.
+    :meth:`start` syncs once and keeps syncing in an owned task until :meth:`close`. Every event of a joined room goes
+    to every listener, in the order of the server, once readable; an event whose key is missing goes there as
+    ``m.room.encrypted`` and once more when its key has come. ``history`` keeps the last readable messages.
     """
 
     def __init__(self, url: str, user: str, store: Path, *, device_id: str | None = None) -> None:
@@ -107,6 +108,7 @@ class MatrixClient:
         self.nio = nio.AsyncClient(url, user, device_id=device_id, store_path=str(store), config=config)
         self.listeners: list[Listener] = []
         self.invite_listeners: list[Callable[[str, str], None]] = []
+        self.history: deque[Seen] = deque(maxlen=200)
         self._undecrypted: dict[str, tuple[str, Any]] = {}
         self._changed = asyncio.Condition()
         self._loop: asyncio.Task[None] | None = None
@@ -216,11 +218,13 @@ class MatrixClient:
             self._tell(seen_of(room_id, decrypted))
 
     def _tell(self, seen: Seen) -> None:
+        if seen.type == "m.room.message":
+            self.history.append(seen)
         for listener in list(self.listeners):
             listener(seen)
 
     async def until(self, condition: Callable[[], bool], timeout: float = 20, what: str = "the sync") -> None:
-        """Wait until ``condition`` holds; it is asked after every sync. Raises TimeoutError that says ``what`` was missing."""
+        """Wait until ``condition`` holds; it is asked after every sync. Raises TimeoutError, naming ``what``."""
         try:
             async with asyncio.timeout(timeout), self._changed:
                 while not condition():
