@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvloop
 
-from appservice.commands.common import add_config, load, say
+from appservice.commands.common import Exit, add_config, load, say
+
+if TYPE_CHECKING:
+    from appservice.config import Config
 
 
 def add(commands: Any) -> None:
@@ -34,19 +37,22 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _migrate(arguments: argparse.Namespace) -> int:
     """Bring the database of the configuration to this version's tables. Does nothing when it is there already."""
+    path, config = load(arguments)
+    before, after = asyncio.run(_upgrade(config))
+    if before == after:
+        say(f"the database of {path} is at {after} already")
+    else:
+        say(f"the database of {path} went from {before or 'empty'} to {after}")
+    return Exit.OK
+
+
+async def _upgrade(config: Config) -> tuple[str | None, str]:
     from appservice.database import open_database
     from appservice.migrate import upgrade
 
-    async def migrate(url: str) -> tuple[str | None, str]:
-        database = open_database(url)
-        await database.start()
-        try:
-            return await upgrade(database)
-        finally:
-            await database.stop()
-
-    path, config = load(arguments)
-    before, after = asyncio.run(migrate(config.database.url))
-    said = "was at" if before == after else f"went from {before or 'empty'} to"
-    say(f"the database of {path} {said} revision {after}")
-    return 0
+    database = open_database(config.database.url, pool_size=1)
+    await database.start()
+    try:
+        return await upgrade(database)
+    finally:
+        await database.stop()
