@@ -17,6 +17,7 @@ import asyncpg
 from mautrix.appservice.state_store.asyncpg import PgASStateStore
 from mautrix.client.state_store.asyncpg import PgStateStore
 from mautrix.crypto.store.asyncpg import PgCryptoStore
+from mautrix.types import Member, Membership, RoomID, UserID
 from mautrix.util.async_db import Database, UpgradeTable
 from mautrix.util.async_db.aiosqlite import SQLiteDatabase
 from mautrix.util.async_db.asyncpg import PostgresDatabase
@@ -89,6 +90,24 @@ class _SQLite(SQLiteDatabase):
             await connection.close()
 
 
+class RoomStateStore(PgASStateStore):
+    """mautrix's room state, readable on SQLite too: its parser does not take SQLite's rows."""
+
+    async def get_member_profiles(
+        self, room_id: RoomID, memberships: tuple[Membership, ...] = (Membership.JOIN, Membership.INVITE)
+    ) -> dict[UserID, Member]:
+        """Members with the given memberships: user id to membership, name and avatar."""
+        places = ", ".join(f"${number}" for number in range(2, len(memberships) + 2))
+        q = (
+            "SELECT user_id, CAST(membership AS TEXT) AS membership, displayname, avatar_url FROM mx_user_profile "
+            f"WHERE room_id=$1 AND CAST(membership AS TEXT) IN ({places})"
+        )
+        rows = await self.db.fetch(q, room_id, *(membership.value for membership in memberships))
+        return {
+            row["user_id"]: Member(Membership(row["membership"]), row["avatar_url"], row["displayname"]) for row in rows
+        }
+
+
 class MautrixDatabase:
     """One mautrix database for crypto and room state. ``start`` before use, ``stop`` after."""
 
@@ -115,7 +134,7 @@ class MautrixDatabase:
                     "meow_exit_on_ice": False,
                 },
             )
-        self.state_store = PgASStateStore(self.db)
+        self.state_store = RoomStateStore(self.db)
 
     async def start(self) -> None:
         """Open the database and bring mautrix's tables and ours up to date.

@@ -9,7 +9,6 @@ import weakref
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mautrix.client.state_store import StateStore
 from mautrix.crypto import OutboundGroupSession
 from mautrix.errors import MatrixError
 from mautrix.types import RoomID
@@ -22,7 +21,7 @@ from appservice.e2ee.decryption import MEGOLM, Decryptor
 from appservice.e2ee.devices import DeviceDirectory
 from appservice.e2ee.enrolment import Enrolment
 from appservice.e2ee.errors import CryptoNotReady
-from appservice.e2ee.members import Members
+from appservice.e2ee.members import PRESENT, Members, RoomStateStore
 from appservice.homeserver import Homeserver, HomeserverError
 from appservice.metrics import Metrics
 
@@ -37,7 +36,6 @@ REQUEST_DELAY_S = 3.0
 SHARE_ATTEMPTS = 4
 REFRESH_DELAY_S = 0.2
 REFRESH_RETRY_S = 30.0
-PRESENT = {"join", "invite"}
 
 OnSession = Callable[[str, str, str], None]
 
@@ -50,7 +48,7 @@ class Crypto:
         config: Config,
         data: MautrixDatabase,
         homeserver: Requester,
-        rooms: StateStore,
+        rooms: RoomStateStore,
         on_session: OnSession,
         metrics: Metrics | None = None,
         *,
@@ -60,7 +58,7 @@ class Crypto:
         """
         Args:
             data: the started database of keys.
-            rooms: room state, kept current by whoever receives the events (``data.state_store``).
+            rooms: room state, kept current by whoever receives the events, before :meth:`room_changed` is called.
             on_session: called with user id, room id and session id after a Megolm session was stored for a bot.
             start_timeout: seconds that :meth:`start` waits for the homeserver before it goes on without it.
             request_delay: seconds until a missing key is asked for.
@@ -78,7 +76,7 @@ class Crypto:
         self._tasks: list[asyncio.Task[None]] = []
         self._poller: Homeserver | None = None
         self._directory = DeviceDirectory(self._db)
-        self._members = Members(rooms, self._db, homeserver)
+        self._members = Members(rooms)
         self._refresh = asyncio.Event()
         self._steward_clear = False
         self._room_locks: weakref.WeakValueDictionary[tuple[str, str], asyncio.Lock] = weakref.WeakValueDictionary()
@@ -127,7 +125,7 @@ class Crypto:
         services = Services(
             db=self._db,
             pickle_key=self._config.encryption.pickle_key.get_secret_value(),
-            rooms=self._rooms,
+            rooms=self._rooms.store,
             homeserver=self._homeserver,
             poller=poller,
             directory=self._directory,
@@ -292,13 +290,13 @@ class Crypto:
                 room_id, self._config.encryption.rotate_messages, self._config.encryption.rotate_after
             )
             if self._directory.stale:
-                members = await self._members.receiving(room_id, user_id)
+                members = await self._members.receiving(room_id)
                 await self._directory.bring_up_to_date(machine, members)
             session = await machine.current_session(room, *limits)
             if session is not None:
                 return session
             version = self._members.version(room_id)
-            members = await self._members.receiving(room_id, user_id)
+            members = await self._members.receiving(room_id)
             await self._directory.bring_up_to_date(machine, members)
             devices = self._directory.versions(members)
             session = await machine.share(room, members, *limits)
@@ -329,7 +327,7 @@ class Crypto:
         previous = unsigned.get("prev_content") if isinstance(unsigned, Mapping) else None
         before = previous.get("membership") if isinstance(previous, Mapping) else None
         now = content.get("membership")
-        await self._members.changed(room_id, user_id, dict(content))
+        await self._members.changed(room_id, user_id, now)
         if now == before or (now not in PRESENT and before is not None and before not in PRESENT):
             return
         if now in PRESENT:
