@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from alembic import command
@@ -62,6 +63,8 @@ async def upgrade(database: Database) -> tuple[str | None, str]:
     newest = head()
     if before == newest:
         return before, newest
+
+    logging.getLogger("alembic").setLevel(logging.WARNING)
 
     def work(connection: Connection) -> None:
         config = _config()

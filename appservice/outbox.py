@@ -9,6 +9,7 @@ asked whether the message is there.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 import random
 import time
@@ -201,7 +202,10 @@ class Outbox:
                 queue = self._queues[room_id] = deque()
             queue.append(item)
             if room_id not in self._tasks:
-                self._tasks[room_id] = asyncio.create_task(self._drain(room_id, queue), name="outbox")
+                # A context of its own: what is bound to the event that caused it is not true of the next message.
+                self._tasks[room_id] = asyncio.create_task(
+                    self._drain(room_id, queue), name="outbox", context=contextvars.Context()
+                )
         self._metrics.outbox_pending.set(self._pending)
 
     async def _drain(self, room_id: str, queue: deque[Outgoing]) -> None:

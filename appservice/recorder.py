@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 
 from appservice.database import DatabaseError
@@ -25,7 +26,7 @@ class Recorder:
         """Write a row by one of the writer's statements."""
         self._rows.append((statement, row))
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._run(), name="recorder")
+            self._task = asyncio.create_task(self._run(), name="recorder", context=contextvars.Context())
 
     async def stop(self, grace: float) -> None:
         """Write what is left, for ``grace`` seconds at most."""

@@ -32,7 +32,6 @@ log = logging.getLogger(__name__)
 
 CACHED_ROOMS = 50_000
 START_CONCURRENCY = 8
-HERE = frozenset({"join", "invite"})
 
 
 class Rooms:
@@ -112,8 +111,11 @@ class Rooms:
             HomeserverError: it is not known and could not be asked.
         """
         await self._ensure_members(room_id)
-        profiles = await self.store.get_member_profiles(RoomID(room_id))
-        return {user_id: member.membership.value for user_id, member in profiles.items()}
+        rows = await self.store.db.fetch(
+            "SELECT user_id, membership FROM mx_user_profile WHERE room_id=$1 AND membership IN ('join', 'invite')",
+            room_id,
+        )
+        return {row["user_id"]: row["membership"] for row in rows}
 
     async def humans(self, room_id: str) -> Sequence[str]:
         """Joined or invited users who do not belong to this service."""

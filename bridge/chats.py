@@ -1,7 +1,8 @@
 """Rooms that Rialto makes: a person's direct chats with bots, and the space that holds them.
 
 Making a room is no transaction of the homeserver's: a request that is repeated after a crash makes a second room. So
-each purpose has a room alias, and making the room takes the alias or finds who has it: one purpose, one room.
+each purpose has a room alias in our namespace (the steward's localpart begins it), and making the room takes the alias
+or finds who has it: one purpose, one room.
 """
 
 from __future__ import annotations
@@ -110,9 +111,10 @@ class Chats:
 
     async def _make(self, purpose: str, maker: str, person: str, body: Mapping[str, Any]) -> str:
         """Make the room under the first alias of its purpose that does not lead to a room given up."""
+        prefix = self._steward[1:].partition(":")[0]
         for generation in range(MAX_GENERATIONS):
             digest = sha256(f"{purpose}\0{generation}".encode()).digest()
-            localpart = "_rialto_" + b32encode(digest[:15]).decode().lower()
+            localpart = f"{prefix}_{b32encode(digest[:15]).decode().lower()}"
             try:
                 answer = await self._homeserver.request(
                     "POST",

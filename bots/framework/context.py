@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from difflib import get_close_matches
 from typing import Any
 
 from sqlalchemy import Connection
@@ -33,6 +34,12 @@ class Context:
         self.user_id = user_id
         self.content: Mapping[str, Any] = event.content if content is None else content
         """The content at hand; of an edit the new content."""
+        self.addressed = True
+        """Whether a text is meant for this bot: everything is in a chat with one person."""
+        self.rest = ""
+        """The text without the bot's name or the command prefix before it."""
+        self.names: Collection[str] = ()
+        """The names of the plugin's commands."""
         self._unit = unit
         self._consumer = consumer
         self._rooms = rooms
@@ -58,6 +65,13 @@ class Context:
         if isinstance(relation, dict) and "m.in_reply_to" in relation:
             body = _REPLY_FALLBACK.sub("", body)
         return body
+
+    def unknown_command(self) -> str:
+        """What to say to a text that is no command, with the nearest command when one is near."""
+        word = self.rest.partition(" ")[0]
+        near = get_close_matches(word.casefold(), self.names, 1)
+        hint = f" Did you mean “{near[0]}”?" if near else ""
+        return f"I do not know “{word[:40]}”.{hint} Type “help” to see what I can do."
 
     async def encrypted(self) -> bool:
         """Whether the room is encrypted."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any
 
 from appservice.events import Event
@@ -65,20 +64,18 @@ class BotConsumer:
             await self._text(ctx)
 
     async def _text(self, ctx: Context) -> None:
-        text = ctx.text.strip()
-        addressed = True
+        ctx.names = self._commands
+        ctx.rest = ctx.text.strip()
         if self._commands:
-            addressed, text = await self._addressed(ctx, text)
-        word, _, rest = text.partition(" ")
+            ctx.addressed, ctx.rest = await self._addressed(ctx, ctx.rest)
+        word, _, rest = ctx.rest.partition(" ")
         command = self._commands.get(word.casefold())
-        if command is not None and addressed:
+        if command is not None and ctx.addressed:
             await command.handler(ctx, rest.strip())
         elif self._takes_text:
             await self._run("message", ctx)
-        elif self._commands and addressed:
-            near = get_close_matches(word.casefold(), self._commands, 1)
-            hint = f" Did you mean “{near[0]}”?" if near else ""
-            ctx.say(f"I do not know “{word[:40]}”.{hint} Type “help” to see what I can do.")
+        elif ctx.addressed:
+            ctx.say(ctx.unknown_command())
 
     async def _addressed(self, ctx: Context, text: str) -> tuple[bool, str]:
         """Whether a text is meant for this bot, and what is left without the address.

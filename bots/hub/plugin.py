@@ -91,13 +91,12 @@ class Hub(Plugin):
     @message
     async def other(self, ctx: Context) -> None:
         """A bare number or name opens a service; anything else is answered with what can be said."""
-        text = ctx.text.strip()
-        if len(await ctx.humans()) > 1:
+        if not ctx.addressed:
             return
-        if self._find(text) is not None:
-            await self.open(ctx, text)
+        if self._find(ctx.rest) is not None:
+            await self.open(ctx, ctx.rest)
         else:
-            ctx.say(f"I do not know “{text[:40]}”. Type “help” to see what I can do.\n\n{self._listing()}")
+            ctx.say(f"{ctx.unknown_command()}\n\n{self._listing()}")
 
     def _listing(self) -> str:
         if not self._services:
