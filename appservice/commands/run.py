@@ -6,8 +6,6 @@ import argparse
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-import uvloop
-
 from appservice.commands.common import Exit, add_config, load, say
 
 if TYPE_CHECKING:
@@ -26,13 +24,16 @@ def add(commands: Any) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     """Run the service until SIGTERM or Ctrl-C; running handlers finish within engine.grace seconds."""
+    import uvloop
+
     from appservice import log
+    from appservice.main import run
 
     _, config = load(arguments)
     log.setup(config.logging.level, config.logging.format.value)
-    from appservice.main import run
 
-    return uvloop.run(run(config))
+    code: int = uvloop.run(run(config))
+    return code
 
 
 def _migrate(arguments: argparse.Namespace) -> int:

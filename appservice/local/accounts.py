@@ -105,28 +105,39 @@ async def log_in(session: aiohttp.ClientSession, url: str, account: LocalAccount
     return str(answer["access_token"])
 
 
-class Administration:
-    """Synapse's admin API as the stack's administrator. An async context manager: it logs in, and out again."""
+async def administrator(layout: Layout, settings: SynapseSettings) -> str:
+    """A token of the stack's administrator, whose account is made when it is first needed; Administration ends it."""
+    account = await ensure_account(layout, settings, ADMINISTRATOR, admin=True)
+    async with aiohttp.ClientSession(timeout=TIMEOUT) as session:
+        return await log_in(session, settings.url, account)
 
-    def __init__(self, layout: Layout, settings: SynapseSettings) -> None:
-        self._layout = layout
-        self._settings = settings
+
+def forget_account(layout: Layout, user_id: str) -> None:
+    """Remove an account that is no more from accounts.json."""
+    accounts = read_accounts(layout)
+    write_accounts(layout, {name: one for name, one in accounts.items() if one.user_id != user_id})
+
+
+class Administration:
+    """Synapse's admin API with an administrator's token. An async context manager.
+
+    ``log_out``: the token is one that was made for this, and ends with it.
+    """
+
+    def __init__(self, url: str, token: str, *, log_out: bool = False) -> None:
+        self._url = url
+        self._token = token
+        self._log_out = log_out
         self._session: aiohttp.ClientSession
-        self._token = ""
 
     async def __aenter__(self) -> Administration:
-        account = await ensure_account(self._layout, self._settings, ADMINISTRATOR, admin=True)
         self._session = aiohttp.ClientSession(timeout=TIMEOUT)
-        try:
-            self._token = await log_in(self._session, self._settings.url, account)
-        except BaseException:
-            await self._session.close()
-            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
         try:
-            await self._request("POST", "/_matrix/client/v3/logout", {})
+            if self._log_out:
+                await self._request("POST", "/_matrix/client/v3/logout", {})
         finally:
             await self._session.close()
 
@@ -144,8 +155,6 @@ class Administration:
     async def deactivate(self, user_id: str, *, erase: bool = False) -> None:
         """End an account: its devices, its memberships. Cannot be undone. Raises LocalError."""
         await self._request("POST", f"/_synapse/admin/v1/deactivate/{user_path(user_id)}", {"erase": erase})
-        accounts = read_accounts(self._layout)
-        write_accounts(self._layout, {name: a for name, a in accounts.items() if a.user_id != user_id})
 
     async def _request(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
-        return await request_json(self._session, method, self._settings.url + path, token=self._token, body=body)
+        return await request_json(self._session, method, self._url + path, token=self._token, body=body)
