@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import secrets
 from collections.abc import Mapping
 from typing import Any, Protocol, cast
@@ -17,12 +18,16 @@ from mautrix.types import (
     DeviceKeys,
     QueryKeysResponse,
     SyncToken,
+    UnsignedDeviceInfo,
     UserID,
 )
 
 from appservice.homeserver import HomeserverError
 
 log = logging.getLogger(__name__)
+
+OLM_KEY = re.compile(r"[A-Za-z0-9+/]{43}")
+LONGEST_ID = 255
 
 
 class Requester(Protocol):
@@ -116,12 +121,14 @@ def parse_query(raw: Any, wanted: set[Any]) -> QueryKeysResponse:
             continue
         parsed = response.device_keys[UserID(user_id)] = {}
         for device_id, keys in _items(devices):
-            if (device := _parse(DeviceKeys, keys)) is not None:
+            device = _parse(DeviceKeys, keys)
+            if device is not None and _sound(device_id, device.ed25519, device.curve25519):
+                device.unsigned = UnsignedDeviceInfo()
                 parsed[DeviceID(device_id)] = device
     for name in ("master_keys", "self_signing_keys", "user_signing_keys"):
         for user_id, keys in _items(raw.get(name)):
             key = _parse(CrossSigningKeys, keys)
-            if user_id in wanted and key is not None and key.first_ed25519_key:
+            if user_id in wanted and key is not None and _sound("", key.first_ed25519_key):
                 getattr(response, name)[UserID(user_id)] = key
     failures = raw.get("failures")
     response.failures = failures if isinstance(failures, dict) else {}
@@ -130,6 +137,15 @@ def parse_query(raw: Any, wanted: set[Any]) -> QueryKeysResponse:
 
 def _items(value: Any) -> list[tuple[str, Any]]:
     return list(value.items()) if isinstance(value, dict) else []
+
+
+def _sound(name: str, *keys: Any) -> bool:
+    """Whether a database can hold the name, and the keys look like keys."""
+    return (
+        len(name) <= LONGEST_ID
+        and "\x00" not in name
+        and all(isinstance(key, str) and OLM_KEY.fullmatch(key) for key in keys)
+    )
 
 
 def _parse(kind: Any, value: Any) -> Any:

@@ -24,11 +24,11 @@ from mautrix.util.async_db import Database
 from olm.account import OlmAccountError
 
 from appservice import json
-from appservice.e2ee.api import BotClient, MautrixAPI, Requester
+from appservice.e2ee.api import OLM_KEY, BotClient, MautrixAPI, Requester
 from appservice.e2ee.devices import DeviceDirectory
 from appservice.e2ee.enrolment import Enrolment, ServerKeys, wrong_pickle_key
 from appservice.e2ee.errors import CryptoNotReady, CryptoStartError, DecryptionFailed
-from appservice.e2ee.machine import OLM_KEY, ROOM_ID, BotMachine
+from appservice.e2ee.machine import ROOM_ID, BotMachine
 from appservice.e2ee.requests import KeyRequests
 from appservice.e2ee.store import BotCryptoStore
 from appservice.homeserver import HomeserverError
@@ -282,13 +282,13 @@ class BotDevice:
                 elif kind == "m.room_key_request" and content.get("action") == "request":
                     body = content.get("body")
                     if isinstance(body, dict):
-                        body.setdefault("sender_key", "")
-                    asked.append(ToDeviceEvent.deserialize(raw))
+                        body.setdefault("sender_key", "")  # deprecated, but mautrix insists
+                        asked.append(ToDeviceEvent.deserialize(raw))
                 elif kind in WITHHELD:
                     await self._withheld(raw["sender"], content)
-        except (sqlite3.OperationalError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError):
-            raise
         except Exception as error:  # noqa: BLE001 - a stranger's event may fail any parser; it must not stop the queue
+            if _database_failed(error):
+                raise
             log.info(
                 "to-device event cannot be used: %s",
                 type(error).__name__,
@@ -325,6 +325,13 @@ class BotDevice:
         """Forget pending key requests."""
         if self.requests is not None:
             await self.requests.stop()
+
+
+def _database_failed(error: Exception) -> bool:
+    """Whether the database is in trouble (and not the event): what cannot be stored now must be delivered again."""
+    data = (sqlite3.IntegrityError, sqlite3.DataError, asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
+    trouble = (sqlite3.Error, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+    return isinstance(error, trouble) and not isinstance(error, data)
 
 
 def _dict(value: Any) -> dict[str, Any]:

@@ -102,6 +102,7 @@ class Crypto:
             await self._enrolment.check_pickle_key()
             await self._directory.load()
             await self._open(bots)
+            await self._enrolment.keep_pickle_key()
             await self._look()
             for bot in self._bots.values():
                 self._spawn(bot.run(), f"sync {bot.user_id}")

@@ -13,8 +13,8 @@ from mautrix.types import EventID, RoomID, SessionID
 from olm.group_session import OlmGroupSessionError
 
 from appservice import json
+from appservice.e2ee.api import OLM_KEY
 from appservice.e2ee.errors import DecryptionFailed, KeyMissing
-from appservice.e2ee.machine import OLM_KEY
 
 if TYPE_CHECKING:
     from appservice.e2ee.bot import BotDevice

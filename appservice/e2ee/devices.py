@@ -109,8 +109,11 @@ class DeviceDirectory:
         found = await machine.fetch_devices([UserID(user) for user in users])
         now = time.monotonic()
         for user in users:
-            if user not in found:
+            if user not in found:  # Asked again later, by whoever wants to write to them then.
                 self._failed[user] = now + RETRY_S
+                self._stale.setdefault(user, self._tick())
+                q = "INSERT INTO e2ee_stale_user (user_id) VALUES ($1) ON CONFLICT (user_id) DO NOTHING"
+                await self._db.execute(q, user)
                 continue
             self._failed.pop(user, None)
             if self._stale.get(user) == marks[user]:

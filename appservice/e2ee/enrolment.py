@@ -75,23 +75,23 @@ class Enrolment:
     # -- the pickle key -------------------------------------------------------------------------------------------
 
     async def check_pickle_key(self) -> None:
-        """Open the sealed check value, or make it on the first start.
+        """Open the sealed check value, if it was made.
 
         Raises:
             CryptoStartError: ``pickle_key_wrong``.
         """
         value = await self._db.fetchval("SELECT value FROM e2ee_meta WHERE name=$1", CHECK_NAME)
         if value is None:
-            if await self._db.fetchval("SELECT COUNT(*) FROM crypto_account"):
-                return  # Older than this table: the accounts themselves will tell.
-            sealed = self._sealer.seal(CHECK_TEXT, CHECK_NAME)
-            q = "INSERT INTO e2ee_meta (name, value) VALUES ($1, $2)"
-            await self._db.execute(q, CHECK_NAME, sealed)
             return
         try:
             self._sealer.open(bytes(value), CHECK_NAME)
         except SealBroken:
             raise wrong_pickle_key() from None
+
+    async def keep_pickle_key(self) -> None:
+        """Make the check value, once every stored account has been opened with the key."""
+        q = "INSERT INTO e2ee_meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING"
+        await self._db.execute(q, CHECK_NAME, self._sealer.seal(CHECK_TEXT, CHECK_NAME))
 
     # -- what the homeserver knows --------------------------------------------------------------------------------
 
@@ -146,7 +146,7 @@ class Enrolment:
                     "keys lost: the bot has devices on the homeserver but none here; it gets a new device",
                     extra={"user_id": bot.user_id},
                 )
-            machine = await self._new_device(bot, clean=existed)
+            machine = await self._new_device(bot)
         elif not known.has_device(machine):
             machine = await self._mend(bot, machine, known)
         await self._name(bot)
@@ -155,6 +155,8 @@ class Enrolment:
             await machine.publish_keys(0, fallback_used=True)
         if fresh or not known.device_is_signed(machine):
             await self._sign(bot, machine, known)
+        stale = [name for name in known.devices if name.startswith(DEVICE_PREFIX) and name != machine.client.device_id]
+        await self._delete(bot.user_id, stale)
 
     async def _mend(self, bot: BotDevice, machine: BotMachine, known: ServerKeys) -> BotMachine:
         device_id = machine.client.device_id
@@ -172,13 +174,13 @@ class Enrolment:
                 "the bot's device was deleted on the homeserver: it gets a new one",
                 extra={"user_id": bot.user_id, "device_id": device_id},
             )
-            return await self._new_device(bot, clean=True)
+            return await self._new_device(bot)
         if device_id in known.devices:
             log.warning(
                 "the bot's device has other keys on the homeserver: it gets a new one",
                 extra={"user_id": bot.user_id, "device_id": device_id},
             )
-            return await self._new_device(bot, clean=True)
+            return await self._new_device(bot)
         machine.account.shared = False
         return machine
 
@@ -216,24 +218,20 @@ class Enrolment:
         url = f"{CLIENT}/devices/{quote(device_id, safe='')}"
         await self._homeserver.request("PUT", url, user_id=user_id, body={"display_name": DEVICE_NAME})
 
-    async def _new_device(self, bot: BotDevice, *, clean: bool) -> BotMachine:
+    async def _new_device(self, bot: BotDevice) -> BotMachine:
         """A device with a new id and a new account. An id never comes back: clients refuse one whose keys changed."""
         device_id = DEVICE_PREFIX + "".join(secrets.choice(string.ascii_uppercase) for _ in range(10))
         machine = await bot.open_new(DeviceID(device_id))
         await self._put_device(bot.user_id, device_id)
-        if clean:
-            await self._delete_others(bot.user_id, device_id)
         log.info("device made", extra={"user_id": bot.user_id, "device_id": device_id})
         return machine
 
-    async def _delete_others(self, user_id: str, keep: str) -> None:
-        answer = await self._homeserver.request("GET", f"{CLIENT}/devices", user_id=user_id)
-        for device in answer.get("devices", []):
-            if device["device_id"] == keep:
-                continue
-            url = f"{CLIENT}/devices/{quote(device['device_id'], safe='')}"
+    async def _delete(self, user_id: str, device_ids: Sequence[str]) -> None:
+        """Delete devices that Rialto made and lost the keys of. Devices that somebody else made are left alone."""
+        for device_id in device_ids:
+            url = f"{CLIENT}/devices/{quote(device_id, safe='')}"
             await self._homeserver.request("DELETE", url, user_id=user_id)
-            log.info("stale device deleted", extra={"user_id": user_id, "device_id": device["device_id"]})
+            log.info("stale device deleted", extra={"user_id": user_id, "device_id": device_id})
 
     # -- cross-signing --------------------------------------------------------------------------------------------
 

@@ -25,7 +25,7 @@ from mautrix.client import Client
 from mautrix.crypto import InboundGroupSession, OlmAccount, OlmMachine, OutboundGroupSession
 from mautrix.crypto.key_share import RejectKeyShare
 from mautrix.crypto.signature import sign_olm, verify_signature_json
-from mautrix.errors import EncryptionError
+from mautrix.errors import EncryptionError, MatrixError
 from mautrix.types import (
     DecryptedOlmEvent,
     DeviceID,
@@ -50,6 +50,7 @@ from mautrix.util.logging import TraceLogger
 from olm.account import OlmAccountError
 from olm.session import OlmSessionError
 
+from appservice.e2ee.api import OLM_KEY
 from appservice.e2ee.devices import DeviceDirectory
 from appservice.e2ee.errors import DecryptionFailed
 from appservice.e2ee.store import BotCryptoStore, identity
@@ -57,9 +58,9 @@ from appservice.homeserver import HomeserverError
 
 log = logging.getLogger(__name__)
 
-OLM_KEY = re.compile(r"[A-Za-z0-9+/]{43}")
 ROOM_ID = re.compile(r"![^\x00-\x20]{1,254}")
 UNWEDGE_S = 3600.0
+SPENT_BEFORE_UPLOAD = 10
 RETRY_MISSED_S = 300.0
 TO_DEVICE_CHUNK = 200
 CLAIM_CHUNK = 500
@@ -102,9 +103,8 @@ class BotMachine(OlmMachine):
             try:
                 async with self.crypto_store.transaction():
                     await self._process_fetched_keys(user_id, devices, response)
-            except (KeyError, ValueError, AttributeError, TypeError):
-                # What a stranger uploaded does not hold together (mautrix trusts it to): nothing of that user is used.
-                log.warning("device list left out: malformed keys", extra={"user_id": user_id})
+            except Exception as error:  # noqa: BLE001 - mautrix trusts what strangers uploaded to hold together
+                log.warning("device list left out: %s", type(error).__name__, extra={"user_id": user_id})
                 continue
             found.add(str(user_id))
         return found
@@ -215,13 +215,17 @@ class BotMachine(OlmMachine):
                 )
             except EncryptionError as error:
                 log.warning("no new Olm session: %s", error, extra={"user_id": user_id})
+            except MatrixError:
+                del self._prev_unwedge[key]
+                self._wedged[key] = user_id
+                raise
             else:
                 log.info("new Olm session", extra={"user_id": user_id, "device_id": device.device_id})
 
     # -- keys of our own ------------------------------------------------------------------------------------------
 
     async def publish_keys(self, count: int | None, fallback_used: bool) -> None:
-        """Upload what is missing: device keys when they never were, one-time keys below fifty, a fallback key when used.
+        """Upload device keys if they never were, one-time keys if ten of fifty are spent, a fallback key if it was used.
 
         Args:
             count: one-time keys that the homeserver holds; None to ask it.
@@ -231,8 +235,9 @@ class BotMachine(OlmMachine):
             if count is None:
                 answer = await self.client.api.request(Method.POST, UPLOAD_PATH, {})
                 count = int(answer.get("one_time_key_counts", {}).get(CURVE, 0))
-            missing = self.account.max_one_time_keys // 2 - count
-            if missing <= 0 and not fallback_used and self.account.shared:
+            wanted = self.account.max_one_time_keys // 2
+            missing = wanted - count if count < wanted - SPENT_BEFORE_UPLOAD else 0
+            if not missing and not fallback_used and self.account.shared:
                 return
             async with self.ratchet:
                 unpublished = len(self.account.one_time_keys.get("curve25519", {}))
