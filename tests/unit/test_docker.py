@@ -8,12 +8,15 @@ import re
 import shlex
 import stat
 import subprocess
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from ruamel.yaml import YAML
 
 from appservice.cli import parser
@@ -329,6 +332,15 @@ def test_two_stages_and_no_build_tools_in_the_last() -> None:
     assert "--no-index" in final
     wheels = next(arguments for name, arguments in instructions() if name == "RUN" and "pip wheel" in arguments)
     assert "--constraint requirements.lock" in wheels
+
+
+def test_the_lock_names_every_dependency_exactly() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lock = (ROOT / "requirements.lock").read_text().splitlines()
+    locked = dict(line.partition(";")[0].strip().split("==") for line in lock if line and not line.startswith("#"))
+    for text in [*project["dependencies"], *project["optional-dependencies"]["dev"]]:
+        wanted = Requirement(text)
+        assert wanted.specifier.contains(locked[canonicalize_name(wanted.name)]), text
 
 
 def test_the_process_is_not_root_and_stops_on_sigterm() -> None:
