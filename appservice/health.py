@@ -6,6 +6,7 @@ It has an address of its own (``metrics.listen``), so that it never stands in th
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -14,12 +15,19 @@ from typing import Any, Final
 import orjson
 from aiohttp import web
 
+from appservice.errors import RialtoError
 from appservice.metrics import Metrics
 
-__all__ = ["HealthServer", "Readiness"]
+__all__ = ["HealthListenError", "HealthServer", "Readiness"]
 
 log = logging.getLogger(__name__)
 _NO_STORE: Final = {"Cache-Control": "no-store"}
+
+
+class HealthListenError(RialtoError):
+    """The address of ``metrics.listen`` cannot be used."""
+
+    code = "health_listen_failed"
 
 
 @dataclass(frozen=True)
@@ -75,7 +83,7 @@ class HealthServer:
         return int(self._runner.addresses[0][1])
 
     async def start(self) -> None:
-        """Listen. Raises OSError when the address is taken."""
+        """Listen. Raises HealthListenError when the address is taken or not this machine's."""
         app = web.Application(middlewares=[_plain_errors], client_max_size=1024)
         app.router.add_get("/metrics", self._get_metrics)
         app.router.add_get("/health/live", self._get_live)
@@ -84,9 +92,13 @@ class HealthServer:
         await runner.setup()
         try:
             await web.TCPSite(runner, self._host, self._wanted_port).start()
-        except BaseException:
+        except OSError as error:
             await runner.cleanup()
-            raise
+            # asyncio's own words repeat the address
+            why = os.strerror(error.errno) if error.errno is not None and error.errno > 0 else str(error)
+            raise HealthListenError(
+                f"metrics.listen: cannot listen on {self._host}:{self._wanted_port}: {why.lower()}", errno=error.errno
+            ) from error
         self._runner = runner
 
     async def stop(self) -> None:

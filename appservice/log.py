@@ -227,8 +227,9 @@ def setup(
 ) -> None:
     """Send all logs of this process to ``stream`` (standard error unless told). Calling it again replaces the first.
 
-    ``level`` holds for Rialto's own loggers. Libraries write from ``info`` up at most: their debug lines hold request
-    bodies. ``show_errors`` also writes the messages of unexpected exceptions, which may quote what people wrote.
+    ``level`` holds for Rialto's own loggers. Libraries are a level quieter, and never write their debug lines: these
+    hold request bodies. ``show_errors`` also writes the messages of unexpected exceptions, which may quote what
+    people wrote.
     """
     stream = sys.stderr if stream is None else stream
     number = logging.getLevelNamesMapping()[level.upper()]
@@ -241,7 +242,7 @@ def setup(
     for old in [old for old in root.handlers if isinstance(old, Handler)]:
         root.removeHandler(old)
     root.addHandler(handler)
-    root.setLevel(max(number, logging.INFO))
+    root.setLevel(min(number + 10, logging.ERROR))
     for name in OWN_LOGGERS:
         logging.getLogger(name).setLevel(number)
     logging.captureWarnings(True)

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import ClientSession
 from prometheus_client.parser import text_string_to_metric_families
 
-from appservice.health import HealthServer, Readiness
+from appservice.health import HealthListenError, HealthServer, Readiness
 from appservice.metrics import Metrics
 
 
@@ -118,10 +118,13 @@ async def test_only_get_and_head(watched: Watched, http: ClientSession, path: st
         assert await response.read() == b""
 
 
-async def test_address_in_use_is_an_oserror_and_leaves_nothing_behind(watched: Watched) -> None:
+async def test_an_address_in_use_is_told_and_leaves_nothing_behind(watched: Watched) -> None:
     again = HealthServer(f"127.0.0.1:{watched.server.port}", Metrics(), lambda: Readiness(True))
-    with pytest.raises(OSError, match="address already in use"):
+    told = f"metrics.listen: cannot listen on 127.0.0.1:{watched.server.port}: address already in use"
+    with pytest.raises(HealthListenError, match=f"^{told}$"):
         await again.start()
+    with pytest.raises(HealthListenError, match=r"cannot listen on no-such-host\.invalid:1: "):
+        await HealthServer("no-such-host.invalid:1", Metrics(), lambda: Readiness(True)).start()
     await again.stop()
     with pytest.raises(RuntimeError, match="not started"):
         _ = again.port

@@ -125,12 +125,23 @@ def test_a_field_cannot_take_the_place_of_the_lines_own() -> None:
     )
 
 
-def test_levels_hold_for_own_loggers_and_libraries_stay_at_info() -> None:
+def test_levels_hold_for_own_loggers_and_libraries_are_a_level_quieter() -> None:
     capture = Capture("json", "debug")
     log.debug("own")
     logging.getLogger("mau.http").debug("PUT /send/m.room.message {'body': 'hello'}")
     logging.getLogger("bots.echo").debug("bot")
     assert [line["message"] for line in capture.lines] == ["own", "bot"]
+    logging.getLogger("aiohttp").info("library")
+    assert [line["message"] for line in capture.lines] == ["own", "bot", "library"]
+    capture = Capture("json", "info")
+    logging.getLogger("alembic").info("library")
+    log.info("own")
+    logging.getLogger("alembic").warning("library")
+    assert [line["message"] for line in capture.lines] == ["own", "library"]
+    capture = Capture("json", "warning")
+    logging.getLogger("alembic").warning("library")
+    logging.getLogger("alembic").error("library")
+    assert len(capture.lines) == 1
     capture = Capture("json", "error")
     log.warning("own")
     logging.getLogger("aiohttp").warning("library")
@@ -344,7 +355,7 @@ def test_registered_secrets_are_hidden_in_every_form() -> None:
 
 
 async def test_real_access_log_of_aiohttp_holds_no_token() -> None:
-    capture = Capture("json", "info")
+    capture = Capture("json", "debug")
 
     async def answer(_: web.Request) -> web.Response:
         return web.json_response({})
