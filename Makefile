@@ -22,7 +22,8 @@ down: environment ## stop what `rialto up --detach` left running
 	@.venv/bin/rialto down
 
 demo: environment ## play a conversation with the hub
-	@.venv/bin/rialto chat --demo
+	@if .venv/bin/rialto status >/dev/null; then .venv/bin/rialto chat --demo; else \
+		.venv/bin/rialto up --detach; trap '.venv/bin/rialto down' EXIT; .venv/bin/rialto chat --demo; fi
 
 lint: environment
 	$(PY) -m ruff check

@@ -31,9 +31,7 @@ def add(commands: Any) -> None:
         ),
     )
     add_data(parser)
-    parser.add_argument(
-        "target", nargs="?", help="@user:server, !room, #alias, or a local user's name (default: the hub)"
-    )
+    parser.add_argument("target", nargs="?", help="@user:server, !room, #alias or a local name (default: the hub)")
     parser.add_argument("--as", dest="user", default="alice", metavar="NAME", help="the account (default: alice)")
     parser.add_argument(
         "--wait", type=float, default=1.0, metavar="SECONDS", help="quiet after the last line that ends a script (1)"
@@ -43,7 +41,7 @@ def add(commands: Any) -> None:
         type=float,
         default=15.0,
         metavar="SECONDS",
-        help="how long a reply, or the first joining of the bot, is awaited (15)",
+        help="how long a reply is awaited (15)",
     )
     parser.add_argument("--homeserver", metavar="URL", help=f"not the local stack's; the password from ${PASSWORD}")
     parser.add_argument("--demo", action="store_true", help="play a short conversation")

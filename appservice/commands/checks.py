@@ -51,7 +51,7 @@ def fail(name: str, text: str, advice: str, *, unreachable: bool = False) -> Che
 
 
 def report(checks: Sequence[Check], *, as_json: bool) -> Exit:
-    """Write the checks; the exit code: UNREACHABLE when something does not answer, FAILED when anything else is wrong."""
+    """Write the checks; the exit code: UNREACHABLE when something does not answer, else OK or FAILED."""
     if as_json:
         entries: list[dict[str, Any]] = []
         for check in checks:

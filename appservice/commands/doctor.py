@@ -170,7 +170,7 @@ async def _homeserver(config: Config, homeserver: Homeserver) -> list[Check]:
     checks = await check_homeserver(config, homeserver)
     if any(check.unreachable for check in checks):
         return checks
-    checks.extend([*await _server_version(homeserver), await _clock(config)])
+    checks.extend(await _server_and_clock(config))
     if any(check.name == "as_token" and check.verdict is Verdict.FAIL for check in checks):
         return checks  # the ping would only say the same again
     try:
@@ -184,38 +184,33 @@ async def _homeserver(config: Config, homeserver: Homeserver) -> list[Check]:
     return checks
 
 
-async def _server_version(homeserver: Homeserver) -> list[Check]:
-    from appservice.commands.checks import ok
-    from appservice.homeserver import HomeserverError
-
-    try:
-        server = (await homeserver.request("GET", "/_matrix/federation/v1/version"))["server"]
-        return [ok("server", f"{server['name']} {server['version']}")]
-    except (HomeserverError, KeyError, TypeError):
-        return []  # not every server says
-
-
-async def _clock(config: Config) -> Check:
-    """Our clock against the Date header of the homeserver (RFC 9110, section 6.6.1)."""
+async def _server_and_clock(config: Config) -> list[Check]:
+    """The server's name, and our clock against its Date header (RFC 9110, section 6.6.1). Asked without our token."""
     import aiohttp
 
     from appservice.commands.checks import fail, ok, warn
 
-    url = f"{config.homeserver.url}/_matrix/client/versions"
+    checks: list[Check] = []
+    url = f"{config.homeserver.url}/_matrix/federation/v1/version"
     timeout = aiohttp.ClientTimeout(total=10)
     try:
         async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as response:
             now = time.time()
             theirs = email.utils.parsedate_to_datetime(response.headers.get("Date", "")).timestamp()
+            answer = await response.json(content_type=None) if response.status == 200 else None
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-        return warn(
-            "clock", f"the homeserver does not say its time: {type(error).__name__}", "compare the clocks by hand"
-        )
+        text = f"the homeserver does not say its time: {type(error).__name__}"
+        return [warn("clock", text, "compare the clocks by hand")]
+    server = answer.get("server") if isinstance(answer, dict) else None
+    if isinstance(server, dict):  # not every server says
+        checks.append(ok("server", f"{server.get('name')} {server.get('version')}"))
     skew = abs(now - theirs)
     text = f"{skew:.0f} s between our clock and the homeserver's"
     if skew > SKEW_FAIL:
-        return fail("clock", text, "set the clocks by NTP: schedules and code expiry depend on them")
-    return warn("clock", text, "set the clocks by NTP") if skew > SKEW_WARN else ok("clock", text)
+        checks.append(fail("clock", text, "set the clocks by NTP: schedules and code expiry depend on them"))
+    else:
+        checks.append(warn("clock", text, "set the clocks by NTP") if skew > SKEW_WARN else ok("clock", text))
+    return checks
 
 
 async def _service(config: Config) -> Check:

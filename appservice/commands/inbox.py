@@ -69,9 +69,8 @@ def _list(arguments: argparse.Namespace) -> int:
         print_json([_fields(letter) for letter in found])
         return Exit.OK
     for letter in found:
-        say(
-            f"{_when(letter)}  {letter.event_id}  {letter.room_id or '-'}  {letter.attempts} attempts  {letter.error or ''}"
-        )
+        place = f"{letter.event_id}  {letter.room_id or '-'}"
+        say(f"{_when(letter)}  {place}  {letter.attempts} attempts  {letter.error or ''}".rstrip())
     if not found:
         say("no event waits for its key" if arguments.parked else "no dead letters")
     return Exit.OK

@@ -39,9 +39,8 @@ def _register(arguments: argparse.Namespace) -> int:
     output = arguments.output or default_registration(path)
     write_registration(output, registration_of(config))
     say(f"wrote {output}")
-    say(
-        f"now add it to app_service_config_files in the homeserver's configuration, restart that, and: rialto check -c {path}"
-    )
+    say("now name it in app_service_config_files of the homeserver's configuration and restart the homeserver;")
+    say(f"then: rialto check -c {path}")
     return Exit.OK
 
 
@@ -64,7 +63,9 @@ def _write_config(path: Path, arguments: argparse.Namespace) -> None:
 
     values = config_values(PORTS, secrets.token_urlsafe(32))
     values["homeserver"] = {"url": arguments.homeserver, "server_name": arguments.server_name}
-    header = "# Every key: config.example.yaml. Keep a copy of encryption.pickle_key: without it the bots' devices are lost.\n"
+    header = (
+        "# Every key: config.example.yaml. Without encryption.pickle_key the bots' devices are lost: keep a copy.\n"
+    )
     write_private(path, header + to_yaml(values))
 
 

@@ -6,7 +6,7 @@ import argparse
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from appservice.commands.common import Exit, add_config, load, say
+from appservice.commands.common import Exit, add_config, add_data, load, say
 
 if TYPE_CHECKING:
     from appservice.config import Config
@@ -16,9 +16,11 @@ def add(commands: Any) -> None:
     """Add the parsers."""
     run = commands.add_parser("run", help="run the service in the foreground", description=_run.__doc__)
     add_config(run)
+    add_data(run)
     run.set_defaults(handler=_run)
     migrate = commands.add_parser("migrate", help="bring the database to this version", description=_migrate.__doc__)
     add_config(migrate)
+    add_data(migrate)
     migrate.set_defaults(handler=_migrate)
 
 
@@ -30,7 +32,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from appservice.main import run
 
     _, config = load(arguments)
-    log.setup(config.logging.level, config.logging.format.value)
+    log.setup(config.logging.level, config.logging.format.value, show_errors=config.logging.error_messages)
 
     code: int = uvloop.run(run(config))
     return code

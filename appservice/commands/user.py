@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import re
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -109,12 +110,13 @@ def _list(arguments: argparse.Namespace) -> int:
         async with administration:
             return await administration.users()
 
+    ours = _our_users(arguments)
     users = [
         {
             "user_id": user["name"],
             "display_name": user.get("displayname"),
             "admin": bool(user.get("admin")),
-            "bot": bool(user.get("appservice_id")),
+            "bot": any(pattern.match(user["name"]) for pattern in ours),
             "deactivated": bool(user.get("deactivated")),
         }
         for user in asyncio.run(ask())
@@ -126,6 +128,16 @@ def _list(arguments: argparse.Namespace) -> int:
         marks = [mark for mark in ("admin", "bot", "deactivated") if user[mark]]
         say(f"{user['user_id']:<32} {user['display_name'] or '':<24} {', '.join(marks)}".rstrip())
     return Exit.OK
+
+
+def _our_users(arguments: argparse.Namespace) -> list[re.Pattern[str]]:
+    """The users that belong to Rialto, by the local registration; none for another homeserver."""
+    from appservice.local.registration import read_registration
+
+    if arguments.homeserver:
+        return []
+    layout, _ = _local(arguments)
+    return [re.compile(entry["regex"]) for entry in read_registration(layout.registration)["namespaces"]["users"]]
 
 
 def _deactivate(arguments: argparse.Namespace) -> int:

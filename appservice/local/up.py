@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +12,6 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from appservice.config import Config, load_config
 from appservice.local.accounts import take_unshown
@@ -32,7 +32,7 @@ class Steps:
     """Progress for people: a spinner with the step on a terminal, a line for each step elsewhere."""
 
     def __init__(self) -> None:
-        self.console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+        self.console = Console(highlight=False, soft_wrap=True)
         self._spinner = self.console.status("starting") if self.console.is_terminal else None
         self._pip = 0
 
@@ -210,23 +210,27 @@ async def _show_running(layout: Layout) -> int:
 
 def show_table(console: Console, layout: Layout, config: Config) -> None:
     """URLs, accounts, and what to type next. Passwords are shown for new accounts, once."""
-    new_accounts = take_unshown(layout)
-    table = Table(show_header=False, box=None, padding=(0, 2))
-    table.add_row("homeserver", config.homeserver.url)
-    table.add_row("service", config.appservice.url)
+    rows = [("homeserver", config.homeserver.url), ("service", config.appservice.url)]
     if config.metrics.enabled:
-        table.add_row("metrics", f"http://{config.metrics.listen}/metrics")
-    for bot in config.bots:
-        if bot.enabled:
-            table.add_row("bot", f"@{bot.localpart}:{config.homeserver.server_name}")
-    for account in new_accounts:
-        table.add_row("account", f"{escape(account.user_id)}   password: {escape(account.password)}")
-    if new_accounts:
-        table.add_row("", f"[dim]shown once; kept in {escape(str(layout.accounts))}[/dim]")
-    else:
-        table.add_row("accounts", escape(str(layout.accounts)))
+        rows.append(("metrics", f"http://{config.metrics.listen}/metrics"))
+    server = config.homeserver.server_name
+    rows.extend(("bot", f"@{bot.localpart}:{server}") for bot in config.bots if bot.enabled)
+    new_accounts = take_unshown(layout)
+    rows.extend(("account", f"{account.user_id}   password: {account.password}") for account in new_accounts)
+    rows.append(("", f"shown once; kept in {layout.accounts}") if new_accounts else ("accounts", str(layout.accounts)))
     data = "" if layout.data == Path.cwd() / "data" else f" --data {layout.data}"
-    table.add_row(
-        "type next", f"[bold]rialto chat{escape(data)}[/bold]   or log in with Element at {config.homeserver.url}"
-    )
-    console.print(table)
+    rows.append(("type next", f"{_program()} chat{data}"))
+    rows.append(("", f"or log in with Element (or any client) at {config.homeserver.url}"))
+    for name, value in rows:
+        console.print(f"  [cyan]{name:<10}[/cyan]  {escape(value)}", soft_wrap=True)
+
+
+def _program() -> str:
+    """How the reader starts us: the name alone when it is found in PATH."""
+    name = Path(sys.argv[0]).name
+    if name != "rialto":
+        return "python -m appservice"
+    if shutil.which(name) is not None:
+        return name
+    program = Path(sys.argv[0]).absolute()
+    return str(program.relative_to(Path.cwd()) if program.is_relative_to(Path.cwd()) else program)

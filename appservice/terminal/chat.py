@@ -22,10 +22,11 @@ from rich.text import Text
 
 from appservice.terminal.client import ClientError, MatrixClient, Seen
 from appservice.terminal.prompt import Prompt
-from appservice.terminal.session import ChatError, find_room
+from appservice.terminal.session import ChatError, Place, find_room
 from appservice.terminal.text import one_line, safe
 
 QUIET = 0.4
+GREETING = 2.0
 COMMENT = re.compile(r"#\s")
 HELP = "/rooms  the rooms you are in     /image PATH  send an image     /join ROOM  talk there     /quit  leave"
 
@@ -41,11 +42,11 @@ class Timing:
 class Chat:
     """One conversation: shows what comes in the room, sends what is typed."""
 
-    def __init__(self, client: MatrixClient, room_id: str, *, console: Console, names: bool = True) -> None:
+    def __init__(self, client: MatrixClient, place: Place, *, console: Console) -> None:
         self._client = client
-        self._room_id = room_id
+        self._room_id = place.room_id
+        self._fresh = place.fresh
         self._console = console
-        self._show_names = names
         self._last = 0.0
         self._news = asyncio.Event()
         self._received = 0
@@ -53,6 +54,8 @@ class Chat:
         self._shown: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._prompt: Prompt | None = None
+        if place.fresh:
+            self._catch_up()
         client.listeners.append(self._listen)
         client.invite_listeners.append(self._invited)
 
@@ -73,6 +76,12 @@ class Chat:
                 self._last = asyncio.get_running_loop().time()
                 self._news.set()
 
+    def _catch_up(self) -> None:
+        """Show what others said before we listened."""
+        for seen in list(self._client.history):
+            if seen.sender != self._client.id:
+                self._listen(seen)
+
     def _line(self, seen: Seen) -> str:
         """What a person reads of an event; empty for events that say nothing."""
         if seen.type == "m.room.message":
@@ -92,8 +101,7 @@ class Chat:
         room = self._client.rooms.get(self._room_id)
         name = one_line(room.user_name(sender) or sender) if room is not None else sender
         text = Text()
-        if self._show_names:
-            text.append(f"{name}: ", style="bold cyan")
+        text.append(f"{name}: ", style="bold cyan")
         text.append(line)
         self._print(text)
 
@@ -149,7 +157,7 @@ class Chat:
         elif command == "/image":
             await self._image(rest)
         elif command == "/join" and rest:
-            self._room_id = await find_room(self._client, rest)
+            self._room_id = (await find_room(self._client, rest)).room_id
             self._note(f"you talk in {self._title(self._room_id)} now")
         else:
             self._note(HELP)
@@ -179,6 +187,8 @@ class Chat:
     async def script(self, lines: AsyncIterator[str], timing: Timing, *, echo: bool = False) -> bool:
         """Play a script; whether every line that asked for a reply got one."""
         answered = True
+        if self._fresh:
+            await self._greeting()
         async for line in lines:
             if COMMENT.match(line):
                 continue
@@ -192,6 +202,15 @@ class Chat:
                 answered = await self._reply(before, timing.reply) and answered
         await self._quiet(timing.wait)
         return answered
+
+    async def _greeting(self) -> None:
+        """A new chat may begin with a greeting: let it come first, so that it is not taken for the first reply."""
+        if self._received == 0:
+            self._news.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(GREETING):
+                    await self._news.wait()
+        await self._quiet(QUIET)
 
     async def _reply(self, before: int, timeout: float) -> bool:
         try:
@@ -221,9 +240,7 @@ class Chat:
         self._prompt = prompt
         self._note(f"you talk in {self._title(self._room_id)}, as {self._client.id}")
         self._note(HELP)
-        for seen in list(self._client.history):
-            if seen.sender != self._client.id:
-                self._listen(seen)
+        self._catch_up()
         async for line in prompt.lines():
             try:
                 if not await self.enter(line):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -58,27 +58,35 @@ async def _log_in(url: str, user_id: str, password: str, folder: Path) -> Matrix
     return client
 
 
-async def find_room(client: MatrixClient, target: str, timeout: float = JOIN_TIMEOUT) -> str:
+@dataclass(frozen=True)
+class Place:
+    """A room to talk in. ``fresh``: it was opened just now, and a greeting may come."""
+
+    room_id: str
+    fresh: bool = False
+
+
+async def find_room(client: MatrixClient, target: str, timeout: float = JOIN_TIMEOUT) -> Place:
     """The room that ``target`` means: a room id, an alias, or a user, with whom a direct chat is found or opened.
 
     Raises ChatError when the user does not come, ClientError when the homeserver refuses.
     """
     if target.startswith("!"):
-        return target if target in client.rooms else await client.join(target)
+        return Place(target if target in client.rooms else await client.join(target))
     if target.startswith("#"):
-        return await client.join(target)
+        return Place(await client.join(target))
     if not target.startswith("@"):
         raise ChatError(f"{target!r} is neither a user (@name:server), a room (!id) nor an alias (#name:server)")
     return await direct_chat(client, target, timeout)
 
 
-async def direct_chat(client: MatrixClient, user_id: str, timeout: float = JOIN_TIMEOUT) -> str:
+async def direct_chat(client: MatrixClient, user_id: str, timeout: float = JOIN_TIMEOUT) -> Place:
     """The encrypted direct chat with ``user_id``, opened when there is none that both are in. Raises ChatError."""
     directs = await direct_rooms(client)
     for room_id in reversed(directs.get(user_id, [])):
         room = client.rooms.get(room_id)
         if room is not None and room.encrypted and user_id in await client.members(room_id):
-            return room_id
+            return Place(room_id)
     room_id = await client.create_room(direct=True, encrypted=True)
     directs.setdefault(user_id, []).append(room_id)
     path = f"/_matrix/client/v3/user/{quote(client.id, safe='')}/account_data/{DIRECT}"
@@ -92,7 +100,7 @@ async def direct_chat(client: MatrixClient, user_id: str, timeout: float = JOIN_
     except ClientError as error:
         await client.leave(room_id)
         raise ChatError(f"{user_id} cannot be invited: {error.human}") from error
-    return room_id
+    return Place(room_id, fresh=True)
 
 
 def _joined(client: MatrixClient, room_id: str) -> set[str]:
