@@ -133,7 +133,7 @@ class SQLiteDatabase(Database):
                 cursor.execute("PRAGMA synchronous=FULL")
                 cursor.execute("PRAGMA secure_delete=FAST")
                 cursor.execute("PRAGMA foreign_keys=ON")
-                cursor.execute("PRAGMA cache_size=-16000")
+                cursor.execute("PRAGMA cache_size=-8000")
             cursor.close()
 
         @event.listens_for(engine, "begin")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, delete, func, select, update
@@ -27,11 +27,11 @@ class InboxItem:
     seq: int
     room_id: str
     event_id: str
-    raw: dict[str, Any] | None
-    """The event; None when it is still in the database only."""
+    payload: bytes | None
+    """The event as JSON: smaller than the event itself. None when it is still in the database only."""
     received_at: int
     attempts: int = 0
-    done_by: set[str] = field(default_factory=set)
+    done_by: frozenset[str] = frozenset()
     state: InboxState = InboxState.PENDING
     session_id: str | None = None
     error: str | None = None
@@ -112,7 +112,6 @@ class Inbox:
             > 0
         )
         rows: dict[str, dict[str, Any]] = {}
-        raws: dict[str, dict[str, Any]] = {}
         for index, raw in enumerate(transaction.events):
             problem = defect(raw)
             event_id = f"!malformed:{transaction.txn_id[:200]}:{index}" if problem else raw["event_id"]
@@ -121,13 +120,12 @@ class Inbox:
             rows[event_id] = {
                 "event_id": event_id,
                 "room_id": "" if problem else raw["room_id"],
-                "payload": json.dumps(raw),
+                # A copy: orjson's own bytes keep the buffer they were written in, several times their size.
+                "payload": bytes(memoryview(json.dumps(raw))),
                 "state": int(InboxState.DEAD if problem else InboxState.PENDING),
                 "error": f"malformed: {problem}" if problem else None,
                 "received_at": now,
             }
-            if not problem:
-                raws[event_id] = raw
         if not rows:
             return [], fresh
         known = connection.execute(select(inbox.c.event_id).where(inbox.c.event_id.in_(list(rows)))).scalars()
@@ -138,8 +136,8 @@ class Inbox:
             shard = shard_of(row["room_id"], self._shards)
             seq = self._seq[shard] = self._seq.get(shard, 0) + 1
             row["shard"], row["seq"] = shard, seq
-            if event_id in raws:
-                items.append(InboxItem(shard, seq, row["room_id"], event_id, raws[event_id], now))
+            if row["state"] == InboxState.PENDING:
+                items.append(InboxItem(shard, seq, row["room_id"], event_id, row["payload"], now))
         if rows:
             connection.execute(inbox.insert(), list(rows.values()))
         return items, fresh
@@ -179,8 +177,8 @@ class Inbox:
         for row in await self._database.read(read):
             item = by_seq[row["shard"], row["seq"]]
             item.state = InboxState(row["state"])
-            item.done_by = set(row["done_by"].split("\n")) if row["done_by"] else set()
-            item.raw = json.loads(row["payload"]) if row["payload"] else None
+            item.done_by = _names(row["done_by"])
+            item.payload = bytes(row["payload"]) or None
 
     async def purge(self, before: int) -> int:
         """Forget finished events received before ``before`` (ms), and transaction ids likewise; how many events."""
@@ -204,16 +202,20 @@ class Inbox:
         return await self._database.write(work)
 
 
+def _names(lines: str) -> frozenset[str]:
+    return frozenset(lines.split("\n")) if lines else frozenset()
+
+
 def _item(row: RowMapping) -> InboxItem:
     return InboxItem(
         shard=row["shard"],
         seq=row["seq"],
         room_id=row["room_id"],
         event_id=row["event_id"],
-        raw=None,
+        payload=None,
         received_at=row["received_at"],
         attempts=row["attempts"],
-        done_by=set(row["done_by"].split("\n")) if row["done_by"] else set(),
+        done_by=_names(row["done_by"]),
         state=InboxState(row["state"]),
         session_id=row["session_id"],
         error=row["error"],

@@ -1,18 +1,22 @@
-"""Brings the database to the newest revision. The migrations lie in ``alembic/``, in a wheel beside this module."""
+"""Brings the database to the newest revision. The migrations lie in ``alembic/``, in a wheel beside this module.
+
+Revisions are linear, and a file begins with the id of its revision (``0001_engine.py``): so a start that finds nothing
+to do need not load the migration tool.
+"""
 
 from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config as AlembicConfig
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import Connection, inspect, text
 
 from appservice.database import Database
 from appservice.errors import RialtoError
+
+if TYPE_CHECKING:
+    from alembic.config import Config as AlembicConfig
 
 
 class MigrationError(RialtoError):
@@ -28,22 +32,34 @@ def migrations() -> Path:
     return installed if installed.is_dir() else here.parent / "alembic"
 
 
-def _config() -> AlembicConfig:
-    config = AlembicConfig()
-    config.set_main_option("script_location", str(migrations()).replace("%", "%%"))
-    return config
+def revisions() -> list[str]:
+    """The revisions this version knows, oldest first."""
+    return sorted(file.name.partition("_")[0] for file in (migrations() / "versions").glob("[0-9]*_*.py"))
 
 
 def head() -> str:
     """The newest revision."""
-    revision = ScriptDirectory.from_config(_config()).get_current_head()
-    assert revision is not None
-    return revision
+    return revisions()[-1]
+
+
+def alembic_config() -> AlembicConfig:
+    """The configuration for alembic's own commands; ``attributes["connection"]`` is the connection to work on."""
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(migrations()).replace("%", "%%"))
+    return config
 
 
 async def current(database: Database) -> str | None:
     """The revision the database is at; None when it is empty."""
-    return await database.read(lambda connection: MigrationContext.configure(connection).get_current_revision())
+
+    def read(connection: Connection) -> str | None:
+        if not inspect(connection).has_table("alembic_version"):
+            return None
+        return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+    return await database.read(read)
 
 
 async def upgrade(database: Database) -> tuple[str | None, str]:
@@ -52,22 +68,20 @@ async def upgrade(database: Database) -> tuple[str | None, str]:
     Raises:
         MigrationError: the database was made by a newer version.
     """
-    before = await current(database)
-    script = ScriptDirectory.from_config(_config())
-    known = {revision.revision for revision in script.walk_revisions()}
-    if before is not None and before not in known:
+    before, newest = await current(database), head()
+    if before == newest:
+        return before, newest
+    if before is not None and before not in revisions():
         raise MigrationError(
             f"the database is at revision {before}, which this version does not know: it was made by a newer one",
             revision=before,
         )
-    newest = head()
-    if before == newest:
-        return before, newest
+    from alembic import command
 
     logging.getLogger("alembic").setLevel(logging.WARNING)
 
     def work(connection: Connection) -> None:
-        config = _config()
+        config = alembic_config()
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 

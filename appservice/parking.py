@@ -25,7 +25,7 @@ class Parking:
 
     def add(self, item: InboxItem) -> None:
         """Set an event aside. ``item.session_id`` says for which session."""
-        item.raw = None  # it may stay long: the inbox has it
+        item.payload = None  # it may stay long: the inbox has it
         self._items[item.session_id or ""].append(item)
         self._metrics.crypto_parked.set(len(self))
 

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from sqlalchemy import Connection, select
 
+from appservice import json
 from appservice.config import Config
 from appservice.consumer import Consumer, Dispatch
 from appservice.database import DatabaseError
@@ -94,10 +95,11 @@ class Processor:
             Wait, Parked: it is not at its end.
             DatabaseError: nothing of the last consumer's effects was kept, or the outcome is unknown.
         """
-        assert item.raw is not None
-        event = Event.parse(item.raw)
+        assert item.payload is not None
+        raw = json.loads(item.payload)
+        event = Event.parse(raw)
         if event.state_key is not None:
-            await self._take_in(event, item.raw)
+            await self._take_in(event, raw)
         consumers = [
             consumer
             for consumer in self._dispatch.consumers(event, self._rooms.bots_in(event.room_id))
@@ -108,7 +110,7 @@ class Processor:
         for index, consumer in enumerate(consumers):
             last = index == len(consumers) - 1 and not parked
             try:
-                closed = await self._attempt(item, event, consumer, waited, last=last)
+                closed = await self._attempt(item, event, raw, consumer, waited, last=last)
             except Parked:
                 parked = True
         if parked:
@@ -126,13 +128,15 @@ class Processor:
         except (HomeserverError, CryptoNotReady):
             raise Wait(INFRASTRUCTURE_PAUSE_S) from None
 
-    async def _attempt(self, item: InboxItem, event: Event, consumer: Consumer, waited: float, *, last: bool) -> bool:
+    async def _attempt(
+        self, item: InboxItem, event: Event, raw: Mapping[str, Any], consumer: Consumer, waited: float, *, last: bool
+    ) -> bool:
         """Run one consumer once and commit what it did; whether the commit ended the event."""
         start = time.perf_counter()
         unit = UnitOfWork(item.event_id, consumer.name, consumer.user_id)
         try:
             async with asyncio.timeout(self._engine.handler_timeout):
-                plain = await self._decrypt(item, event, consumer, unit, waited)
+                plain = await self._decrypt(item, event, raw, consumer, unit, waited)
                 if plain is not None and (plain is event or consumer.wants(plain)):
                     await consumer.handle(plain, unit)
             return await self._commit(item, unit, done=consumer.name, last=last)
@@ -152,14 +156,19 @@ class Processor:
     # Encrypted events
 
     async def _decrypt(
-        self, item: InboxItem, event: Event, consumer: Consumer, unit: UnitOfWork, waited: float
+        self,
+        item: InboxItem,
+        event: Event,
+        raw: Mapping[str, Any],
+        consumer: Consumer,
+        unit: UnitOfWork,
+        waited: float,
     ) -> Event | None:
         """The event in plaintext for this consumer; None when it can never be read."""
         if event.type != "m.room.encrypted" or not consumer.user_id:
             return event
-        assert item.raw is not None
         try:
-            plain = await self._crypto.decrypt(consumer.user_id, item.raw)
+            plain = await self._crypto.decrypt(consumer.user_id, raw)
         except KeyMissing as missing:
             await self._key_missing(item, event, consumer, missing, waited)
             raise Parked from None
@@ -189,7 +198,7 @@ class Processor:
         if (late or missing.withheld is not None) and told not in item.done_by:
             unit = UnitOfWork(item.event_id, told, consumer.user_id)
             await consumer.unreadable(event, unit, missing.human)
-            item.done_by.add(told)
+            item.done_by |= {told}
             await self._submit(item, unit, [("inbox_progress", item.progress())])
         else:
             self._record("inbox_progress", item.progress())

@@ -123,7 +123,7 @@ class Worker:
         for item in items:
             self._pending += 1
             if self._pending > MAX_IN_MEMORY:
-                item.raw = None
+                item.payload = None
             self._room(item.room_id).queue.append(item)
         self._metrics.inbox_pending.set(self._pending)
 
@@ -205,9 +205,9 @@ class Worker:
                 break
             item = room.queue[0]
             try:
-                if item.raw is None:
+                if item.payload is None:
                     await self._load(room)
-                if item.raw is not None:
+                if item.payload is not None:
                     with logs.bound(event_id=item.event_id, room_id=item.room_id):
                         waited = time.monotonic() - room.waiting_since if room.waiting_since else 0.0
                         await self._processor.work(item, waited)
@@ -224,7 +224,7 @@ class Worker:
             except DatabaseError as error:
                 # The outcome may be unknown: what the database says counts, not what is in memory.
                 log.warning("an event waits for the database: %s", error, extra={"event_id": item.event_id})
-                item.raw, item.uncertain = None, True
+                item.payload, item.uncertain = None, True
                 return INFRASTRUCTURE_PAUSE_S
             except Exception:  # a defect of ours must stop neither the room nor the runner
                 log.exception("an event could not be worked", extra={"event_id": item.event_id})
@@ -240,7 +240,7 @@ class Worker:
 
     async def _load(self, room: _Room) -> None:
         """Fetch the next events of a room that are not in memory, and how far they have come."""
-        items = [item for item in list(room.queue)[:LOAD_AT_ONCE] if item.raw is None]
+        items = [item for item in list(room.queue)[:LOAD_AT_ONCE] if item.payload is None]
         await self._inbox.load(items)
         if any(item.uncertain for item in items):
             await self._outbox.recover()

@@ -76,9 +76,12 @@ class Plugin:
     summary: str = ""
     """One line that tells people what the bot is for."""
 
-    def handlers(self, kind: str) -> list[Callable[..., Awaitable[None]]]:
-        """The handlers of a kind, in the order of their definition."""
-        return [handler for mark, handler in self._marked() if mark.kind == kind]
+    def handlers(self) -> dict[str, list[Callable[..., Awaitable[None]]]]:
+        """The handlers of each kind, in the order of their definition."""
+        found: dict[str, list[Callable[..., Awaitable[None]]]] = {}
+        for mark, handler in self._marked():
+            found.setdefault(mark.kind, []).append(handler)
+        return found
 
     def commands(self) -> dict[str, Command]:
         """Commands by each name they go by, the first one first."""

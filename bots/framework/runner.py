@@ -28,7 +28,8 @@ class BotConsumer:
         self._rooms = rooms
         self._media = media
         self._commands = plugin.commands()
-        self._takes_text = bool(plugin.handlers("message"))
+        self._handlers = plugin.handlers()
+        self._takes_text = bool(self._handlers.get("message"))
 
     def wants(self, event: Event) -> bool:
         """Messages, edits, redactions, and its own arrival."""
@@ -126,7 +127,7 @@ class BotConsumer:
         """Plugins do not hear of receipts and typing yet."""
 
     async def _run(self, kind: str, ctx: Context, *arguments: str) -> None:
-        for handler in self.plugin.handlers(kind):
+        for handler in self._handlers.get(kind, ()):
             await handler(ctx, *arguments)
 
     def _context(self, event: Event, unit: UnitOfWork, content: Mapping[str, Any] | None = None) -> Context:
