@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -127,6 +128,19 @@ def test_what_is_not_a_mapping_in_yaml_is_one_clear_problem(folder: Path, text: 
     assert problem.startswith(told)
 
 
+def test_aliases_that_unfold_to_millions_of_values_are_refused(folder: Path) -> None:
+    lines = ["a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
+    assert problems("\n".join(lines)) == ["config.yaml: holds more than 20000 values"]
+
+
+def test_the_parsers_own_warnings_do_not_quote_the_file(folder: Path) -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        problems("a: &swordfish 1\nb: &swordfish 2\n")
+    assert caught == []
+
+
 def test_a_file_that_cannot_be_opened(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match=r"^missing\.yaml: does not exist; config\.example\.yaml shows"):
         load_config(Path("missing.yaml"), {})
@@ -229,9 +243,16 @@ def test_a_user_id_has_255_bytes_at_most(folder: Path) -> None:
     )
 
 
+def test_the_longest_pause_may_be_the_first(folder: Path) -> None:
+    assert load(MINIMAL + "engine: {backoff: 2, backoff_max: 2}").engine.backoff == 2
+
+
 def test_metrics_may_share_the_port_on_another_address_or_be_off(folder: Path) -> None:
     assert load(MINIMAL + "metrics: {listen: '127.0.0.2:29300'}")
     assert load(MINIMAL + "metrics: {listen: '127.0.0.1:29300', enabled: false}")
+    assert load(
+        MINIMAL.replace("appservice:", "appservice:\n  listen: 127.0.0.1:0") + "metrics: {listen: '127.0.0.1:0'}"
+    )
     assert load(MINIMAL + "metrics: {listen: '127.0.0.1:0'}").metrics.listen == "127.0.0.1:0"
 
 
@@ -290,6 +311,12 @@ def test_bots_by_index_and_as_a_whole(folder: Path) -> None:
     ten = {"RIALTO__BOTS": f"[{many}]", "RIALTO__BOTS__11__PLUGIN": "hub", "RIALTO__BOTS__11__LOCALPART": "h",
            "RIALTO__BOTS__11__DISPLAY_NAME": "H", "RIALTO__BOTS__2__LOCALPART": "two"}  # fmt: skip
     assert [bot.localpart for bot in load(environ=ten).bots][2::9] == ["two", "h"]
+    numbered = {
+        f"RIALTO__BOTS__{n}__{key}": value
+        for n in range(2, 12)
+        for key, value in {"PLUGIN": "echo", "LOCALPART": f"e{n}", "DISPLAY_NAME": "E"}.items()
+    }
+    assert [bot.localpart for bot in load(environ=numbered).bots][2:] == [f"e{n}" for n in range(2, 12)]
     assert load(environ={"RIALTO__INVITES__ALLOW_SERVERS__0": "x.org"}).invites.allow_servers == ("x.org",)
 
 
@@ -448,6 +475,7 @@ def test_secrets_in_a_file_that_everybody_reads_are_a_warning(folder: Path, capl
     assert not read_config(write(MINIMAL, mode=0o640), {}).warnings
     write("a pickle key in a file\n", "key", mode=0o644)
     text = "appservice: {as_token: {file: as}, hs_token: {file: hs}}\nencryption: {pickle_key: {file: key}}\n"
+    text += "database: {url: 'sqlite:///r.db'}\n"
     write("0123456789", "as")
     write("9876543210", "hs")
     warnings = read_config(write(text, mode=0o644), {}).warnings
