@@ -59,7 +59,7 @@ class Who:
 
 
 def _chat(arguments: argparse.Namespace) -> int:
-    """Talk with a bot or in a room: finds or opens the encrypted direct chat with the bot. Keys are kept in data/chat."""
+    """Talk with a bot or in a room: finds or opens the encrypted direct chat with the bot. Keys stay in data/chat."""
     layout = layout_of(arguments)
     who = _remote(arguments) if arguments.homeserver else _local(arguments, layout)
     target = arguments.target or who.hub

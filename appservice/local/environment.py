@@ -85,10 +85,25 @@ async def _install(path: Path, python: Path, progress: Progress) -> None:
         await _run([sys.executable, "-m", "venv", str(path)], progress)
     lock = path / LOCK
     lock.write_text(lock_text(), encoding="utf-8")
-    await _run(
-        [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "-r", str(lock)],
-        progress,
-    )
+    pip = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar", "off"]
+    await _run([*pip, "-r", str(lock)], PipProgress(progress))
+
+
+class PipProgress:
+    """What people want to know of pip's output: how far it is."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._seen = 0
+
+    def __call__(self, line: str) -> None:
+        """Take a line of pip's output."""
+        if line.startswith(("Collecting ", "Processing ")):
+            self._seen += 1
+            if self._seen % 10 == 0:
+                self._progress(f"installing Synapse: {self._seen} packages fetched")
+        elif line.startswith("Installing collected packages"):
+            self._progress(f"installing Synapse: {self._seen} packages fetched, unpacking")
 
 
 async def _run(command: list[str], progress: Progress) -> None:

@@ -34,7 +34,6 @@ class Steps:
     def __init__(self) -> None:
         self.console = Console(highlight=False, soft_wrap=True)
         self._spinner = self.console.status("starting") if self.console.is_terminal else None
-        self._pip = 0
 
     def __enter__(self) -> Steps:
         if self._spinner is not None:
@@ -47,17 +46,8 @@ class Steps:
 
     def __call__(self, step: str) -> None:
         """Show a step."""
-        if step.startswith(
-            ("Requirement already", "Using cached", "Downloading", "Collecting", "Looking in", "Processing")
-        ):
-            self._pip += step.startswith(("Collecting", "Processing"))
-            step = f"installing Synapse: {self._pip} packages looked at"
-            if self._spinner is None and self._pip % 20:
-                return
         if self._spinner is not None:
-            self._spinner.update(escape(step[:100]))
-            if step.startswith("installing Synapse"):
-                return
+            self._spinner.update(escape(step))
         self.console.print(f"[dim]·[/dim] {escape(step)}")
 
 
