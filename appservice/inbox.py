@@ -39,6 +39,8 @@ class InboxItem:
     """A consumer has given up on it: a dead letter once the others are done."""
     uncertain: bool = False
     """A commit was lost on the way: how far it came must be read again."""
+    careful: bool = False
+    """A commit was refused: the next one is waited for, so that it counts as a failed attempt."""
 
     def progress(self) -> dict[str, Any]:
         """The parameters of the ``inbox_progress`` statement."""
@@ -98,7 +100,7 @@ class Inbox:
             DatabaseError: the homeserver must send it again.
         """
         result: tuple[list[InboxItem], bool] = await self._writer.submit(
-            Job(work=lambda connection: self._insert(connection, transaction))
+            Job(work=lambda connection: self._insert(connection, transaction)), urgent=True
         )
         return result
 

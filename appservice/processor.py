@@ -57,6 +57,10 @@ class AlreadyDone(Exception):
     """The consumer's effects are in the database already."""
 
 
+Commit = asyncio.Future[Any]
+"""A commit under way: done when it is durable."""
+
+
 class Processor:
     """Works one event. The caller sees to order."""
 
@@ -85,11 +89,17 @@ class Processor:
         self._metrics = metrics
         self._record = record
 
-    async def work(self, item: InboxItem, waited: float) -> None:
+    async def work(self, item: InboxItem, waited: float) -> Commit | None:
         """Bring an event to its end.
+
+        Messages alone are committed while the room goes on: no later handler can read what they change, and the
+        writer keeps a room's commits in order. What writes to the database is waited for.
 
         Args:
             waited: seconds that the room has waited for this event's key.
+
+        Returns:
+            The commit that ends the event, when it is still under way.
 
         Raises:
             Wait, Parked: it is not at its end.
@@ -106,7 +116,7 @@ class Processor:
             if consumer.name not in item.done_by
         ]
         parked = False
-        closed = False
+        closed: bool | Commit = False
         for index, consumer in enumerate(consumers):
             last = index == len(consumers) - 1 and not parked
             try:
@@ -118,6 +128,7 @@ class Processor:
         if not closed:
             # Nothing but the mark is left to write, and a crash before it only means to find that out again.
             self._record(*self._closing(item))
+        return None if isinstance(closed, bool) else closed
 
     async def _take_in(self, event: Event, raw: Mapping[str, Any]) -> None:
         """State events change what is known of the room before anyone hears of them."""
@@ -130,8 +141,8 @@ class Processor:
 
     async def _attempt(
         self, item: InboxItem, event: Event, raw: Mapping[str, Any], consumer: Consumer, waited: float, *, last: bool
-    ) -> bool:
-        """Run one consumer once and commit what it did; whether the commit ended the event."""
+    ) -> bool | Commit:
+        """Run one consumer once and commit what it did; whether (or the commit that) ended the event."""
         start = time.perf_counter()
         unit = UnitOfWork(item.event_id, consumer.name, consumer.user_id)
         try:
@@ -199,13 +210,15 @@ class Processor:
             unit = UnitOfWork(item.event_id, told, consumer.user_id)
             await consumer.unreadable(event, unit, missing.human)
             item.done_by |= {told}
-            await self._submit(item, unit, [("inbox_progress", item.progress())])
+            await (await self._submit(item, unit, [("inbox_progress", item.progress())]))
         else:
             self._record("inbox_progress", item.progress())
 
     # Failures
 
-    async def _failed(self, item: InboxItem, event: Event, consumer: Consumer, error: Exception, *, last: bool) -> bool:
+    async def _failed(
+        self, item: InboxItem, event: Event, consumer: Consumer, error: Exception, *, last: bool
+    ) -> bool | Commit:
         """Raises Wait for one more attempt; after the last one the sender hears of it."""
         item.attempts += 1
         item.error = f"{consumer.name}: {type(error).__name__}"[:MAX_ERROR]
@@ -249,8 +262,8 @@ class Processor:
             return "inbox_progress", item.progress()
         return "inbox_finish", item.finish()
 
-    async def _commit(self, item: InboxItem, unit: UnitOfWork, *, done: str | None, last: bool) -> bool:
-        """Commit a unit with the mark that ``done`` is done; whether that ended the event."""
+    async def _commit(self, item: InboxItem, unit: UnitOfWork, *, done: str | None, last: bool) -> bool | Commit:
+        """Commit a unit with the mark that ``done`` is done; whether (or the commit that) ended the event."""
         marked = item.done_by | ({done} if done else set())
         if unit.empty:
             item.done_by = marked
@@ -258,20 +271,29 @@ class Processor:
         mark = self._closing(item) if last else ("inbox_progress", item.progress())
         if mark[0] == "inbox_progress":
             mark = (mark[0], {**mark[1], "b_done_by": "\n".join(sorted(marked))})
-        await self._submit(item, unit, [mark])
+        commit = await self._submit(item, unit, [mark])
+        if last and not unit.operations and not item.careful:
+            return commit
+        try:
+            await commit
+        except AlreadyDone:
+            await self._outbox.recover()
         item.done_by = marked
         return last
 
-    async def _submit(self, item: InboxItem, unit: UnitOfWork, marks: list[tuple[str, Row]]) -> None:
+    async def _submit(self, item: InboxItem, unit: UnitOfWork, marks: list[tuple[str, Row]]) -> Commit:
         outgoing, rows = await self._outbox.rows(unit.messages)
         work = _guarded(item, unit) if unit.operations else None
-        try:
-            await self._writer.submit(Job(rows=[*rows, *marks], work=work))
-        except AlreadyDone:
-            await self._outbox.recover()
-            return
-        self._outbox.enqueue(outgoing)
-        unit.committed()
+        commit = self._writer.submit(Job(rows=[*rows, *marks], work=work, lane=item.room_id))
+
+        def committed(commit: Commit) -> None:
+            if commit.cancelled() or commit.exception() is not None:
+                return
+            self._outbox.enqueue(outgoing)
+            unit.committed()
+
+        commit.add_done_callback(committed)
+        return commit
 
 
 def _guarded(item: InboxItem, unit: UnitOfWork) -> Callable[[Connection], None]:

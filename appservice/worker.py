@@ -23,7 +23,7 @@ from appservice.inbox import Inbox, InboxItem, now_ms
 from appservice.metrics import Metrics
 from appservice.outbox import Outbox
 from appservice.parking import Parking
-from appservice.processor import INFRASTRUCTURE_PAUSE_S, Decryptor, Parked, Processor, Wait
+from appservice.processor import INFRASTRUCTURE_PAUSE_S, Commit, Decryptor, Parked, Processor, Wait
 from appservice.recorder import Recorder
 from appservice.rooms import Rooms
 from appservice.store.tables import InboxState
@@ -200,43 +200,81 @@ class Worker:
 
     async def _turn(self, room: _Room) -> float:
         """Work some events of a room; how many seconds it wants to pause then."""
+        flying: list[tuple[InboxItem, Commit]] = []
+        pause = 0.0
         for _ in range(TURN):
             if not room.queue or self._stopping:
                 break
             item = room.queue[0]
+            await asyncio.sleep(0)  # a handler may never wait: other rooms and new events have their turn
             try:
-                if item.payload is None:
-                    await self._load(room)
-                if item.payload is not None:
-                    with logs.bound(event_id=item.event_id, room_id=item.room_id):
-                        waited = time.monotonic() - room.waiting_since if room.waiting_since else 0.0
-                        await self._processor.work(item, waited)
-                room.queue.popleft()
-                room.waiting_since = 0.0
-                self._done()
+                commit = await self._work(room, item)
             except Wait as wait:
                 room.waiting_since = room.waiting_since or time.monotonic()
-                return wait.seconds
+                pause = wait.seconds
+                break
             except Parked:
                 room.queue.popleft()
                 room.waiting_since = 0.0
                 self._parking.add(item)
             except DatabaseError as error:
-                # The outcome may be unknown: what the database says counts, not what is in memory.
                 log.warning("an event waits for the database: %s", error, extra={"event_id": item.event_id})
-                item.payload, item.uncertain = None, True
-                return INFRASTRUCTURE_PAUSE_S
-            except Exception:  # a defect of ours must stop neither the room nor the runner
-                log.exception("an event could not be worked", extra={"event_id": item.event_id})
-                item.attempts += 1
-                if item.attempts < self._config.attempts:
-                    return float(self._config.backoff * 2**item.attempts)
-                item.state, item.error = InboxState.DEAD, "engine"
-                self._metrics.events_dead.labels("engine").inc()
-                self._recorder.record("inbox_progress", item.progress())
+                _doubt(item)
+                pause = INFRASTRUCTURE_PAUSE_S
+                break
+            except Exception:  # noqa: BLE001 - a defect of ours must stop neither the room nor the runner
+                pause = self._defect(room, item)
+                if pause:
+                    break
+            else:
                 room.queue.popleft()
+                room.waiting_since = 0.0
+                if commit is None:
+                    self._done()
+                else:
+                    flying.append((item, commit))
+        return max(pause, await self._land(room, flying))
+
+    async def _work(self, room: _Room, item: InboxItem) -> Commit | None:
+        if item.payload is None:
+            await self._load(room)
+        if item.payload is None:  # it was finished after all
+            return None
+        with logs.bound(event_id=item.event_id, room_id=item.room_id):
+            waited = time.monotonic() - room.waiting_since if room.waiting_since else 0.0
+            return await self._processor.work(item, waited)
+
+    async def _land(self, room: _Room, flying: list[tuple[InboxItem, Commit]]) -> float:
+        """Wait for the commits under way. From the first that failed on, the events go back to the head of the room."""
+        failed = 0
+        for index, (item, commit) in enumerate(flying):
+            try:
+                await commit
+            except Exception as error:  # noqa: BLE001 - whatever it is, the event is worked again
+                if not failed:
+                    log.warning("events wait for the database: %s", error, extra={"room_id": room.room_id})
+                    failed = len(flying) - index
+                item.careful = not isinstance(error, DatabaseError)
+            else:
                 self._done()
-        return 0
+        for item, _ in reversed(flying[len(flying) - failed :] if failed else []):
+            _doubt(item)
+            room.queue.appendleft(item)
+        self._writer.mend(room.room_id)
+        return INFRASTRUCTURE_PAUSE_S if failed else 0.0
+
+    def _defect(self, room: _Room, item: InboxItem) -> float:
+        """An event that the engine itself fails on: a few more attempts, then a dead letter. Seconds to pause."""
+        log.exception("an event could not be worked", extra={"event_id": item.event_id})
+        item.attempts += 1
+        if item.attempts < self._config.attempts:
+            return float(self._config.backoff * 2**item.attempts)
+        item.state, item.error = InboxState.DEAD, "engine"
+        self._metrics.events_dead.labels("engine").inc()
+        self._recorder.record("inbox_progress", item.progress())
+        room.queue.popleft()
+        self._done()
+        return 0.0
 
     async def _load(self, room: _Room) -> None:
         """Fetch the next events of a room that are not in memory, and how far they have come."""
@@ -286,3 +324,8 @@ class Worker:
             item.state, item.error = InboxState.PENDING, None
             await self._writer.submit(Job(rows=[("inbox_progress", item.progress())]))
         self.dispatch(items)
+
+
+def _doubt(item: InboxItem) -> None:
+    """The outcome of its commit may be unknown: what the database says counts, not what is in memory."""
+    item.payload, item.uncertain = None, True

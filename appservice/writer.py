@@ -23,7 +23,7 @@ from appservice.store.tables import inbox, outbox
 
 log = logging.getLogger(__name__)
 
-MAX_BATCH = 2_000
+MAX_BATCH = 200
 
 Row = Mapping[str, Any]
 
@@ -87,13 +87,20 @@ class Job:
     Attributes:
         rows: (statement name, parameters), run in bulk with those of other jobs.
         work: runs in a savepoint before; its result is the job's. When it raises, the job fails and the others go on.
+        lane: jobs of one lane (a room) keep their order even when one fails: those behind it fail too.
     """
 
-    __slots__ = ("done", "rows", "work")
+    __slots__ = ("done", "lane", "rows", "work")
 
-    def __init__(self, rows: Iterable[tuple[str, Row]] = (), work: Callable[[Connection], Any] | None = None) -> None:
+    def __init__(
+        self,
+        rows: Iterable[tuple[str, Row]] = (),
+        work: Callable[[Connection], Any] | None = None,
+        lane: str | None = None,
+    ) -> None:
         self.rows = list(rows)
         self.work = work
+        self.lane = lane
         self.done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
 
@@ -104,6 +111,8 @@ class Writer:
         self._database = database
         self._metrics = metrics
         self._jobs: list[Job] = []
+        self._urgent: list[Job] = []
+        self._broken: set[str] = set()
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._closing = False
@@ -119,28 +128,48 @@ class Writer:
         if self._task is not None:
             await self._task
 
-    def submit(self, job: Job) -> asyncio.Future[Any]:
+    def submit(self, job: Job, *, urgent: bool = False) -> asyncio.Future[Any]:
         """Queue a job. Jobs are committed in the order of submission.
 
+        Args:
+            urgent: commit it before everything that waits: somebody else waits for it.
+
         Returns:
-            A future: the job's result, or DatabaseError (nothing kept, or the outcome unknown), or what its work raised.
+            A future: the job's result, or what its work raised, or DatabaseError (nothing kept, or outcome unknown).
         """
         if self._closing:
             job.done.set_exception(DatabaseError("the service is stopping"))
             return job.done
-        self._jobs.append(job)
+        (self._urgent if urgent else self._jobs).append(job)
         self._wake.set()
         return job.done
+
+    def mend(self, lane: str) -> None:
+        """A lane's jobs are taken again; every earlier one of it must be settled."""
+        self._broken.discard(lane)
 
     async def _run(self) -> None:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            while self._jobs:
-                batch, self._jobs = self._jobs[:MAX_BATCH], self._jobs[MAX_BATCH:]
-                await self._commit(batch)
+            while self._urgent or self._jobs:
+                if self._urgent:
+                    batch, self._urgent = self._urgent, []
+                else:
+                    batch, self._jobs = self._jobs[:MAX_BATCH], self._jobs[MAX_BATCH:]
+                if self._broken:
+                    batch = self._sound(batch)
+                if batch:
+                    await self._commit(batch)
             if self._closing:
                 return
+
+    def _sound(self, batch: Sequence[Job]) -> list[Job]:
+        """Those whose lane is not broken; the others fail."""
+        for job in batch:
+            if job.lane in self._broken and not job.done.done():
+                job.done.set_exception(DatabaseError("an earlier commit of this room failed"))
+        return [job for job in batch if job.lane not in self._broken]
 
     async def _commit(self, batch: Sequence[Job]) -> None:
         start = time.perf_counter()
@@ -160,6 +189,8 @@ class Writer:
             self._metrics.commit_seconds.observe(time.perf_counter() - start)
             self._metrics.commit_units.observe(len(batch))
         for job, outcome in zip(batch, outcomes, strict=True):
+            if job.lane is not None and isinstance(outcome, DatabaseError):
+                self._broken.add(job.lane)
             if job.done.done():  # its caller was cancelled
                 continue
             if isinstance(outcome, BaseException):
@@ -196,7 +227,17 @@ def _apply_each(connection: Connection, batch: Sequence[Job]) -> list[Any]:
 
         return work
 
-    return [_savepoint(connection, one(job)) for job in batch]
+    outcomes: list[Any] = []
+    broken: set[str] = set()
+    for job in batch:
+        if job.lane in broken:
+            outcomes.append(DatabaseError("an earlier commit of this room failed"))
+            continue
+        outcome = _savepoint(connection, one(job))
+        outcomes.append(outcome)
+        if job.lane is not None and isinstance(outcome, Exception):
+            broken.add(job.lane)
+    return outcomes
 
 
 def _savepoint(connection: Connection, work: Callable[[Connection], Any]) -> Any:
