@@ -131,20 +131,20 @@ def test_levels_hold_for_own_loggers_and_libraries_are_a_level_quieter() -> None
     logging.getLogger("mau.http").debug("PUT /send/m.room.message {'body': 'hello'}")
     logging.getLogger("bots.echo").debug("bot")
     assert [line["message"] for line in capture.lines] == ["own", "bot"]
-    logging.getLogger("aiohttp").info("library")
+    logging.getLogger("library").info("library")
     assert [line["message"] for line in capture.lines] == ["own", "bot", "library"]
     capture = Capture("json", "info")
-    logging.getLogger("alembic").info("library")
+    logging.getLogger("library").info("library")
     log.info("own")
-    logging.getLogger("alembic").warning("library")
+    logging.getLogger("library").warning("library")
     assert [line["message"] for line in capture.lines] == ["own", "library"]
     capture = Capture("json", "warning")
-    logging.getLogger("alembic").warning("library")
-    logging.getLogger("alembic").error("library")
+    logging.getLogger("library").warning("library")
+    logging.getLogger("library").error("library")
     assert len(capture.lines) == 1
     capture = Capture("json", "error")
     log.warning("own")
-    logging.getLogger("aiohttp").warning("library")
+    logging.getLogger("library").warning("library")
     assert capture.text == ""
 
 
