@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import os
 import signal
 import socket
@@ -70,6 +71,15 @@ def write_config(
     return path
 
 
+_LIBC = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1
+
+
+def _die_with_parent() -> None:
+    """In the child, before it becomes the service: the kernel kills it when the test process ends, however it ends."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
     """What a process and its children used: CPU seconds since their start, peak resident bytes."""
@@ -98,7 +108,6 @@ class ServiceProcess:
     arguments: Sequence[str]
     log_path: Path
     environment: dict[str, str] = field(default_factory=dict)
-    before_exec: Callable[[], None] | None = None
     starts: int = 0
     _process: subprocess.Popen[bytes] | None = None
     _log: IO[bytes] | None = None
@@ -138,7 +147,7 @@ class ServiceProcess:
             stderr=subprocess.STDOUT,
             env=os.environ | {"PYTHONPATH": str(ROOT)} | self.environment,
             start_new_session=True,
-            preexec_fn=self.before_exec,  # noqa: PLW1509  # resource limits of the child; no threads hold locks here
+            preexec_fn=_die_with_parent,
         )
         self.starts += 1
 
