@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.OK
     except RialtoError as error:
-        warn(f"rialto: {error.human}")
+        warn(f"rialto: {error.human.strip()}")
         return exit_code(error)
 
 
@@ -53,7 +53,7 @@ def exit_code(error: RialtoError) -> Exit:
     """The exit code that an error means."""
     if isinstance(error, UsageError) or error.code.startswith("config"):
         return Exit.USAGE
-    if isinstance(error, Unreachable) or error.fields.get("status") == 0:
+    if isinstance(error, Unreachable) or error.code == "database_unavailable" or error.fields.get("status") == 0:
         return Exit.UNREACHABLE
     return Exit.FAILED
 
