@@ -331,6 +331,12 @@ class FakeHomeserver:
     # Requests of the service
 
     def _handle(self, request: Request) -> None:
+        try:
+            self._route(request)
+        except orjson.JSONDecodeError as failure:
+            request.respond(*error(400, "M_NOT_JSON", f"Content not JSON: {failure}"))
+
+    def _route(self, request: Request) -> None:
         if self.faults.status:
             request.respond(*error(self.faults.status, "M_UNKNOWN", "Internal server error"))
             return

@@ -147,7 +147,7 @@ class ServiceProcess:
             stderr=subprocess.STDOUT,
             env=os.environ | {"PYTHONPATH": str(ROOT)} | self.environment,
             start_new_session=True,
-            preexec_fn=_die_with_parent,
+            preexec_fn=_die_with_parent,  # noqa: PLW1509  # it takes no lock, so threads do not matter
         )
         self.starts += 1
 
