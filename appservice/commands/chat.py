@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import getpass
 import os
+import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,6 +57,11 @@ class Who:
     user_id: str
     password: str = field(repr=False)
     hub: str | None
+    bots: tuple[re.Pattern[str], ...] = ()
+
+    def trusts(self, user_id: str) -> bool:
+        """Whether invitations of this user are followed without asking: those of our own server's bots."""
+        return any(pattern.match(user_id) for pattern in self.bots)
 
 
 def _chat(arguments: argparse.Namespace) -> int:
@@ -73,6 +79,7 @@ def _chat(arguments: argparse.Namespace) -> int:
 def _local(arguments: argparse.Namespace, layout: Layout) -> Who:
     from appservice.config import load_config
     from appservice.local.accounts import read_accounts
+    from appservice.local.registration import registration_of
 
     if not layout.config.is_file():
         raise Unreachable(f"no local stack in {layout.data}: start one by `rialto up`, or name a --homeserver")
@@ -85,7 +92,9 @@ def _local(arguments: argparse.Namespace, layout: Layout) -> Who:
         known = ", ".join(sorted(name for name, one in accounts.items() if one.made and not one.admin)) or "nobody yet"
         raise UsageError(f"{layout.accounts} knows no {localpart} (it knows {known}); `rialto user add {localpart}`")
     hub = f"@{hubs[0]}:{config.homeserver.server_name}" if hubs else None
-    return Who(config.homeserver.url, account.user_id, account.password, hub)
+    ours = registration_of(config)["namespaces"]["users"]
+    patterns = tuple(re.compile(entry["regex"]) for entry in ours)
+    return Who(config.homeserver.url, account.user_id, account.password, hub, patterns)
 
 
 def _remote(arguments: argparse.Namespace) -> Who:
@@ -110,7 +119,8 @@ async def _talk(arguments: argparse.Namespace, who: Who, target: str, folder: Pa
     logging.getLogger("nio").setLevel(logging.CRITICAL)  # its warnings are not for people who chat
     client = await connect(who.url, who.user_id, who.password, folder)
     try:
-        chat = Chat(client, await find_room(client, target, arguments.reply), console=console())
+        place = await find_room(client, target, arguments.reply)
+        chat = Chat(client, place, console=console(), trusted=who.trusts)
         await chat.accept_waiting()
         timing = Timing(reply=arguments.reply, wait=arguments.wait)
         if arguments.demo:

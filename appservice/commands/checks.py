@@ -103,28 +103,32 @@ async def check_homeserver(config: Config, homeserver: Homeserver) -> list[Check
     from appservice.homeserver import HomeserverError
 
     url = config.homeserver.url
+    steward = f"@{config.appservice.sender_localpart}:{config.homeserver.server_name}"
+    unknown = "the homeserver does not know this token: add the registration to app_service_config_files, restart it"
     try:
         versions = await homeserver.request("GET", "/_matrix/client/versions")
     except HomeserverError as error:
+        if error.status in (401, 403):  # Synapse looks at the token here too
+            return [ok("homeserver", f"{url} answers"), fail("as_token", error.human, unknown)]
         where = f"{url} ({error.human})"
         return [fail("homeserver", where, "start it, or correct homeserver.url", unreachable=error.status == 0)]
     spoken = [str(version) for version in versions.get("versions", [])]
     checks = [ok("homeserver", f"{url} speaks {spoken[-1] if spoken else 'no version at all'}")]
     if not any(version.startswith("v1.") for version in spoken):
         checks = [fail("homeserver", f"{url} speaks none of Matrix v1.x", "a newer homeserver is needed")]
-    steward = f"@{config.appservice.sender_localpart}:{config.homeserver.server_name}"
     try:
         answer = await homeserver.request("GET", "/_matrix/client/v3/account/whoami")
     except HomeserverError as error:
-        advice = "the homeserver does not know this registration: add the file to app_service_config_files, restart it"
-        return [*checks, fail("as_token", error.human, advice)]
-    user = str(answer.get("user_id"))
+        return [*checks, fail("as_token", error.human, unknown)]
+    return [*checks, _who(config, str(answer.get("user_id")), steward)]
+
+
+def _who(config: Config, user: str, steward: str) -> Check:
     if user == steward:
-        return [*checks, ok("as_token", f"the homeserver takes it for {user}")]
+        return ok("as_token", f"the homeserver takes it for {user}")
     server = user.partition(":")[2]
     if server != config.homeserver.server_name:
         text = f"the homeserver is {server}, but homeserver.server_name is {config.homeserver.server_name}"
-        return [*checks, fail("server_name", text, f"set homeserver.server_name to {server}")]
+        return fail("server_name", text, f"set homeserver.server_name to {server}")
     text = f"the homeserver takes it for {user}, not for {steward}"
-    advice = "the token of another registration stands in the configuration, or sender_localpart differs"
-    return [*checks, fail("as_token", text, advice)]
+    return fail("as_token", text, "it is the token of another registration, or sender_localpart differs")

@@ -8,7 +8,7 @@ from typing import Any
 
 import aiohttp
 
-from appservice.config import ConfigError, load_config
+from appservice.config import load_config
 from appservice.local.errors import LocalError
 from appservice.local.files import read_json
 from appservice.local.layout import AlreadyRunning, Layout
@@ -49,11 +49,10 @@ class Status:
 
 
 async def status(layout: Layout) -> Status:
-    """Ask the processes. Never raises for a stack that is broken or absent."""
-    try:
-        config = load_config(layout.config)
-    except (ConfigError, OSError):
+    """Ask the processes. Raises ConfigError when the configuration is broken."""
+    if not layout.config.exists():
         return Status(str(layout.data), "absent", None)
+    config = load_config(layout.config)
     supervisor = ProcessId.read(layout.pid_file("supervisor"))
     state = read_json(layout.state)
     state = state if isinstance(state, dict) else {}

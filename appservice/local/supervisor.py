@@ -17,7 +17,7 @@ import aiohttp
 
 from appservice.local.accounts import ensure_people
 from appservice.local.environment import Progress
-from appservice.local.errors import StartFailed
+from appservice.local.errors import LocalError, StartFailed
 from appservice.local.files import port_is_free, write_private_json
 from appservice.local.layout import Layout
 from appservice.local.prepare import Prepared
@@ -147,7 +147,7 @@ class Supervisor:
             )
             self._state("degraded")
             await asyncio.sleep(wait)
-            with contextlib.suppress(StartFailed):  # seen by the next turn: it does not run
+            with contextlib.suppress(LocalError):  # seen by the next turn: it does not run
                 await self._start(watched)
                 self._progress(f"{watched.child.name} runs again")
             self._state("running" if all(other.child.running for other in self._watched) else "degraded")

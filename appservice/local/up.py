@@ -26,6 +26,7 @@ from appservice.local.supervisor import Supervisor, python_environ
 
 DETACH_TIMEOUT = 180.0
 INTERRUPTED = 130
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # Ctrl-C, `rialto down`, a terminal that closes
 
 
 class Steps:
@@ -52,7 +53,7 @@ class Steps:
 
 
 async def _until_told(work: Callable[[asyncio.Event], Awaitable[int]]) -> int:
-    """Run ``work`` with an event that SIGINT and SIGTERM set; a second signal cancels the work."""
+    """Run ``work`` with an event that SIGNALS set; a second signal cancels the work."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     task = asyncio.ensure_future(work(stop))
@@ -62,12 +63,12 @@ async def _until_told(work: Callable[[asyncio.Event], Awaitable[int]]) -> int:
             task.cancel()
         stop.set()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in SIGNALS:
         loop.add_signal_handler(number, told)
     try:
         return await task
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in SIGNALS:
             loop.remove_signal_handler(number)
 
 

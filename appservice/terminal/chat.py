@@ -12,7 +12,7 @@ import os
 import re
 import stat
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -42,11 +42,14 @@ class Timing:
 class Chat:
     """One conversation: shows what comes in the room, sends what is typed."""
 
-    def __init__(self, client: MatrixClient, place: Place, *, console: Console) -> None:
+    def __init__(
+        self, client: MatrixClient, place: Place, *, console: Console, trusted: Callable[[str], bool] | None = None
+    ) -> None:
         self._client = client
         self._room_id = place.room_id
         self._fresh = place.fresh
         self._console = console
+        self._trusted = trusted or (lambda _: False)
         self._last = 0.0
         self._news = asyncio.Event()
         self._received = 0
@@ -113,9 +116,9 @@ class Chat:
         self._print(Text(f"· {text}", style="dim"))
 
     def _invited(self, room_id: str, sender: str) -> None:
-        """Accept invitations of our own server's bots (spaces, chats of services); tell about the others."""
-        if sender.partition(":")[2] != self._client.id.partition(":")[2]:
-            self._note(f"{one_line(sender)} invites you to {one_line(room_id)}: /join {one_line(room_id)}")
+        """Follow the invitations of our server's bots (spaces, chats of services); tell about those of others."""
+        if not self._trusted(sender):
+            self._note(f"{one_line(sender)} invites you: /join {one_line(room_id)}")
             return
         task = asyncio.get_running_loop().create_task(self._accept(room_id, sender))
         self._tasks.add(task)

@@ -99,6 +99,25 @@ async def test_escape_sequences_of_others_do_not_reach_the_terminal(
     assert not {"\x1b", "\x07", "\u202e"} & set(out)
 
 
+async def test_images_commands_and_invitations_of_strangers(synapse: Server, bob: Human, tmp_path: Path) -> None:
+    account = await synapse.new_account("painter")
+    image = tmp_path / "dot.png"
+    image.write_bytes(b"\x89PNG and more")
+    other = await bob.create_room("a trap")
+    await bob.invite(other, account.user_id)
+    async with answering(bob):
+        seen = bob.expect(None, sender=account.user_id, predicate=lambda seen: seen.msgtype == "m.image", timeout=60)
+        script = f"hello\n/image {image}\n/image {tmp_path / 'none.png'}\n/rooms\n/what\n"
+        code, out, _ = await chat(synapse, account, tmp_path / "data", script, bob.id, "--reply", "3")
+        assert await bob.download((await seen).content) == image.read_bytes()
+    assert f"{bob.id} invites you: /join {other}" in out
+    assert account.user_id not in await bob.members(other)
+    assert "No such file" in out
+    assert "encrypted" in out
+    assert "/quit  leave" in out
+    assert code == 1, "nobody answered the image"
+
+
 async def test_a_line_without_a_reply_fails(synapse: Server, bob: Human, tmp_path: Path) -> None:
     account = await synapse.new_account("lonely")
     room_ready = asyncio.create_task(bob.expect_invite(account.user_id, timeout=40))
