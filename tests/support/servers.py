@@ -1,4 +1,4 @@
-"""A real Synapse and real Rialto processes for tests, as context managers and classes; the fixtures stand in conftest.py."""
+"""A real Synapse and real Rialto processes for tests. The fixtures made of them: tests/support/fixtures.py."""
 
 from __future__ import annotations
 
