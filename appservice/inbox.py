@@ -12,6 +12,7 @@ from sqlalchemy import Connection, RowMapping, delete, func, select, update
 from appservice import json
 from appservice.database import Database, insert_ignore
 from appservice.events import Transaction, defect, shard_of
+from appservice.store.bulk import INBOX_INSERT
 from appservice.store.tables import InboxState, inbox, transactions
 from appservice.writer import Job, Writer
 
@@ -43,24 +44,24 @@ class InboxItem:
     """A commit was refused: the next one is waited for, so that it counts as a failed attempt."""
 
     def progress(self) -> dict[str, Any]:
-        """The parameters of the ``inbox_progress`` statement."""
+        """The parameters of INBOX_PROGRESS."""
         return {
-            "b_shard": self.shard,
-            "b_seq": self.seq,
-            "b_state": int(self.state),
-            "b_attempts": self.attempts,
-            "b_done_by": "\n".join(sorted(self.done_by)),
-            "b_session_id": self.session_id,
-            "b_error": self.error,
+            "shard": self.shard,
+            "seq": self.seq,
+            "state": int(self.state),
+            "attempts": self.attempts,
+            "done_by": "\n".join(sorted(self.done_by)),
+            "session_id": self.session_id,
+            "error": self.error,
         }
 
     def finish(self) -> dict[str, Any]:
-        """The parameters of the ``inbox_finish`` statement."""
+        """The parameters of INBOX_FINISH."""
         return {
-            "b_shard": self.shard,
-            "b_seq": self.seq,
-            "b_state": int(InboxState.DONE),
-            "b_now": now_ms(),
+            "shard": self.shard,
+            "seq": self.seq,
+            "state": int(InboxState.DONE),
+            "finished_at": now_ms(),
         }
 
 
@@ -99,49 +100,36 @@ class Inbox:
         Raises:
             DatabaseError: the homeserver must send it again.
         """
+        rows = _rows(transaction)
         result: tuple[list[InboxItem], bool] = await self._writer.submit(
-            Job(work=lambda connection: self._insert(connection, transaction)), urgent=True
+            Job(work=lambda connection: self._insert(connection, transaction.txn_id[:255], rows)), urgent=True
         )
         return result
 
-    def _insert(self, connection: Connection, transaction: Transaction) -> tuple[list[InboxItem], bool]:
+    def _insert(
+        self, connection: Connection, txn_id: str, rows: dict[str, dict[str, Any]]
+    ) -> tuple[list[InboxItem], bool]:
         now = now_ms()
         fresh = (
             connection.execute(
                 insert_ignore(connection, transactions, "shard", "txn_id"),
-                {"shard": 0, "txn_id": transaction.txn_id[:255], "received_at": now},
+                {"shard": 0, "txn_id": txn_id, "received_at": now},
             ).rowcount
             > 0
         )
-        rows: dict[str, dict[str, Any]] = {}
-        for index, raw in enumerate(transaction.events):
-            problem = defect(raw)
-            event_id = f"!malformed:{transaction.txn_id[:200]}:{index}" if problem else raw["event_id"]
-            if event_id in rows:
-                continue
-            rows[event_id] = {
-                "event_id": event_id,
-                "room_id": "" if problem else raw["room_id"],
-                # A copy: orjson's own bytes keep the buffer they were written in, several times their size.
-                "payload": bytes(memoryview(json.dumps(raw))),
-                "state": int(InboxState.DEAD if problem else InboxState.PENDING),
-                "error": f"malformed: {problem}" if problem else None,
-                "received_at": now,
-            }
         if not rows:
             return [], fresh
-        known = connection.execute(select(inbox.c.event_id).where(inbox.c.event_id.in_(list(rows)))).scalars()
-        for event_id in known:
-            del rows[event_id]
+        known = set(connection.execute(select(inbox.c.event_id).where(inbox.c.event_id.in_(list(rows)))).scalars())
+        new = [row for event_id, row in rows.items() if event_id not in known]
         items = []
-        for event_id, row in rows.items():
+        for row in new:
             shard = shard_of(row["room_id"], self._shards)
             seq = self._seq[shard] = self._seq.get(shard, 0) + 1
-            row["shard"], row["seq"] = shard, seq
+            row["shard"], row["seq"], row["received_at"] = shard, seq, now
             if row["state"] == InboxState.PENDING:
-                items.append(InboxItem(shard, seq, row["room_id"], event_id, row["payload"], now))
-        if rows:
-            connection.execute(inbox.insert(), list(rows.values()))
+                items.append(InboxItem(shard, seq, row["room_id"], row["event_id"], row["payload"], now))
+        if new:
+            INBOX_INSERT.run(connection, new)
         return items, fresh
 
     async def unfinished(self) -> list[InboxItem]:
@@ -202,6 +190,25 @@ class Inbox:
             return removed
 
         return await self._database.write(work)
+
+
+def _rows(transaction: Transaction) -> dict[str, dict[str, Any]]:
+    """The rows of a transaction's events, by event id, without their place in the order."""
+    rows: dict[str, dict[str, Any]] = {}
+    for index, raw in enumerate(transaction.events):
+        problem = defect(raw)
+        event_id = f"!malformed:{transaction.txn_id[:200]}:{index}" if problem else raw["event_id"]
+        if event_id in rows:
+            continue
+        rows[event_id] = {
+            "event_id": event_id,
+            "room_id": "" if problem else raw["room_id"],
+            # A copy: orjson's own bytes keep the buffer they were written in, several times their size.
+            "payload": bytes(memoryview(json.dumps(raw))),
+            "state": int(InboxState.DEAD if problem else InboxState.PENDING),
+            "error": f"malformed: {problem}" if problem else None,
+        }
+    return rows
 
 
 def _names(lines: str) -> frozenset[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import sys
 from collections.abc import Callable
 
 from appservice.config import Config
@@ -21,6 +22,8 @@ from bridge.chats import Chats
 from bridge.membership import Membership
 
 log = logging.getLogger(__name__)
+
+SWITCH_INTERVAL_S = 0.001
 
 
 class UnknownPlugin(RialtoError):
@@ -80,6 +83,9 @@ async def run(config: Config) -> int:
     Raises:
         RialtoError: it cannot start, and why.
     """
+    # The database's thread gives the interpreter lock away at every statement and asks for it back: with the default
+    # of 5 ms a busy event loop would keep it waiting longer than the disk does.
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     service, consumers, everywhere = build(config)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -30,9 +30,10 @@ from appservice.inbox import PURGE_SPAN, now_ms
 from appservice.metrics import Metrics
 from appservice.recorder import Recorder
 from appservice.sealing import SealBroken, Sealer
+from appservice.store.bulk import OUTBOX_CIPHERTEXT, OUTBOX_FINISH, OUTBOX_INSERT, Bulk, Row
 from appservice.store.tables import OutboxKind, OutboxState, outbox
 from appservice.unit import UNSENT, Message
-from appservice.writer import OUTBOX_INSERT, Job, Row, Writer
+from appservice.writer import Job, Writer
 
 log = logging.getLogger(__name__)
 
@@ -158,10 +159,11 @@ class Outbox:
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
         await self._recorder.stop(max(grace, 1))
 
-    async def rows(self, messages: Sequence[Message]) -> tuple[list[Outgoing], list[tuple[str, Row]]]:
+    async def rows(self, messages: Sequence[Message]) -> tuple[list[Outgoing], list[tuple[Bulk, Row]]]:
         """Give messages their place in the order: what to :meth:`enqueue` after the commit, and the rows for it."""
         now = now_ms()
-        outgoing, rows = [], []
+        outgoing: list[Outgoing] = []
+        rows: list[tuple[Bulk, Row]] = []
         for message in messages:
             sealed = message.kind == OutboxKind.EVENT and await self._rooms.is_encrypted(message.room_id)
             shard = shard_of(message.room_id, self._config.shards)
@@ -302,8 +304,8 @@ class Outbox:
         content = await self._resolve(json.loads(message.content))
         encrypted = await self._crypto.encrypt(message.user_id, message.room_id, message.event_type, content)
         ciphertext = json.dumps(encrypted)
-        row = {"b_shard": item.shard, "b_seq": item.seq, "b_ciphertext": ciphertext}
-        await self._writer.submit(Job(rows=[("outbox_ciphertext", row)]))
+        row = {"shard": item.shard, "seq": item.seq, "ciphertext": ciphertext}
+        await self._writer.submit(Job(rows=[(OUTBOX_CIPHERTEXT, row)]))
         item.ciphertext = ciphertext
         return ciphertext
 
@@ -389,14 +391,14 @@ class Outbox:
         if len(self._sent_ids) > REMEMBERED_IDS:
             self._sent_ids.popitem(last=False)
         row = {
-            "b_shard": item.shard,
-            "b_seq": item.seq,
-            "b_state": int(state),
-            "b_event_id": event_id,
-            "b_error": error,
-            "b_now": now_ms(),
+            "shard": item.shard,
+            "seq": item.seq,
+            "state": int(state),
+            "event_id": event_id,
+            "error": error,
+            "finished_at": now_ms(),
         }
-        self._recorder.record("outbox_finish", row)
+        self._recorder.record(OUTBOX_FINISH, row)
 
     async def purge(self, before: int) -> None:
         """Forget messages that were finished before ``before`` (ms)."""

@@ -24,9 +24,10 @@ from appservice.metrics import Metrics
 from appservice.outbox import Outbox
 from appservice.parking import TOLD
 from appservice.rooms import Rooms
+from appservice.store.bulk import INBOX_FINISH, INBOX_PROGRESS, Bulk, Row
 from appservice.store.tables import InboxState, inbox
 from appservice.unit import UnitOfWork
-from appservice.writer import Job, Row, Writer
+from appservice.writer import Job, Writer
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +74,7 @@ class Processor:
         crypto: Decryptor,
         dispatch: Dispatch,
         metrics: Metrics,
-        record: Callable[[str, Row], None],
+        record: Callable[[Bulk, Row], None],
     ) -> None:
         """
         Args:
@@ -210,9 +211,9 @@ class Processor:
             unit = UnitOfWork(item.event_id, told, consumer.user_id)
             await consumer.unreadable(event, unit, missing.human)
             item.done_by |= {told}
-            await (await self._submit(item, unit, [("inbox_progress", item.progress())]))
+            await (await self._submit(item, unit, [(INBOX_PROGRESS, item.progress())]))
         else:
-            self._record("inbox_progress", item.progress())
+            self._record(INBOX_PROGRESS, item.progress())
 
     # Failures
 
@@ -231,7 +232,7 @@ class Processor:
         )
         if item.attempts < self._engine.attempts:
             self._metrics.events_retried.inc()
-            self._record("inbox_progress", item.progress())
+            self._record(INBOX_PROGRESS, item.progress())
             raise Wait(self._pause(item, None))
         self._metrics.events_dead.labels(consumer.name).inc()
         item.failed = True
@@ -255,12 +256,12 @@ class Processor:
 
     # Commits
 
-    def _closing(self, item: InboxItem) -> tuple[str, Row]:
+    def _closing(self, item: InboxItem) -> tuple[Bulk, Row]:
         """The row that ends an event: done, or a dead letter when a consumer gave up."""
         if item.failed:
             item.state = InboxState.DEAD
-            return "inbox_progress", item.progress()
-        return "inbox_finish", item.finish()
+            return INBOX_PROGRESS, item.progress()
+        return INBOX_FINISH, item.finish()
 
     async def _commit(self, item: InboxItem, unit: UnitOfWork, *, done: str | None, last: bool) -> bool | Commit:
         """Commit a unit with the mark that ``done`` is done; whether (or the commit that) ended the event."""
@@ -268,9 +269,9 @@ class Processor:
         if unit.empty:
             item.done_by = marked
             return False
-        mark = self._closing(item) if last else ("inbox_progress", item.progress())
-        if mark[0] == "inbox_progress":
-            mark = (mark[0], {**mark[1], "b_done_by": "\n".join(sorted(marked))})
+        mark = self._closing(item) if last else (INBOX_PROGRESS, item.progress())
+        if mark[0] == INBOX_PROGRESS:
+            mark = (mark[0], {**mark[1], "done_by": "\n".join(sorted(marked))})
         commit = await self._submit(item, unit, [mark])
         if last and not unit.operations and not item.careful:
             return commit
@@ -281,7 +282,7 @@ class Processor:
         item.done_by = marked
         return last
 
-    async def _submit(self, item: InboxItem, unit: UnitOfWork, marks: list[tuple[str, Row]]) -> Commit:
+    async def _submit(self, item: InboxItem, unit: UnitOfWork, marks: list[tuple[Bulk, Row]]) -> Commit:
         outgoing, rows = await self._outbox.rows(unit.messages)
         work = _guarded(item, unit) if unit.operations else None
         commit = self._writer.submit(Job(rows=[*rows, *marks], work=work, lane=item.room_id))

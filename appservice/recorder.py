@@ -7,7 +7,8 @@ import contextvars
 import logging
 
 from appservice.database import DatabaseError
-from appservice.writer import Job, Row, Writer
+from appservice.store.bulk import Bulk, Row
+from appservice.writer import Job, Writer
 
 log = logging.getLogger(__name__)
 
@@ -19,10 +20,10 @@ class Recorder:
         self._writer = writer
         self._backoff = backoff
         self._backoff_max = backoff_max
-        self._rows: list[tuple[str, Row]] = []
+        self._rows: list[tuple[Bulk, Row]] = []
         self._task: asyncio.Task[None] | None = None
 
-    def record(self, statement: str, row: Row) -> None:
+    def record(self, statement: Bulk, row: Row) -> None:
         """Write a row by one of the writer's statements."""
         self._rows.append((statement, row))
         if self._task is None or self._task.done():

@@ -159,7 +159,8 @@ class Listener:
         # the worker. The homeserver has only one in flight anyway.
         async with self._storing:
             try:
-                items, fresh = await self._inbox.store(transaction)
+                with self._worker.hold():
+                    items, fresh = await self._inbox.store(transaction)
             except DatabaseError:
                 self._uncertain = True
                 raise

@@ -11,7 +11,8 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,15 +27,17 @@ from appservice.parking import Parking
 from appservice.processor import INFRASTRUCTURE_PAUSE_S, Commit, Decryptor, Parked, Processor, Wait
 from appservice.recorder import Recorder
 from appservice.rooms import Rooms
+from appservice.store.bulk import INBOX_PROGRESS
 from appservice.store.tables import InboxState
 from appservice.writer import Job, Writer
 
 log = logging.getLogger(__name__)
 
-MAX_IN_MEMORY = 10_000
+MAX_IN_MEMORY = 2_000
 LOAD_AT_ONCE = 50
 TURN = 32
 """Events of one room before another room has its turn."""
+HOLD_UP_TO = 20_000
 JANITOR_S = 2.0
 PURGE_S = 60.0
 
@@ -81,6 +84,8 @@ class Worker:
         self._pending = 0
         self._stopping = False
         self._idle = asyncio.Event()
+        self._held = 0
+        self._free = asyncio.Event()
 
     @property
     def pending(self) -> int:
@@ -124,8 +129,28 @@ class Worker:
             self._pending += 1
             if self._pending > MAX_IN_MEMORY:
                 item.payload = None
-            self._room(item.room_id).queue.append(item)
+            room = self._room(item.room_id)
+            item.room_id = room.room_id  # one text for all events of a room
+            room.queue.append(item)
         self._metrics.inbox_pending.set(self._pending)
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Start no event meanwhile: the homeserver waits for its 200, and stops sending to who is slow.
+
+        Not when too much waits already: then events that are here come before new ones.
+        """
+        if self._pending > HOLD_UP_TO:
+            yield
+            return
+        self._held += 1
+        self._free.clear()
+        try:
+            yield
+        finally:
+            self._held -= 1
+            if not self._held:
+                self._free.set()
 
     def _room(self, room_id: str) -> _Room:
         room = self._rooms.get(room_id)
@@ -207,6 +232,8 @@ class Worker:
                 break
             item = room.queue[0]
             await asyncio.sleep(0)  # a handler may never wait: other rooms and new events have their turn
+            if self._held:
+                await self._free.wait()
             try:
                 commit = await self._work(room, item)
             except Wait as wait:
@@ -271,7 +298,7 @@ class Worker:
             return float(self._config.backoff * 2**item.attempts)
         item.state, item.error = InboxState.DEAD, "engine"
         self._metrics.events_dead.labels("engine").inc()
-        self._recorder.record("inbox_progress", item.progress())
+        self._recorder.record(INBOX_PROGRESS, item.progress())
         room.queue.popleft()
         self._done()
         return 0.0
@@ -322,7 +349,7 @@ class Worker:
         items = await self._inbox.replays()
         for item in items:
             item.state, item.error = InboxState.PENDING, None
-            await self._writer.submit(Job(rows=[("inbox_progress", item.progress())]))
+            await self._writer.submit(Job(rows=[(INBOX_PROGRESS, item.progress())]))
         self.dispatch(items)
 
 

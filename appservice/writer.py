@@ -14,78 +14,23 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, update
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from appservice.database import Database, DatabaseError, insert_ignore
+from appservice.database import Database, DatabaseError
 from appservice.metrics import Metrics
-from appservice.store.tables import inbox, outbox
+from appservice.store.bulk import ORDER, Bulk, Row
 
 log = logging.getLogger(__name__)
 
 MAX_BATCH = 200
-
-Row = Mapping[str, Any]
-
-INBOX_FINISH = (
-    update(inbox)
-    .where(inbox.c.shard == bindparam("b_shard"), inbox.c.seq == bindparam("b_seq"))
-    .values(state=bindparam("b_state"), payload=b"", session_id=None, finished_at=bindparam("b_now"))
-)
-"""b_shard, b_seq, b_state, b_now"""
-
-INBOX_PROGRESS = (
-    update(inbox)
-    .where(inbox.c.shard == bindparam("b_shard"), inbox.c.seq == bindparam("b_seq"))
-    .values(
-        state=bindparam("b_state"),
-        attempts=bindparam("b_attempts"),
-        done_by=bindparam("b_done_by"),
-        session_id=bindparam("b_session_id"),
-        error=bindparam("b_error"),
-    )
-)
-"""b_shard, b_seq, b_state, b_attempts, b_done_by, b_session_id, b_error"""
-
-OUTBOX_FINISH = (
-    update(outbox)
-    .where(outbox.c.shard == bindparam("b_shard"), outbox.c.seq == bindparam("b_seq"))
-    .values(
-        state=bindparam("b_state"),
-        event_id=bindparam("b_event_id"),
-        error=bindparam("b_error"),
-        finished_at=bindparam("b_now"),
-        content=b"",
-        ciphertext=None,
-    )
-)
-"""b_shard, b_seq, b_state, b_event_id, b_error, b_now"""
-
-OUTBOX_CIPHERTEXT = (
-    update(outbox)
-    .where(outbox.c.shard == bindparam("b_shard"), outbox.c.seq == bindparam("b_seq"))
-    .values(ciphertext=bindparam("b_ciphertext"), content=b"")
-)
-"""b_shard, b_seq, b_ciphertext"""
-
-OUTBOX_INSERT = "outbox_insert"
-"""A row of the outbox; one with the same transaction id stays as it is."""
-
-_STATEMENTS: dict[str, Any] = {
-    "inbox_finish": INBOX_FINISH,
-    "inbox_progress": INBOX_PROGRESS,
-    "outbox_finish": OUTBOX_FINISH,
-    "outbox_ciphertext": OUTBOX_CIPHERTEXT,
-}
-# Rows are inserted before anything refers to them.
-_ORDER = (OUTBOX_INSERT, "outbox_ciphertext", "outbox_finish", "inbox_progress", "inbox_finish")
 
 
 class Job:
     """What one caller wants committed.
 
     Attributes:
-        rows: (statement name, parameters), run in bulk with those of other jobs.
+        rows: (statement, parameters), run in bulk with those of other jobs.
         work: runs in a savepoint before; its result is the job's. When it raises, the job fails and the others go on.
         lane: jobs of one lane (a room) keep their order even when one fails: those behind it fail too.
     """
@@ -94,7 +39,7 @@ class Job:
 
     def __init__(
         self,
-        rows: Iterable[tuple[str, Row]] = (),
+        rows: Iterable[tuple[Bulk, Row]] = (),
         work: Callable[[Connection], Any] | None = None,
         lane: str | None = None,
     ) -> None:
@@ -202,13 +147,13 @@ class Writer:
 def _apply(connection: Connection, batch: Sequence[Job]) -> list[Any]:
     """All jobs in one transaction. Raises when a bulk statement does: then nothing is kept."""
     outcomes: list[Any] = []
-    bulk: dict[str, list[Row]] = {}
+    bulk: dict[Bulk, list[Row]] = {}
     for job in batch:
         outcome = _savepoint(connection, job.work) if job.work is not None else None
         outcomes.append(outcome)
         if not isinstance(outcome, Exception):
-            for name, row in job.rows:
-                bulk.setdefault(name, []).append(row)
+            for statement, row in job.rows:
+                bulk.setdefault(statement, []).append(row)
     _execute(connection, bulk)
     return outcomes
 
@@ -219,9 +164,9 @@ def _apply_each(connection: Connection, batch: Sequence[Job]) -> list[Any]:
     def one(job: Job) -> Callable[[Connection], Any]:
         def work(connection: Connection) -> Any:
             result = job.work(connection) if job.work is not None else None
-            bulk: dict[str, list[Row]] = {}
-            for name, row in job.rows:
-                bulk.setdefault(name, []).append(row)
+            bulk: dict[Bulk, list[Row]] = {}
+            for statement, row in job.rows:
+                bulk.setdefault(statement, []).append(row)
             _execute(connection, bulk)
             return result
 
@@ -254,9 +199,8 @@ def _savepoint(connection: Connection, work: Callable[[Connection], Any]) -> Any
     return result
 
 
-def _execute(connection: Connection, bulk: Mapping[str, list[Row]]) -> None:
-    for name in _ORDER:
-        rows = bulk.get(name)
+def _execute(connection: Connection, bulk: Mapping[Bulk, list[Row]]) -> None:
+    for statement in ORDER:
+        rows = bulk.get(statement)
         if rows:
-            statement = insert_ignore(connection, outbox, "txn_id") if name == OUTBOX_INSERT else _STATEMENTS[name]
-            connection.execute(statement, rows)
+            statement.run(connection, rows)
