@@ -33,7 +33,7 @@ from appservice.writer import Job, Writer
 
 log = logging.getLogger(__name__)
 
-MAX_IN_MEMORY = 2_000
+MAX_IN_MEMORY = 10_000
 LOAD_AT_ONCE = 50
 TURN = 32
 """Events of one room before another room has its turn."""

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import json
 import statistics
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Coroutine, Iterator, Sequence
@@ -45,6 +46,9 @@ def rialto(name: str = "rialto", database: str | None = None, **sections: dict[s
             database=database,
             sections=sections,
         )
+        # As an operator does before a first start; the migration tool is not loaded by a start that needs none.
+        migrate = [sys.executable, "-m", "appservice.cli", "migrate", "-c", str(config)]
+        subprocess.run(migrate, check=True, stdout=subprocess.DEVNULL)
         return ServiceProcess.rialto(config)
 
     return Candidate(name, make)
