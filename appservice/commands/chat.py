@@ -57,6 +57,7 @@ class Who:
     user_id: str
     password: str = field(repr=False)
     hub: str | None
+    echo: str | None = None
     bots: tuple[re.Pattern[str], ...] = ()
 
     def trusts(self, user_id: str) -> bool:
@@ -84,17 +85,17 @@ def _local(arguments: argparse.Namespace, layout: Layout) -> Who:
     if not layout.config.is_file():
         raise Unreachable(f"no local stack in {layout.data}: start one by `rialto up`, or name a --homeserver")
     config = load_config(layout.config)
-    hubs = [bot.localpart for bot in config.bots if bot.enabled and bot.plugin == "hub"]
+    server = config.homeserver.server_name
+    bots = {bot.plugin: f"@{bot.localpart}:{server}" for bot in reversed(config.bots) if bot.enabled}
     accounts = read_accounts(layout)
     localpart = arguments.user.removeprefix("@").partition(":")[0]
     account = accounts.get(localpart)
     if account is None or not account.made:
         known = ", ".join(sorted(name for name, one in accounts.items() if one.made and not one.admin)) or "nobody yet"
         raise UsageError(f"{layout.accounts} knows no {localpart} (it knows {known}); `rialto user add {localpart}`")
-    hub = f"@{hubs[0]}:{config.homeserver.server_name}" if hubs else None
     ours = registration_of(config)["namespaces"]["users"]
     patterns = tuple(re.compile(entry["regex"]) for entry in ours)
-    return Who(config.homeserver.url, account.user_id, account.password, hub, patterns)
+    return Who(config.homeserver.url, account.user_id, account.password, bots.get("hub"), bots.get("echo"), patterns)
 
 
 def _remote(arguments: argparse.Namespace) -> Who:
@@ -108,9 +109,14 @@ def _remote(arguments: argparse.Namespace) -> Who:
     return Who(arguments.homeserver.rstrip("/"), arguments.user, password, None)
 
 
+def demo(echo: str | None) -> list[str]:
+    """A short conversation with the hub, and with the echo bot where it is enabled."""
+    lines = ["help", "services", "space"]
+    return lines if echo is None else [*lines, "open echo", f"/join {echo}", "good morning", "good night"]
+
+
 async def _talk(arguments: argparse.Namespace, who: Who, target: str, folder: Path) -> int:
     import logging
-    from importlib import resources
 
     from appservice.terminal.chat import Chat, Timing, console, lines_of, read_lines
     from appservice.terminal.prompt import Prompt
@@ -124,8 +130,7 @@ async def _talk(arguments: argparse.Namespace, who: Who, target: str, folder: Pa
         await chat.accept_waiting()
         timing = Timing(reply=arguments.reply, wait=arguments.wait)
         if arguments.demo:
-            text = resources.files("appservice.terminal").joinpath("demo.txt").read_text(encoding="utf-8")
-            answered = await chat.script(lines_of(text.splitlines()), timing, echo=True)
+            answered = await chat.script(lines_of(demo(who.echo)), timing, echo=True)
         elif sys.stdin.isatty():
             await chat.talk(Prompt(f"{who.user_id.partition(':')[0].removeprefix('@')}> "))
             answered = True

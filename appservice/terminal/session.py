@@ -83,9 +83,12 @@ async def find_room(client: MatrixClient, target: str, timeout: float = JOIN_TIM
 async def direct_chat(client: MatrixClient, user_id: str, timeout: float = JOIN_TIMEOUT) -> Place:
     """The encrypted direct chat with ``user_id``, opened when there is none that both are in. Raises ChatError."""
     directs = await direct_rooms(client)
-    for room_id in reversed(directs.get(user_id, [])):
-        room = client.rooms.get(room_id)
-        if room is not None and room.encrypted and user_id in await client.members(room_id):
+    both = {client.id, user_id}
+    known = [room for room in reversed(directs.get(user_id, [])) if room in client.rooms]
+    # A bot that opened the chat itself made a room for two that m.direct does not name.
+    for_two = [room for room in client.rooms if _joined(client, room) == both and not client.rooms[room].room_type]
+    for room_id in dict.fromkeys([*known, *for_two]):
+        if client.rooms[room_id].encrypted and user_id in await client.members(room_id):
             return Place(room_id)
     room_id = await client.create_room(direct=True, encrypted=True)
     directs.setdefault(user_id, []).append(room_id)

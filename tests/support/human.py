@@ -21,7 +21,7 @@ Predicate = Callable[[Seen], bool]
 
 
 class Expectation:
-    """Waits for one event, listening since it was made. ``await``: the event, or AssertionError with what came instead."""
+    """Waits for one event, listening since it was made; ``await`` gives it, or AssertionError with what came."""
 
     def __init__(self, human: Human, room_id: str | None, description: str, wanted: Predicate, timeout: float) -> None:
         self._human = human
