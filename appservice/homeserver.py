@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 PROBE_FIRST_S = 0.1
 PROBE_MAX_S = 5.0
+MAX_RETRY_AFTER_S = 3600.0
 
 
 class HomeserverError(RialtoError):
@@ -276,11 +277,11 @@ class Homeserver:
                 method, URL(url, encoded=True), data=data, headers=headers, **options
             ) as response:
                 raw = await response.read()
-                status = response.status
+                status, after = response.status, response.headers.get("Retry-After")
         except (aiohttp.ClientError, TimeoutError) as error:
             raise self._lost(error) from error
         if status // 100 != 2:
-            raise _error(status, raw)
+            raise _error(status, raw, after)
         try:
             return json.loads(raw)
         except json.JSONError:
@@ -300,7 +301,8 @@ def _unreachable(error: BaseException) -> HomeserverError:
     return HomeserverError(0, "UNREACHABLE", f"the homeserver cannot be reached: {type(error).__name__}")
 
 
-def _error(status: int, raw: bytes) -> HomeserverError:
+def _error(status: int, raw: bytes, after_header: str | None = None) -> HomeserverError:
+    """``Retry-After`` counts before the deprecated ``retry_after_ms`` (specification 1.10, "Rate limiting")."""
     errcode, message, retry_after = "UNKNOWN", f"HTTP {status}", None
     try:
         body = json.loads(raw)
@@ -311,5 +313,7 @@ def _error(status: int, raw: bytes) -> HomeserverError:
         message = str(body.get("error", message))[:500]
         after = body.get("retry_after_ms")
         if isinstance(after, (int, float)) and after >= 0:
-            retry_after = min(after / 1000, 3600)
+            retry_after = min(after / 1000, MAX_RETRY_AFTER_S)
+    if after_header is not None and after_header.isdecimal():
+        retry_after = min(float(after_header), MAX_RETRY_AFTER_S)
     return HomeserverError(status, errcode, message, retry_after)

@@ -49,5 +49,27 @@ def dumps(value: Any) -> bytes:
         raise JSONError(f"cannot be written as JSON: {type(error).__name__}") from None
 
 
+def without_surrogates(value: Any) -> Any:
+    """A copy in which lone surrogates are U+FFFD: a homeserver cannot store them, and would fail on the event for ever.
+
+    Raises:
+        JSONError: nested too deeply.
+    """
+    try:
+        return _clean(value)
+    except RecursionError:
+        raise JSONError("nested too deeply") from None
+
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, dict):
+        return {_clean(key): _clean(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_clean(item) for item in value]
+    return value
+
+
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON")

@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 CACHED_ROOMS = 50_000
 START_CONCURRENCY = 8
+MEMBERSHIPS = frozenset({"join", "invite", "leave", "ban", "knock"})
 
 
 class Rooms:
@@ -145,10 +146,12 @@ class Rooms:
 
     async def _apply_member(self, event: Event) -> None:
         user_id, membership = event.state_key or "", event.membership
+        if membership not in MEMBERSHIPS:
+            raise ValueError("no membership")
         if user_id in self.service_users:
             if membership == "join":
                 self._joined[event.room_id].add(user_id)
-            else:
+            elif membership in {"leave", "ban"}:
                 self._left(event.room_id, user_id)
         content = MemberStateEventContent.deserialize(_json(event.content))
         async with self._lock(event.room_id):

@@ -137,6 +137,8 @@ class Listener:
             return refusal
         start = time.perf_counter()
         txn_id = request.match_info["txn_id"]
+        if not txn_id.isprintable():
+            return matrix_error(400, "M_INVALID_PARAM", "the transaction id holds control characters")
         with logs.bound(request_id=txn_id):
             raw = await request.read()
             try:

@@ -140,8 +140,14 @@ class UnitOfWork:
             kind=kind,
             event_type=event_type,
             target=target,
-            content=json.dumps(content),
+            content=_written(content),
         )
         self._ordinal += 1
         self.messages.append(message)
         return message.reference
+
+
+def _written(content: Mapping[str, Any]) -> bytes:
+    written = json.dumps(content)
+    # orjson refuses lone surrogates; the standard library, which takes its place then, writes them as escapes.
+    return json.dumps(json.without_surrogates(content)) if b"\\ud" in written else written
