@@ -7,7 +7,7 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 export PYTHON
 
-.PHONY: help environment up down demo test lint format bench lock clean
+.PHONY: help environment synapse up down demo test lint format bench lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,7 +31,10 @@ lint: environment
 	$(PY) -m mypy
 	.venv/bin/lint-imports
 
-test: lint ## ruff, mypy, import-linter, and every test
+synapse: environment ## make Synapse's environment (instant when its lock did not change)
+	@$(PY) -m appservice.local.environment
+
+test: lint synapse ## ruff, mypy, import-linter, and every test
 	$(PY) -m pytest
 
 format: environment ## let ruff put the code in shape

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
 from collections.abc import AsyncIterator, Iterator
@@ -51,6 +52,20 @@ async def postgres_url() -> AsyncIterator[str]:
     """The url of a new PostgreSQL database of this test's own."""
     async with scratch_postgres() as url:
         yield url
+
+
+@pytest.fixture
+async def nats_url() -> str:
+    """The url of a NATS server; streams and subjects that a test makes carry a name of its own."""
+    host, _, port = NATS.removeprefix("nats://").rpartition(":")
+    try:
+        async with asyncio.timeout(5):
+            _, writer = await asyncio.open_connection(host, int(port))
+    except (OSError, TimeoutError) as error:
+        unavailable(f"NATS at {host}:{port} cannot be reached: {error or type(error).__name__}")
+    else:
+        writer.close()
+    return NATS
 
 
 @pytest.fixture

@@ -127,3 +127,7 @@ async def _run(command: list[str], progress: Progress) -> None:
         raise
     if code != 0:
         raise LocalError(f"{' '.join(command[:4])} … failed with exit code {code}:\n" + "\n".join(lines))
+
+
+if __name__ == "__main__":  # `make test` has it ready before a test's clock runs
+    asyncio.run(ensure_environment(progress=lambda step: print(step, flush=True)))  # noqa: T201
