@@ -1,7 +1,7 @@
 """mautrix's own stores (crypto and room state) in one database of their own.
 
-SQLite: a second file beside Rialto's. PostgreSQL: the schema ``mautrix`` of the same database. One mautrix ``Database`` object
-holds both: mautrix keeps the connection of a transaction in a module global, so that two objects in one task would meet.
+SQLite: a second file beside Rialto's. PostgreSQL: the schema ``mautrix`` of the same database. One mautrix ``Database``
+holds both: mautrix keeps a transaction's connection in a module global, so that two of them in one task would meet.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import cast
 
 import asyncpg
 from mautrix.appservice.state_store.asyncpg import PgASStateStore
@@ -19,7 +20,7 @@ from mautrix.client.state_store.asyncpg import PgStateStore
 from mautrix.crypto.store.asyncpg import PgCryptoStore
 from mautrix.types import Member, Membership, RoomID, UserID
 from mautrix.util.async_db import Database, UpgradeTable
-from mautrix.util.async_db.aiosqlite import SQLiteDatabase
+from mautrix.util.async_db.aiosqlite import SQLiteDatabase, TxnConnection
 from mautrix.util.async_db.asyncpg import PostgresDatabase
 from mautrix.util.async_db.connection import LoggingConnection
 from yarl import URL
@@ -58,12 +59,26 @@ def quiet_mautrix() -> None:
 class _SQLite(SQLiteDatabase):
     """mautrix's SQLite pool, which takes back a connection clean.
 
-    mautrix rolls back on ``Exception`` only: a task cancelled inside a transaction would leave it open for whoever comes next.
+    mautrix rolls back on ``Exception`` only: a task cancelled inside a transaction would leave it open.
     """
 
     def __init__(self, file: Path, upgrades: UpgradeTable) -> None:
-        super().__init__(URL("sqlite:///"), upgrades, db_args={"min_size": 1, "init_commands": list(PRAGMAS)})
+        super().__init__(URL("sqlite:///"), upgrades, db_args={"min_size": 1})
         self._path = str(file)
+
+    async def start(self) -> None:
+        """Open the connection and upgrade. mautrix's own leaves the connection's thread behind when that fails."""
+        connection = cast(TxnConnection, await TxnConnection(self._path))
+        try:
+            for pragma in PRAGMAS:
+                await connection.execute(pragma)
+            connection.row_factory = sqlite3.Row
+        except BaseException:
+            await connection.close()
+            raise
+        self._pool.put_nowait(connection)
+        self._conns = 1
+        await Database.start(self)
 
     @asynccontextmanager
     async def _acquire(self) -> AsyncIterator[LoggingConnection]:  # type: ignore[override]
@@ -98,10 +113,8 @@ class RoomStateStore(PgASStateStore):
     ) -> dict[UserID, Member]:
         """Members with the given memberships: user id to membership, name and avatar."""
         places = ", ".join(f"${number}" for number in range(2, len(memberships) + 2))
-        q = (
-            "SELECT user_id, CAST(membership AS TEXT) AS membership, displayname, avatar_url FROM mx_user_profile "
-            f"WHERE room_id=$1 AND CAST(membership AS TEXT) IN ({places})"
-        )
+        columns = "user_id, CAST(membership AS TEXT) AS membership, displayname, avatar_url"
+        q = f"SELECT {columns} FROM mx_user_profile WHERE room_id=$1 AND CAST(membership AS TEXT) IN ({places})"  # noqa: S608
         rows = await self.db.fetch(q, room_id, *(membership.value for membership in memberships))
         return {
             row["user_id"]: Member(Membership(row["membership"]), row["avatar_url"], row["displayname"]) for row in rows

@@ -51,7 +51,7 @@ class Requester(Protocol):
 
 
 class MautrixAPI(HTTPAPI):
-    """mautrix's HTTP layer on top of ours: every request carries ``user_id`` and ``device_id``, and nothing is logged."""
+    """mautrix's HTTP layer on ours: every request carries ``user_id`` and ``device_id``, and nothing is logged."""
 
     def __init__(self, homeserver: Requester, user_id: str, device_id: str) -> None:
         super().__init__(

@@ -1,6 +1,6 @@
 """Encrypted attachments (client-server API, "Sending encrypted attachments"): AES-256-CTR, version v2.
 
-The file is encrypted with a key of its own, which travels inside the encrypted event; the homeserver stores ciphertext only.
+The file's key is its own and travels inside the encrypted event; the homeserver has ciphertext only.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def encrypt(plaintext: bytes) -> tuple[bytes, dict[str, Any]]:
     """Encrypt a file.
 
     Returns:
-        The ciphertext to upload, and the ``EncryptedFile`` object without its ``url``: ``{"v", "iv", "hashes", "key"}``.
+        The ciphertext to upload, and the ``EncryptedFile`` object but for ``url``: ``v``, ``iv``, ``hashes``, ``key``.
     """
     ciphertext, description = encrypt_attachment(plaintext)
     assert isinstance(description, Serializable)

@@ -1,7 +1,8 @@
 """One bot's device at work: its /sync loop, which takes in to-device messages, device list changes and key counts.
 
-A response is handled without the network first, to-device messages and ``next_batch`` in one commit; what needs the network
-(new one-time keys, answers to key requests, new Olm sessions) comes after it and is repeated by the next response if it fails.
+A response is handled without the network first: to-device messages, device lists and ``next_batch`` in one commit.
+What needs the network (one-time keys, answers to key requests, new Olm sessions) comes after it; the next response asks
+for it again if it fails.
 """
 
 from __future__ import annotations
@@ -269,7 +270,7 @@ class BotDevice:
         return stored, asked
 
     async def _take_one(self, raw: Any, stored: list[tuple[str, str]], asked: list[ToDeviceEvent]) -> None:
-        """One to-device event. What is wrong with it is logged and passed over; what is wrong with the database is raised."""
+        """One to-device event. Its own trouble is logged and passed over, trouble of the database is raised."""
         if not isinstance(raw, dict) or not isinstance(raw.get("content"), dict) or not _plain(raw.get("sender")):
             return
         kind, content = raw.get("type"), raw["content"]
@@ -286,7 +287,7 @@ class BotDevice:
                         asked.append(ToDeviceEvent.deserialize(raw))
                 elif kind in WITHHELD:
                     await self._withheld(raw["sender"], content)
-        except Exception as error:  # noqa: BLE001 - a stranger's event may fail any parser; it must not stop the queue
+        except Exception as error:  # a stranger's event may fail any parser; it must not stop the queue
             if _database_failed(error):
                 raise
             log.info(

@@ -312,8 +312,8 @@ class Crypto:
         """An ``m.room.member`` or ``m.room.encryption`` event came: end the sessions that must not go on.
 
         A member who comes or goes ends every bot's session in the room. Somebody new gets a new session instead of the
-        old one at its current index: the key would open later messages just the same, but a new one needs no record of which
-        device holds which index, and is what a leaver needs anyway.
+        old one at its current index: both open later messages only, but a new one needs no record of which device holds
+        which index, cannot be shared too early by a mistake, and is what a leaver needs anyway.
         """
         room_id, kind = event.get("room_id"), event.get("type")
         if not isinstance(room_id, str):

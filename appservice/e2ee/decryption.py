@@ -120,7 +120,7 @@ class Decryptor:
         return KeyMissing(envelope.session_id, envelope.room_id, envelope.sender, withheld)
 
     async def _prove(self, session: InboundGroupSession, envelope: _Envelope) -> None:
-        """The session was made by a device of the event's sender. Otherwise a server could show one's words as another's."""
+        """The session was made by a device of the event's sender: a server must not show one's words as another's."""
         key = (envelope.sender, envelope.session_id)
         if self._proven.get(key) == session.sender_key:
             return

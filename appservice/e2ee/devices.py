@@ -1,7 +1,7 @@
 """Which devices people have: one directory for all bots of the process.
 
-mautrix's device tables carry no account, so bots that fetch on their own disagree about which devices are new. Here one lock
-guards every fetch, a change invalidates the outbound sessions of all bots, and users whose list may be out of date are
+mautrix's device tables carry no account, so bots that fetch on their own disagree about which devices are new. Here one
+lock guards every fetch, a change ends the outbound sessions of all bots, and users whose list may be out of date are
 remembered durably until they have been fetched again.
 
 A list is kept current by the homeserver only while a bot shares a room with the user: whoever starts to share one is

@@ -1,4 +1,4 @@
-"""A bot's user, device and identity on the homeserver: made once, checked at every start, mended when something is gone.
+"""A bot's user, device and identity on the homeserver: made once, checked at every start, mended when one is gone.
 
 ``docs/keys.md`` tells the same to operators.
 """
@@ -262,7 +262,7 @@ class Enrolment:
     async def _restore(
         self, machine: BotMachine, recovery_key: str, known: ServerKeys
     ) -> CrossSigningPrivateKeys | None:
-        """The private cross-signing keys from secret storage; None when they are not there or not the published ones."""
+        """The private cross-signing keys from secret storage; None when they are missing or not the published ones."""
         try:
             key_id, metadata = await machine.ssss.get_default_key_data()
             seeds = await machine._fetch_cross_signing_keys_from_ssss(

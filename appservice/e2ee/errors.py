@@ -24,7 +24,7 @@ class KeyMissing(RialtoError):
 
     Attributes:
         session_id, room_id, sender: which session, and who made it.
-        withheld: the ``m.room_key.withheld`` code with its reason, when the sender's device said that it will not send the key.
+        withheld: the ``m.room_key.withheld`` code and reason, when the sender's device said that it will not send it.
     """
 
     code = "key_missing"
@@ -41,7 +41,7 @@ class KeyMissing(RialtoError):
 
 
 class DecryptionFailed(RialtoError):
-    """The event can never be read: malformed, forged, replayed, or meant for another room. ``fields["reason"]`` says which."""
+    """The event can never be read: malformed, forged, replayed, or of another room. ``reason`` says which."""
 
     code = "decryption_failed"
 

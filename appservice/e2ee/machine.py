@@ -2,9 +2,9 @@
 
 What differs from mautrix, and why:
 
-- ``ratchet``: one lock around every change of Olm state and the write that stores it, always in one transaction. mautrix
-  pickles first and waits for the connection then, so that an older state can overwrite a newer one.
-- Keys are stored before they are published: a crash between the two must not leave the homeserver with keys that nobody holds.
+- ``ratchet``: one lock around every change of Olm state and the write that stores it, always in one transaction.
+  mautrix pickles first and waits for the connection then, so that an older state can overwrite a newer one.
+- Keys are stored before they are published: a crash must not leave the homeserver with keys that nobody holds.
 - To-device events are taken in without touching the network, so that a whole batch and its sync token commit together.
 - Device lists come from the shared :class:`DeviceDirectory`; trust is resolved from what is stored.
 - Room keys: no session replaces another sender's; forwarded keys only when asked for, from the session's maker.
@@ -96,7 +96,7 @@ class BotMachine(OlmMachine):
     # -- device lists ---------------------------------------------------------------------------------------------
 
     async def fetch_devices(self, users: list[UserID]) -> set[str]:
-        """Fetch and store the devices of ``users``; those that the homeserver answered for. Call with the directory's lock."""
+        """Fetch and store the devices of ``users``; whom it got them of. The caller holds the directory's lock."""
         response = await self.client.query_keys(users)
         found: set[str] = set()
         for user_id, devices in response.device_keys.items():
@@ -134,7 +134,7 @@ class BotMachine(OlmMachine):
             Room and session id when a Megolm session was stored.
 
         Raises:
-            MautrixError, ValueError, olm errors: it cannot be read; the session is queued for unwedging where that helps.
+            Exception: of many kinds; it cannot be read. A broken Olm session is noted, for :meth:`heal`.
         """
         event = ToDeviceEvent.deserialize(cast(Any, raw))
         content = event.content
@@ -198,7 +198,7 @@ class BotMachine(OlmMachine):
             self._wedged[IdentityKey(sender_key)] = UserID(sender)
 
     async def heal(self) -> None:
-        """Make new Olm sessions with the devices noted and say so by ``m.dummy``; once an hour for each device at most."""
+        """Make new Olm sessions with the devices noted, and send ``m.dummy``; once an hour for each device at most."""
         while self._wedged:
             key, user_id = self._wedged.popitem()
             now = time.monotonic()
@@ -225,7 +225,7 @@ class BotMachine(OlmMachine):
     # -- keys of our own ------------------------------------------------------------------------------------------
 
     async def publish_keys(self, count: int | None, fallback_used: bool) -> None:
-        """Upload device keys if they never were, one-time keys if ten of fifty are spent, a fallback key if it was used.
+        """Upload device keys at first, one-time keys when ten of fifty are spent, a fallback key after one was used.
 
         Args:
             count: one-time keys that the homeserver holds; None to ask it.
@@ -437,7 +437,7 @@ class BotMachine(OlmMachine):
     # -- key requests of others -----------------------------------------------------------------------------------
 
     async def _may_have(self, device: DeviceIdentity, request: RequestedKeyInfo) -> bool:
-        """Who may have a key: the bot's own verified devices, and a device that our session was shared with at the time.
+        """Who may have a key: the bot's own verified devices, and devices that our session was shared with at the time.
 
         The latter lost it (its Olm session broke, say) and is sent nothing that it was not sent before.
         """

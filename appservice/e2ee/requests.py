@@ -30,7 +30,7 @@ class KeyRequests:
         self._pending: dict[str, tuple[asyncio.Task[None], asyncio.Event]] = {}
 
     def want(self, room_id: str, session_id: str, maker: str, sender_key: str | None) -> None:
-        """Ask ``maker``'s devices for a session, unless it was asked for already. Of more than a thousand, the rest waits."""
+        """Ask ``maker``'s devices for a session, unless that is under way. Beyond a thousand nothing is asked."""
         if session_id in self._pending or len(self._pending) >= PENDING:
             return
         arrived = asyncio.Event()

@@ -1,6 +1,6 @@
 """One bot's view of the crypto store: mautrix's tables, without the ways in which they lose or overwrite keys.
 
-Devices, tracked users, cross-signing keys and message indexes are shared by all bots of this process: the tables carry no account.
+Devices, tracked users, cross-signing keys and message indexes are shared by all bots: their tables carry no account.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ class BotCryptoStore(PgCryptoStore):
         self._olm_cache.clear()
 
     async def reset(self) -> None:
-        """Forget device, Olm sessions and outbound sessions. Inbound Megolm sessions stay: old messages remain readable."""
+        """Forget device, Olm and outbound sessions. Inbound Megolm sessions stay: old messages remain readable."""
         await self.delete()
         self.forget()
         self._device_id = DeviceID("")
 
     async def put_devices(self, user_id: UserID, devices: dict[DeviceID, DeviceIdentity]) -> None:
-        """Replace a user's devices, but keep what was decided about those that stay: mautrix resets trust at every fetch."""
+        """Replace a user's devices, but keep the trust given to those that stay: mautrix resets it at every fetch."""
         existing = await self.get_devices(user_id) or {}
         for device_id, device in devices.items():
             old = existing.get(device_id)
@@ -73,7 +73,10 @@ class BotCryptoStore(PgCryptoStore):
             Whether it was stored.
         """
         room_id, session_id = session.room_id, SessionID(session.id)
-        q = "SELECT room_id, sender_key, session FROM crypto_megolm_inbound_session WHERE account_id=$1 AND session_id=$2"
+        q = """
+        SELECT room_id, sender_key, session FROM crypto_megolm_inbound_session
+        WHERE account_id=$1 AND session_id=$2
+        """
         row = await self.db.fetchrow(q, self.account_id, session_id)
         if row is not None and row["session"] is not None:
             if row["room_id"] != room_id or row["sender_key"] != session.sender_key:

@@ -219,7 +219,7 @@ class BotSide:
 
     async def keys_of(self, user_id: str) -> dict[str, Any]:
         """``/keys/query`` of one user, as anybody sees it."""
-        body = {"device_keys": {user_id: []}}
+        body: dict[str, Any] = {"device_keys": {user_id: []}}
         answer = await self.homeserver.request("POST", "/_matrix/client/v3/keys/query", body=body)
         assert isinstance(answer, dict)
         return answer
