@@ -302,7 +302,9 @@ def _unreachable(error: BaseException) -> HomeserverError:
 
 
 def _error(status: int, raw: bytes, after_header: str | None = None) -> HomeserverError:
-    """``Retry-After`` counts before the deprecated ``retry_after_ms`` (specification 1.10, "Rate limiting")."""
+    """``retry_after_ms`` is deprecated for ``Retry-After`` (specification 1.10, "Rate limiting"), but finer: it counts
+    where both are there.
+    """
     errcode, message, retry_after = "UNKNOWN", f"HTTP {status}", None
     try:
         body = json.loads(raw)
@@ -314,6 +316,6 @@ def _error(status: int, raw: bytes, after_header: str | None = None) -> Homeserv
         after = body.get("retry_after_ms")
         if isinstance(after, (int, float)) and after >= 0:
             retry_after = min(after / 1000, MAX_RETRY_AFTER_S)
-    if after_header is not None and after_header.isdecimal():
+    if retry_after is None and after_header is not None and after_header.isdecimal():
         retry_after = min(float(after_header), MAX_RETRY_AFTER_S)
     return HomeserverError(status, errcode, message, retry_after)
