@@ -90,13 +90,14 @@ def _logs(arguments: argparse.Namespace) -> int:
     """Show the ends of the logs, each line with the process that wrote it; -f goes on until Ctrl-C."""
     from appservice.local.logs import follow, last_lines
     from appservice.local.supervisor import log_files
+    from appservice.terminal.text import safe
 
     files = log_files(layout_of(arguments))
     if arguments.process is not None:
         files = {arguments.process: files[arguments.process]}
     for line in last_lines(files, arguments.lines):
-        say(line)
+        say(safe(line))
     if arguments.follow:
         for line in follow(files):
-            say(line)
+            say(safe(line))
     return Exit.OK
