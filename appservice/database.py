@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
+import asyncpg
 import sqlalchemy as sa
 from sqlalchemy import Connection, event
 from sqlalchemy.dialects import postgresql, sqlite
@@ -37,6 +39,17 @@ class DatabaseError(RialtoError):
     """The database cannot be used now (gone, locked, full). Nothing of the transaction was kept."""
 
     code = "database_unavailable"
+
+
+INFRASTRUCTURE: tuple[type[BaseException], ...] = (
+    DatabaseError,
+    sqlite3.OperationalError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+)
+"""A database is gone, locked or full, ours or mautrix's: nobody's fault who works with it, so it is waited for."""
 
 
 class Database(ABC):

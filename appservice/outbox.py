@@ -22,7 +22,8 @@ from sqlalchemy import Connection, RowMapping, Select, delete, func, select
 
 from appservice import json
 from appservice.config import Config
-from appservice.database import Database, DatabaseError
+from appservice.database import INFRASTRUCTURE, Database
+from appservice.e2ee.errors import CryptoNotReady
 from appservice.errors import RialtoError
 from appservice.events import shard_of
 from appservice.homeserver import Homeserver, HomeserverError, path
@@ -40,6 +41,7 @@ log = logging.getLogger(__name__)
 MAX_IN_MEMORY = 20_000
 REMEMBERED_IDS = 10_000
 LOAD_AT_ONCE = 50
+TRY_LATER: tuple[type[BaseException], ...] = (HomeserverError, CryptoNotReady, *INFRASTRUCTURE)
 # Synapse forgets transaction ids after about a day; be well below.
 TXN_MEMORY_MS = 20 * 3600 * 1000
 # Clients send reactions in the clear, for the homeserver aggregates them; an encrypted one is shown by nobody.
@@ -219,8 +221,8 @@ class Outbox:
                     if not item.loaded:
                         await self._load(queue)
                     event_id, error = await self._send(item), None
-                except (HomeserverError, DatabaseError) as problem:
-                    if isinstance(problem, DatabaseError) or problem.temporary:
+                except TRY_LATER as problem:
+                    if not isinstance(problem, HomeserverError) or problem.temporary:
                         await self._back_off(item, problem)
                         continue
                     event_id, error = None, str(problem)
@@ -242,7 +244,7 @@ class Outbox:
             if not queue:
                 del self._queues[room_id]
 
-    async def _back_off(self, item: Outgoing, problem: Exception) -> None:
+    async def _back_off(self, item: Outgoing, problem: BaseException) -> None:
         item.attempts += 1
         self._metrics.sends_total.labels("retried").inc()
         if self._stopping.is_set():

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, select
 from appservice import json
 from appservice.config import Config
 from appservice.consumer import Consumer, Dispatch
-from appservice.database import DatabaseError
+from appservice.database import INFRASTRUCTURE, DatabaseError
 from appservice.e2ee.errors import CryptoNotReady, DecryptionFailed, KeyMissing
 from appservice.events import Event
 from appservice.homeserver import HomeserverError
@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 
 INFRASTRUCTURE_PAUSE_S = 1.0
 MAX_ERROR = 300
+TRY_LATER: tuple[type[BaseException], ...] = (HomeserverError, CryptoNotReady, *INFRASTRUCTURE)
 
 
 class Decryptor(Protocol):
@@ -137,7 +138,7 @@ class Processor:
             await self._rooms.apply(event, raw)
             if event.type in {"m.room.member", "m.room.encryption"}:
                 await self._crypto.room_changed(raw)
-        except (HomeserverError, CryptoNotReady):
+        except TRY_LATER:
             raise Wait(INFRASTRUCTURE_PAUSE_S) from None
 
     async def _attempt(
@@ -158,7 +159,8 @@ class Processor:
             if error.status in {0, 429}:
                 raise Wait(self._pause(item, error.retry_after)) from None
             return await self._failed(item, event, consumer, error, last=last)
-        except CryptoNotReady:
+        except TRY_LATER as error:
+            log.warning("an event waits: %s", type(error).__name__)
             raise Wait(INFRASTRUCTURE_PAUSE_S) from None
         except Exception as error:  # noqa: BLE001 - whatever a handler raises is contained here
             return await self._failed(item, event, consumer, error, last=last)
