@@ -65,6 +65,7 @@ class _SQLite(SQLiteDatabase):
     def __init__(self, file: Path, upgrades: UpgradeTable) -> None:
         super().__init__(URL("sqlite:///"), upgrades, db_args={"min_size": 1})
         self._path = str(file)
+        self._connection: TxnConnection | None = None
 
     async def start(self) -> None:
         """Open the connection and upgrade. mautrix's own leaves the connection's thread behind when that fails."""
@@ -76,8 +77,8 @@ class _SQLite(SQLiteDatabase):
         except BaseException:
             await connection.close()
             raise
+        self._connection = connection
         self._pool.put_nowait(connection)
-        self._conns = 1
         await Database.start(self)
 
     @asynccontextmanager
@@ -99,10 +100,15 @@ class _SQLite(SQLiteDatabase):
         if self._stopped:
             return
         self._stopped = True
-        while self._conns > 0:
-            connection = await asyncio.wait_for(self._pool.get(), CLOSE_TIMEOUT_S)
-            self._conns -= 1
-            await connection.close()
+        if self._connection is None:
+            return
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await self._pool.get()
+                await self._connection.close()
+        except TimeoutError:
+            log.error("the database of keys was still in use when it was closed")
+            self._connection.stop()
 
 
 class RoomStateStore(PgASStateStore):
@@ -181,6 +187,7 @@ class MautrixDatabase:
     async def stop(self) -> None:
         """Close every connection. Safe to call twice, and when ``start`` failed."""
         try:
-            await asyncio.wait_for(self.db.stop(), CLOSE_TIMEOUT_S)
+            async with asyncio.timeout(2 * CLOSE_TIMEOUT_S):
+                await self.db.stop()
         except TimeoutError:
             log.error("a connection to the database of keys did not close in time")

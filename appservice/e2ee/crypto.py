@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 SETTLING = 8
 START_TIMEOUT_S = 60.0
+UNREACHABLE_S = 2.0
 REQUEST_DELAY_S = 3.0
 SHARE_ATTEMPTS = 4
 REFRESH_DELAY_S = 0.2
@@ -92,8 +93,8 @@ class Crypto:
     async def start(self, bots: Sequence[BotIdentity]) -> None:
         """Load or make every bot's device, take in what waited for it, and keep on syncing.
 
-        Returns when every bot has handled its first /sync, or after ``start_timeout`` when the homeserver is not there:
-        then the bots go on trying, and :meth:`healthy` says so.
+        Returns when every bot has handled its first /sync, or after ``start_timeout`` (two seconds when the homeserver
+        cannot be reached at all): then the bots go on trying, and :meth:`healthy` says so.
 
         Raises:
             CryptoStartError: it cannot work with this configuration. Nothing is left running.
@@ -103,11 +104,11 @@ class Crypto:
             await self._directory.load()
             await self._open(bots)
             await self._enrolment.keep_pickle_key()
-            await self._look()
+            reachable = await self._look()
             for bot in self._bots.values():
                 self._spawn(bot.run(), f"sync {bot.user_id}")
             self._spawn(self._keep_house(), "e2ee housekeeping")
-            await self._wait_ready()
+            await self._wait_ready(self._start_timeout if reachable else min(self._start_timeout, UNREACHABLE_S))
         except BaseException:
             await self.stop()
             raise
@@ -142,26 +143,27 @@ class Crypto:
             self._bots[identity.user_id] = bot
             self._decryptors[identity.user_id] = Decryptor(bot)
 
-    async def _look(self) -> None:
-        """One question for the published keys of all bots, instead of one each."""
+    async def _look(self) -> bool:
+        """One question for the published keys of all bots, instead of one each; whether the homeserver answered."""
         try:
             known = await self._enrolment.look(list(self._bots))
         except HomeserverError as error:
             log.warning("the homeserver does not answer yet: %s", error)
-            return
+            return False
         for bot in self._bots.values():
             bot.known = known.get(bot.user_id)
+        return True
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
         # An empty context: no database connection of the caller's may be inherited.
         task = asyncio.get_running_loop().create_task(work, name=name, context=contextvars.Context())
         self._tasks.append(task)
 
-    async def _wait_ready(self) -> None:
+    async def _wait_ready(self, timeout: float) -> None:
         waits = {asyncio.ensure_future(bot.ready.wait()) for bot in self._bots.values()}
         loops: set[asyncio.Future[Any]] = set(self._tasks[:-1])
         try:
-            async with asyncio.timeout(self._start_timeout):
+            async with asyncio.timeout(timeout):
                 while waits:
                     done, _ = await asyncio.wait(waits | loops, return_when=asyncio.FIRST_COMPLETED)
                     waits -= done

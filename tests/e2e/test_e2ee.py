@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
+import sqlite3
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -518,6 +520,70 @@ async def test_it_all_works_on_postgresql_too(
         assert await side.data.db.fetchval("SELECT COUNT(*) FROM mautrix.crypto_account") == 2
     finally:
         await side.stop()
+
+
+async def test_messages_in_one_room_at_once_all_arrive(side: BotSide, alice: Human) -> None:
+    room = await side.room_with(alice)
+    expected = {str(number) for number in range(20)}
+    heard = {text: alice.expect(room, sender=side.bot, body=text) for text in expected}
+    sent = await asyncio.gather(*(side.send(room, text) for text in expected))
+    assert len({message["session_id"] for message in sent}) == 1
+    assert len({message["ciphertext"] for message in sent}) == 20
+    for text, expectation in heard.items():
+        assert (await expectation).body == text
+
+
+async def test_a_room_key_survives_a_database_that_fails_once(
+    side: BotSide, alice: Human, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = await side.room_with(alice)
+    store = side.crypto._bots[side.bot].store
+    write = store.put_next_batch
+    failures: list[Any] = []
+
+    async def fail_once(token: Any) -> None:
+        if not failures:
+            failures.append(token)
+            raise sqlite3.OperationalError("database or disk is full")
+        await write(token)
+
+    monkeypatch.setattr(store, "put_next_batch", fail_once)
+    event_id = await alice.say(room, "kept")
+    assert await side.text(room, event_id) == "kept"
+    assert failures
+    assert len(side.sessions) == 1, "told once, after the commit that counts"
+
+
+async def test_a_homeserver_that_goes_away_is_said_and_found_again(side: BotSide, alice: Human) -> None:
+    room = await side.room_with(alice)
+    poller = side.crypto._poller
+    assert poller is not None
+    url, poller.url = poller.url, "http://127.0.0.1:9"
+    event_id = await alice.say(room, "hello")  # its key ends the long poll that still runs
+
+    async def troubled() -> bool:
+        return side.bot in side.crypto.healthy()
+
+    await until(troubled, "the trouble to be seen")
+    alice.nio.invalidate_outbound_session(room)
+    second = await alice.say(room, "are you there?")
+    poller.url = url
+    assert await side.text(room, event_id) == "hello"
+    assert await side.text(room, second) == "are you there?"
+    assert side.crypto.healthy() == {}
+
+
+async def test_a_long_backlog_is_taken_in_before_start_returns(side: BotSide, alice: Human) -> None:
+    room = await side.room_with(alice)
+    device = side.crypto.device_id(side.bot)
+    await side.stop()
+    for number in range(130):  # the homeserver hands out a hundred at a time
+        url = path(f"{CLIENT}/sendToDevice", "org.example.noise", secrets.token_hex(8))
+        await alice.request("PUT", url, body={"messages": {side.bot: {device: {"number": number}}}})
+    event_id = await alice.say(room, "at the end of the queue")
+    await side.start()
+    plain = await side.crypto.decrypt(side.bot, await side.event(room, event_id))
+    assert plain["content"]["body"] == "at the end of the queue"
 
 
 async def test_the_steward_has_no_device(make_side: MakeSide) -> None:
