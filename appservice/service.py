@@ -71,10 +71,9 @@ class Service:
     def readiness(self) -> Readiness:
         """Whether work is done, and what is in the way."""
         problems = dict(self._problems)
-        if not problems:
-            if not self.homeserver.reachable:
-                problems["homeserver"] = "cannot be reached"
-            problems.update({f"encryption {bot}": words for bot, words in self.crypto.healthy().items()})
+        if not self.homeserver.reachable:
+            problems["homeserver"] = "cannot be reached"
+        problems.update({f"encryption {bot}": words for bot, words in self.crypto.healthy().items()})
         return Readiness(not problems, problems)
 
     async def start(self, consumers: Iterable[Consumer], everywhere: Iterable[Consumer] = ()) -> None:

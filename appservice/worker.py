@@ -46,6 +46,8 @@ PURGE_S = 60.0
 class _Room:
     room_id: str
     queue: deque[InboxItem] = field(default_factory=deque)
+    flying: list[tuple[InboxItem, Commit]] = field(default_factory=list)
+    """Worked, their commits under way, in order."""
     timer: asyncio.TimerHandle | None = None
     running: bool = False
     nudged: bool = False
@@ -162,6 +164,7 @@ class Worker:
     async def reconcile(self) -> None:
         """Dispatch what is pending in the database and unknown here: after a commit whose outcome was unknown."""
         known = {(item.shard, item.seq) for room in self._rooms.values() for item in room.queue}
+        known |= {(item.shard, item.seq) for room in self._rooms.values() for item, _ in room.flying}
         known |= {(item.shard, item.seq) for item in self._parking.items()}
         found = await self._inbox.unfinished()
         self.dispatch(item for item in found if (item.shard, item.seq) not in known)
@@ -225,7 +228,6 @@ class Worker:
 
     async def _turn(self, room: _Room) -> float:
         """Work some events of a room; how many seconds it wants to pause then."""
-        flying: list[tuple[InboxItem, Commit]] = []
         pause = 0.0
         for _ in range(TURN):
             if not room.queue or self._stopping:
@@ -259,8 +261,8 @@ class Worker:
                 if commit is None:
                     self._done()
                 else:
-                    flying.append((item, commit))
-        return max(pause, await self._land(room, flying))
+                    room.flying.append((item, commit))
+        return max(pause, await self._land(room))
 
     async def _work(self, room: _Room, item: InboxItem) -> Commit | None:
         if item.payload is None:
@@ -271,9 +273,10 @@ class Worker:
             waited = time.monotonic() - room.waiting_since if room.waiting_since else 0.0
             return await self._processor.work(item, waited)
 
-    async def _land(self, room: _Room, flying: list[tuple[InboxItem, Commit]]) -> float:
+    async def _land(self, room: _Room) -> float:
         """Wait for the commits under way. From the first that failed on, the events go back to the head of the room."""
         failed = 0
+        flying = room.flying
         for index, (item, commit) in enumerate(flying):
             try:
                 await commit
@@ -287,6 +290,7 @@ class Worker:
         for item, _ in reversed(flying[len(flying) - failed :] if failed else []):
             _doubt(item)
             room.queue.appendleft(item)
+        room.flying = []
         self._writer.mend(room.room_id)
         return INFRASTRUCTURE_PAUSE_S if failed else 0.0
 
