@@ -105,11 +105,11 @@ async def end_process(process: ProcessId, grace: float) -> None:
         raise LocalError(f"process {process.pid} does not end, not even by SIGKILL", pid=process.pid)
 
 
-def tail(path: Path, lines: int = 15) -> str:
-    """The last lines of a text file; empty when there is none."""
+def tail(path: Path, lines: int = 15, *, since: int = 0) -> str:
+    """The last lines of a text file, of what stands after byte ``since``; empty when there is none."""
     try:
         with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - 64 * 1024))
+            file.seek(max(since, path.stat().st_size - 64 * 1024))
             text = file.read().decode("utf-8", errors="replace")
     except OSError:
         return ""
@@ -136,6 +136,7 @@ class Child:
         self._command = [str(part) for part in command]
         self._cwd = cwd
         self._environ = environ
+        self._begin = 0
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -159,6 +160,7 @@ class Child:
             raise LocalError(f"{self.name} runs already")
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as output:
+            self._begin = output.tell()
             try:
                 self._process = subprocess.Popen(
                     self._command,
@@ -177,7 +179,8 @@ class Child:
         """Raise StartFailed with the end of the log when the process has ended."""
         if not self.running:
             raise StartFailed(
-                f"{self.name} ended with exit code {self.exit_code}; the end of {self.log}:\n{tail(self.log)}",
+                f"{self.name} ended with exit code {self.exit_code}; the end of {self.log}:\n"
+                + tail(self.log, since=self._begin),
                 process=self.name,
                 exit_code=self.exit_code,
             )

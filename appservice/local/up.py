@@ -153,8 +153,8 @@ async def detached(layout: Layout) -> int:
             prepared = await prepare(layout, steps)
             layout.state.unlink(missing_ok=True)
         log = layout.logs / "supervisor.log"
-        process = _spawn(layout, log)
-        await _wait_running(layout, process, log, steps)
+        begin = log.stat().st_size if log.exists() else 0
+        await _wait_running(layout, _spawn(layout, log), log, begin, steps)
     show_table(steps.console, layout, prepared.config)
     steps.console.print("[dim]It runs in the background: rialto status, rialto logs -f, rialto down.[/dim]")
     return 0
@@ -173,7 +173,7 @@ def _spawn(layout: Layout, log: Path) -> subprocess.Popen[bytes]:
         )
 
 
-async def _wait_running(layout: Layout, process: subprocess.Popen[bytes], log: Path, steps: Steps) -> None:
+async def _wait_running(layout: Layout, process: subprocess.Popen[bytes], log: Path, begin: int, steps: Steps) -> None:
     steps("starting Synapse and Rialto")
     try:
         async with asyncio.timeout(DETACH_TIMEOUT):
@@ -188,7 +188,7 @@ async def _wait_running(layout: Layout, process: subprocess.Popen[bytes], log: P
     except BaseException:  # Ctrl-C while starting: nothing may stay behind
         process.terminate()
         raise
-    raise StartFailed(f"the stack did not start; the end of {log}:\n{tail(log)}")
+    raise StartFailed(f"the stack did not start; the end of {log}:\n{tail(log, since=begin)}")
 
 
 async def _show_running(layout: Layout) -> int:

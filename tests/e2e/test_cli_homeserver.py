@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from appservice.config import load_config
 from appservice.local.registration import registration_of, write_registration
 from tests.support.fixtures import StartRialto
@@ -45,8 +47,9 @@ def registration(process: RialtoProcess) -> Path:
     return path
 
 
-async def test_a_healthy_service_passes_every_check(rialto: StartRialto) -> None:
-    process = await rialto(("hub",))
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+async def test_a_healthy_service_passes_every_check(rialto: StartRialto, database: str) -> None:
+    process = await rialto(("hub",), database=database)
     registration(process)
     code, answer = await rialto_json("check", "-c", str(process.config_path))
     assert (code, answer["ok"]) == (0, True), answer

@@ -75,6 +75,12 @@ async def test_a_child_that_ended_says_why(tmp_path: Path) -> None:
     assert await process.wait() == 7
     with pytest.raises(StartFailed, match=r"(?s)exit code 7.*the reason"):
         process.check()
+    again = child(tmp_path, "import sys; sys.exit(8)")
+    again.start()
+    await again.wait()
+    with pytest.raises(StartFailed, match="exit code 8") as failed:
+        again.check()
+    assert "the reason" not in failed.value.human, "that was said by an earlier run"
 
 
 def test_a_program_that_is_not_there_is_a_clear_error(tmp_path: Path) -> None:
