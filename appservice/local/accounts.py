@@ -8,6 +8,7 @@ from typing import Any
 
 import aiohttp
 
+from appservice.local.environment import Progress
 from appservice.local.errors import LocalError
 from appservice.local.files import read_json, write_private_json
 from appservice.local.layout import Layout
@@ -68,10 +69,15 @@ async def ensure_account(
     return made
 
 
-async def ensure_people(layout: Layout, settings: SynapseSettings) -> None:
-    """Make the accounts that a new stack has."""
+async def ensure_people(layout: Layout, settings: SynapseSettings, progress: Progress) -> None:
+    """Make the accounts that a new stack has. A name that is taken (its account was ended, say) stops nothing."""
     for name in PEOPLE:
-        await ensure_account(layout, settings, name)
+        try:
+            await ensure_account(layout, settings, name)
+        except LocalError as error:
+            if error.fields.get("errcode") != "M_USER_IN_USE":
+                raise
+            progress(f"{name} exists, but {layout.accounts} does not hold its password: it stays as it is")
 
 
 def take_unshown(layout: Layout) -> list[LocalAccount]:

@@ -78,7 +78,7 @@ class Supervisor:
                 await self._start(watched)
                 if watched.name == "synapse":
                     self._progress("making the accounts")
-                    await ensure_people(self._layout, self._synapse.settings)
+                    await ensure_people(self._layout, self._synapse.settings, self._progress)
             self._state("running")
         except BaseException as error:
             await self.stop(str(error))

@@ -117,6 +117,9 @@ async def test_the_whole_life_of_a_stack(stack: Stack, capsys: pytest.CaptureFix
     logs = await stack.rialto("logs", "-n", "3")
     assert {"rialto", "synapse"} <= {line.split(" | ")[0].strip() for line in logs.out.splitlines()}
 
+    ended = await stack.rialto("user", "deactivate", "bob")
+    assert ended.code == 0, ended
+    assert (await stack.rialto("chat", "--as", "bob", stdin="help\n")).code == 2, "bob is no more"
     assert (await stack.rialto("down")).code == 0
     code, status = await stack.status()
     assert (code, status["phase"]) == (3, "stopped")
