@@ -55,7 +55,9 @@ def _installed(python: Path) -> str | None:
     """The version of Synapse in the environment of ``python``, None when there is none."""
     code = "import importlib.metadata as m; print(m.version('matrix-synapse'))"
     try:
-        answer = subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=False, timeout=60)
+        answer = subprocess.run(
+            [str(python), "-I", "-c", code], capture_output=True, text=True, check=False, timeout=60
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     return answer.stdout.strip() if answer.returncode == 0 else None
@@ -82,10 +84,11 @@ async def _install(path: Path, python: Path, progress: Progress) -> None:
     if not python.exists() or not (path / "bin" / "pip").exists():  # noqa: ASYNC240 - two stat calls
         progress("making Synapse's environment")
         shutil.rmtree(path, ignore_errors=True)
-        await _run([sys.executable, "-m", "venv", str(path)], progress)
+        await _run([sys.executable, "-I", "-m", "venv", str(path)], progress)
     lock = path / LOCK
     lock.write_text(lock_text(), encoding="utf-8")
-    pip = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar", "off"]
+    options = ["--disable-pip-version-check", "--no-input", "--progress-bar", "off"]
+    pip = [str(python), "-I", "-m", "pip", "install", *options]
     await _run([*pip, "-r", str(lock)], PipProgress(progress))
 
 

@@ -197,7 +197,8 @@ class Synapse:
         self.log = settings.folder / LOG
         self.child = Child(
             "Synapse",
-            [python.absolute(), "-m", "synapse.app.homeserver", "-c", (settings.folder / CONFIG).absolute()],
+            # -I: a PYTHONPATH of ours must not bring our libraries into Synapse's environment.
+            [python.absolute(), "-I", "-m", "synapse.app.homeserver", "-c", (settings.folder / CONFIG).absolute()],
             settings.folder / OUTPUT,
             cwd=settings.folder,
         )

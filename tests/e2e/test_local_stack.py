@@ -8,6 +8,7 @@ import os
 import signal
 import stat
 import sys
+import sysconfig
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ import pytest
 from appservice.local.files import PRIVATE, choose_port
 from appservice.local.process import ProcessId
 from tests.support.servers import REPOSITORY
+
+LIBRARIES = sysconfig.get_paths()["platlib"]
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -48,10 +51,11 @@ class Stack:
 
     async def start(self, *arguments: str) -> asyncio.subprocess.Process:
         """Start a command."""
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("RIALTO_")}
         return await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "appservice", *arguments, "--data", str(self.data)),
             cwd=REPOSITORY,
-            env={name: value for name, value in os.environ.items() if not name.startswith("RIALTO_")},
+            env={**environ, "PYTHONPATH": LIBRARIES},  # which must not reach Synapse
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -99,6 +103,9 @@ async def test_the_whole_life_of_a_stack(stack: Stack, capsys: pytest.CaptureFix
 
     code, status = await stack.status()
     assert (code, status["ready"], status["phase"]) == (0, True, "running")
+
+    synapse = Path(f"/proc/{await stack.pid('synapse')}/maps").read_text()
+    assert f"{LIBRARIES}/" not in synapse, "our libraries in Synapse's process"
 
     talk = await stack.rialto("chat", stdin="help\n")
     assert (talk.code, talk.err) == (0, "")
