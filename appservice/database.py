@@ -11,11 +11,13 @@ thread: a whole batch is one hop between threads. PostgreSQL: asyncpg, the same 
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,10 +31,15 @@ from sqlalchemy.pool import NullPool, StaticPool
 
 from appservice.errors import RialtoError
 
+log = logging.getLogger(__name__)
+
 T = TypeVar("T")
 
 BUSY_TIMEOUT_S = 5.0
 READERS = 2
+CHECKPOINT_EVERY_S = 1.0
+WAL_PAGES_MAX = 16_000
+"""64 MiB of write-ahead log, should the checkpoints beside the commits not keep up."""
 
 
 class DatabaseError(RialtoError):
@@ -108,6 +115,7 @@ class SQLiteDatabase(Database):
         self._reader: sa.Engine | None = None
         self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite-writer")
         self._read_threads = ThreadPoolExecutor(READERS, thread_name_prefix="sqlite-reader")
+        self._checkpoints: asyncio.Task[None] | None = None
 
     @property
     def sync_url(self) -> str:
@@ -122,6 +130,22 @@ class SQLiteDatabase(Database):
         self._writer = None
         await self._in(self._write_thread, connect)
         self._reader = self._make_engine(NullPool, read_only=True)
+        self._checkpoints = asyncio.create_task(self._checkpoint(), name="sqlite-checkpoints")
+
+    async def _checkpoint(self) -> None:
+        """Carry the write-ahead log into the database beside the commits, which would otherwise wait for it."""
+
+        def run() -> None:
+            with closing(sqlite3.connect(self.file, timeout=0)) as connection:
+                connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(CHECKPOINT_EVERY_S)
+            try:
+                await loop.run_in_executor(self._read_threads, run)
+            except sqlite3.Error as error:
+                log.debug("a checkpoint waits: %s", error)
 
     def _engine(self, pool: Any) -> sa.Engine:
         if self._writer is None:
@@ -147,6 +171,7 @@ class SQLiteDatabase(Database):
                 cursor.execute("PRAGMA secure_delete=FAST")
                 cursor.execute("PRAGMA foreign_keys=ON")
                 cursor.execute("PRAGMA cache_size=-8000")
+                cursor.execute(f"PRAGMA wal_autocheckpoint={WAL_PAGES_MAX}")
             cursor.close()
 
         @event.listens_for(engine, "begin")
@@ -156,6 +181,9 @@ class SQLiteDatabase(Database):
         return engine
 
     async def stop(self) -> None:
+        if self._checkpoints is not None:
+            self._checkpoints.cancel()
+            await asyncio.wait([self._checkpoints])
         for engine, thread in ((self._reader, self._read_threads), (self._writer, self._write_thread)):
             if engine is not None:
                 await self._in(thread, engine.dispose)
