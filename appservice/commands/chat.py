@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from appservice.commands.common import Exit, Unreachable, UsageError, add_data, layout_of
+from appservice.errors import RialtoError
 
 if TYPE_CHECKING:
     from appservice.local.layout import Layout
@@ -74,7 +75,12 @@ def _chat(arguments: argparse.Namespace) -> int:
         raise UsageError("name somebody to talk with: @user:server, !room or #alias")
     if target[0] not in "@!#":
         target = f"@{target}:{who.user_id.partition(':')[2]}"
-    return asyncio.run(_talk(arguments, who, target, layout.chat(who.user_id)))
+    try:
+        return asyncio.run(_talk(arguments, who, target, layout.chat(who.user_id)))
+    except RialtoError as error:
+        if error.fields.get("status") != 0 or arguments.homeserver:
+            raise
+        raise Unreachable(f"{error.human.strip()}; is it running? `rialto up` starts it") from error
 
 
 def _local(arguments: argparse.Namespace, layout: Layout) -> Who:

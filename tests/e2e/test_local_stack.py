@@ -130,6 +130,9 @@ async def test_the_whole_life_of_a_stack(stack: Stack, capsys: pytest.CaptureFix
     assert (await stack.rialto("down")).code == 0
     code, status = await stack.status()
     assert (code, status["phase"]) == (3, "stopped")
+    talk = await stack.rialto("chat", stdin="help\n")
+    assert talk.code == 3
+    assert "`rialto up` starts it" in talk.err
 
     second = await timed(stack, "up", "--detach")
     assert second.answer.code == 0, second.answer.err
