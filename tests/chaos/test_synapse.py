@@ -48,7 +48,7 @@ def text_of(human: Human, room_id: str, raw: dict[str, Any]) -> str | None:
             raw = human.nio.decrypt_event(event).source
         except EncryptionError:
             return UNREADABLE
-    if raw["type"] != "m.room.message" or raw["content"].get("msgtype") != "m.text":
+    if raw["type"] != "m.room.message" or raw["content"].get("msgtype") not in {"m.text", "m.notice"}:
         return None
     return str(raw["content"]["body"])
 
@@ -61,12 +61,16 @@ async def answers(human: Human, room_id: str, bot: str) -> list[str]:
 
 async def all_answered(human: Human, said: dict[str, list[str]], bot: str, seconds: float) -> None:
     """Wait until every message has an answer that can be read; then each has exactly one, in order."""
-    async with asyncio.timeout(seconds):
-        while True:
-            got = {room_id: await answers(human, room_id, bot) for room_id in said}
-            if all(set(said[room_id]) <= set(got[room_id]) for room_id in said):
-                break
-            await asyncio.sleep(0.2)
+    got: dict[str, list[str]] = {}
+    try:
+        async with asyncio.timeout(seconds):
+            while True:
+                got = {room_id: await answers(human, room_id, bot) for room_id in said}
+                if all(set(said[room_id]) <= set(got[room_id]) for room_id in said):
+                    break
+                await asyncio.sleep(0.2)
+    except TimeoutError:
+        raise AssertionError(f"after {seconds:g} s said {said} but got {got}") from None
     for room_id, texts in said.items():
         assert [text for text in got[room_id] if text in set(texts) or text == UNREADABLE] == texts
 
