@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import pty
+import stat
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+
+import aiohttp
 
 from appservice.local.synapse import Account
 from tests.support.human import Human, Seen
@@ -86,6 +90,21 @@ async def test_a_script_gets_its_replies_twice_in_the_same_room(synapse: Server,
         assert "you said two" not in out
     assert set(bob.rooms) == rooms, "the second conversation opened another room"
     assert all(bob.rooms[room].encrypted for room in rooms)
+
+
+async def test_a_device_that_was_ended_elsewhere_is_replaced(synapse: Server, bob: Human, tmp_path: Path) -> None:
+    account = await synapse.new_account("forgetful")
+    async with answering(bob):
+        assert (await chat(synapse, account, tmp_path, "one\n", bob.id))[0] == 0
+        (session,) = tmp_path.rglob("session.json")
+        assert stat.S_IMODE(session.stat().st_mode) == 0o600
+        before = json.loads(session.read_text())["login"]
+        async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {before['access_token']}"}) as http:
+            (await http.post(f"{synapse.url}/_matrix/client/v3/logout", json={})).raise_for_status()
+        code, out, err = await chat(synapse, account, tmp_path, "two\n", bob.id)
+    assert (code, err) == (0, "")
+    assert "you said two" in out
+    assert json.loads(session.read_text())["login"]["device_id"] != before["device_id"]
 
 
 async def test_escape_sequences_of_others_do_not_reach_the_terminal(
