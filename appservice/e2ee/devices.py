@@ -62,11 +62,11 @@ class DeviceDirectory:
 
     async def mark_stale(self, users: Iterable[str]) -> None:
         """Fetch these users again before they are used. Users that were never fetched need no mark."""
-        for user in users:
-            q = """
-            INSERT INTO e2ee_stale_user (user_id) SELECT user_id FROM crypto_tracked_user WHERE user_id=$1
-            ON CONFLICT (user_id) DO NOTHING
-            """
+        named = list(users)
+        # Whoever is being fetched for the first time right now may have been answered for before the change.
+        marked = named if self.lock.locked() else await self._tracked(named)
+        for user in marked:
+            q = "INSERT INTO e2ee_stale_user (user_id) VALUES ($1) ON CONFLICT (user_id) DO NOTHING"
             await self._db.execute(q, user)
             self._stale[user] = self._tick()
 
@@ -96,13 +96,18 @@ class DeviceDirectory:
     async def _outdated(self, users: list[str]) -> list[str]:
         now = time.monotonic()
         candidates = [user for user in users if self._failed.get(user, 0.0) <= now]
+        tracked = await self._tracked(candidates)
+        return [user for user in candidates if user in self._stale or user not in tracked]
+
+    async def _tracked(self, users: list[str]) -> set[str]:
+        """Those of ``users`` whose devices were fetched once."""
         tracked: set[str] = set()
-        for start in range(0, len(candidates), 500):
-            part = [UserID(user) for user in candidates[start : start + 500]]
+        for start in range(0, len(users), 500):
+            part = users[start : start + 500]
             query = "SELECT user_id FROM crypto_tracked_user WHERE user_id IN ({})"
             places = ", ".join(f"${number}" for number in range(1, len(part) + 1))
             tracked.update(row["user_id"] for row in await self._db.fetch(query.format(places), *part))
-        return [user for user in candidates if user in self._stale or user not in tracked]
+        return tracked
 
     async def _fetch(self, machine: BotMachine, users: list[str]) -> None:
         marks = {user: self._stale.get(user) for user in users}

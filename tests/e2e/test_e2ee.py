@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 import sqlite3
 import threading
@@ -18,7 +19,7 @@ from pydantic import SecretStr
 
 from appservice.e2ee import CryptoStartError, DecryptionFailed, KeyMissing, attachments
 from appservice.homeserver import path
-from tests.e2e.e2ee_support import BotSide, until
+from tests.e2e.e2ee_support import PICKLE_KEY, BotSide, until
 from tests.support.human import Human
 from tests.support.servers import Server, Slot
 
@@ -470,7 +471,7 @@ async def test_a_wrong_pickle_key_is_said_and_leaves_nothing_running(make_side: 
     for thread in set(threading.enumerate()) - threads:
         thread.join(5)
         assert thread.daemon or not thread.is_alive(), thread.name
-    side.encryption["pickle_key"] = SecretStr("a pickle key for tests, 0123456789")
+    side.encryption["pickle_key"] = SecretStr(PICKLE_KEY)
     await side.restart()
     assert side.crypto.device_id(side.bot) == device, "the right key still works"
 
@@ -586,6 +587,30 @@ async def test_a_long_backlog_is_taken_in_before_start_returns(side: BotSide, al
     await side.start()
     plain = await side.crypto.decrypt(side.bot, {**raw, "room_id": room})
     assert plain["content"]["body"] == "at the end of the queue"
+
+
+async def test_logs_and_files_hold_no_texts_tokens_or_keys(
+    make_side: MakeSide, alice: Human, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    side = await make_side()
+    room = await side.room_with(alice)
+    asked, answered = secrets.token_hex(12), secrets.token_hex(12)
+    await side.text(room, await alice.say(room, asked))
+    sent = await side.send(room, answered)
+    await side.restart()
+    session = await side.data.db.fetchval("SELECT session FROM crypto_megolm_inbound_session LIMIT 1")
+    recovery_key = await side.crypto._enrolment._recovery_key(side.bot)
+    assert recovery_key is not None
+    await side.stop()
+    own = [record for record in caplog.records if record.name.startswith(("appservice", "mau"))]
+    assert any(record.name.startswith("appservice.e2ee") for record in own)
+    logged = "\n".join(f"{record.getMessage()} {record.__dict__}" for record in own)
+    written = b"".join(file.read_bytes() for file in side.folder.rglob("*") if file.is_file()) + logged.encode()
+    for secret in (asked, answered, side.slot.as_token, PICKLE_KEY, recovery_key, recovery_key.replace(" ", "")):
+        assert secret.encode() not in written
+    for text in (sent["ciphertext"], sent["sender_key"], str(session)):
+        assert text not in logged
 
 
 async def test_the_steward_has_no_device(make_side: MakeSide) -> None:

@@ -179,9 +179,18 @@ async def test_a_changed_device_ends_the_sessions_of_every_bot(data: MautrixData
 async def test_stale_users_are_remembered_over_a_restart(data: MautrixDatabase) -> None:
     store = BotCryptoStore(BOT, KEY, data.db)
     await store.put_devices(ALICE, {})
-    await DeviceDirectory(data.db).mark_stale([ALICE, "@never-fetched:localhost"])
+    directory = DeviceDirectory(data.db)
+    await directory.mark_stale([ALICE, "@never-fetched:localhost"])
+    assert directory.stale == {ALICE}, "nobody fetches those that nobody needs"
     directory = DeviceDirectory(data.db)
     await directory.load()
+    assert directory.stale == {ALICE}
+
+
+async def test_a_change_during_the_first_fetch_is_not_lost(data: MautrixDatabase) -> None:
+    directory = DeviceDirectory(data.db)
+    async with directory.lock:  # held while the homeserver is asked
+        await directory.mark_stale([ALICE])
     assert directory.stale == {ALICE}
 
 
