@@ -54,6 +54,8 @@ def mautrix_file(url: str) -> Path:
 def quiet_mautrix() -> None:
     """Let mautrix's loggers write errors only: below that they name keys, requests and their contents."""
     logging.getLogger("mau").setLevel(logging.ERROR)
+    # Its debug lines hold the values of every statement.
+    logging.getLogger("aiosqlite").setLevel(logging.WARNING)
 
 
 class _SQLite(SQLiteDatabase):
