@@ -15,6 +15,7 @@ from typing import Any, cast
 from mautrix.appservice.state_store.asyncpg import PgASStateStore
 from mautrix.types import (
     JSON,
+    EncryptionAlgorithm,
     Member,
     MemberStateEventContent,
     PowerLevelStateEventContent,
@@ -25,7 +26,7 @@ from mautrix.types import (
     UserID,
 )
 
-from appservice.events import Event
+from appservice.events import Event, defect
 from appservice.homeserver import Homeserver, HomeserverError, path
 
 log = logging.getLogger(__name__)
@@ -168,9 +169,14 @@ class Rooms:
         room_id = RoomID(event.room_id)
         content = _json(event.content)
         if event.type == "m.room.encryption":
-            # Once on, always on (specification, "m.room.encryption"): an empty content does not turn it off.
-            await self.store.set_encryption_info(room_id, RoomEncryptionStateEventContent.deserialize(content))
+            # Once on, always on (specification, "m.room.encryption"): a content that is empty or odd does not turn it
+            # off, or a message would go out in the clear.
             self._encrypted[event.room_id] = True
+            try:
+                info = RoomEncryptionStateEventContent.deserialize(content)
+            except (SerializerError, ValueError, TypeError, AttributeError, KeyError):
+                info = RoomEncryptionStateEventContent(EncryptionAlgorithm.MEGOLM_V1)
+            await self.store.set_encryption_info(room_id, info)
         elif event.type == "m.room.power_levels":
             await self.store.set_power_levels(room_id, PowerLevelStateEventContent.deserialize(content))
         elif event.type == "m.room.create":
@@ -193,16 +199,18 @@ class Rooms:
         )
         for raw in state:
             event = Event.parse({**raw, "room_id": room_id})
-            if event.type == "m.room.member" and event.state_key:
-                members[UserID(event.state_key)] = MemberStateEventContent.deserialize(_json(event.content))
-                if event.state_key in self.service_users and event.membership == "join":
-                    self._joined[room_id].add(event.state_key)
-            elif event.state_key == "":
-                encrypted = encrypted or event.type == "m.room.encryption"
-                try:
+            encrypted = encrypted or (event.type == "m.room.encryption" and event.state_key == "")
+            try:
+                if event.type == "m.room.member" and event.state_key:
+                    if event.membership not in MEMBERSHIPS:
+                        continue
+                    members[UserID(event.state_key)] = MemberStateEventContent.deserialize(_json(event.content))
+                    if event.state_key in self.service_users and event.membership == "join":
+                        self._joined[room_id].add(event.state_key)
+                elif event.state_key == "":
                     await self._apply_state(event, {**raw, "room_id": room_id})
-                except (SerializerError, ValueError, TypeError, AttributeError, KeyError):
-                    log.warning("unusual state in a room", extra={"room_id": room_id, "event_type": event.type})
+            except (SerializerError, ValueError, TypeError, AttributeError, KeyError):
+                log.warning("unusual state in a room", extra={"room_id": room_id, "event_type": event.type})
         if not encrypted:
             await self.store.db.execute("UPDATE mx_room_state SET is_encrypted=false WHERE room_id=$1", room_id)
         await self.store.set_members(RoomID(room_id), members)
@@ -223,7 +231,7 @@ class Rooms:
                     raise
                 refused = error
                 continue
-            return [raw for raw in answer if isinstance(raw, dict) and isinstance(raw.get("content"), dict)]
+            return [raw for raw in answer if defect({**raw, "room_id": room_id}) is None]
         raise refused or HomeserverError(403, "M_FORBIDDEN", "no bot is in this room")
 
     def _lock(self, room_id: str) -> asyncio.Lock:

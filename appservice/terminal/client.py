@@ -24,6 +24,8 @@ from appservice.errors import RialtoError
 
 SYNC_TIMEOUT = 30_000  # milliseconds
 MEGOLM = "m.megolm.v1.aes-sha2"
+# Without it a sync brings the last 10 events of a room and passes over the rest of a burst.
+SYNC_FILTER = {"room": {"timeline": {"limit": 1000}}}
 
 
 class ClientError(RialtoError):
@@ -182,7 +184,7 @@ class MatrixClient:
             self._changed.notify_all()
 
     async def _sync_once(self, *, timeout: int, full_state: bool = False) -> None:
-        await self._call(self.nio.sync(timeout=timeout, full_state=full_state or None))
+        await self._call(self.nio.sync(timeout=timeout, full_state=full_state or None, sync_filter=SYNC_FILTER))
         await self._maintain_keys()
         self._retry_undecrypted()
         async with self._changed:
