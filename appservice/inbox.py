@@ -17,7 +17,10 @@ from appservice.store.tables import InboxState, inbox, transactions
 from appservice.writer import Job, Writer
 
 PURGE_SPAN = 5_000
-OPEN_STATES = (InboxState.PENDING, InboxState.PARKED, InboxState.REPLAY)
+# Those that an operator wants again (REPLAY) are taken up by the housekeeping, at a start too.
+OPEN_STATES = (InboxState.PENDING, InboxState.PARKED)
+GAVE_UP = "!gave-up"
+"""Behind a consumer's name in ``done_by``: its last attempt has failed."""
 
 
 @dataclass(slots=True)
@@ -36,15 +39,18 @@ class InboxItem:
     state: InboxState = InboxState.PENDING
     session_id: str | None = None
     error: str | None = None
-    failed: bool = False
-    """A consumer has given up on it: a dead letter once the others are done."""
     uncertain: bool = False
     """A commit was lost on the way: how far it came must be read again."""
     careful: bool = False
     """A commit was refused: the next one is waited for, so that it counts as a failed attempt."""
 
-    def progress(self) -> dict[str, Any]:
-        """The parameters of INBOX_PROGRESS."""
+    def renew(self) -> None:
+        """An operator wants it tried again: from the first attempt on, by those who have given up."""
+        self.state, self.error, self.attempts = InboxState.PENDING, None, 0
+        self.done_by = frozenset(name for name in self.done_by if not name.endswith(GAVE_UP))
+
+    def progress(self, **changes: Any) -> dict[str, Any]:
+        """The parameters of INBOX_PROGRESS; ``changes`` are not made to the item."""
         return {
             "shard": self.shard,
             "seq": self.seq,
@@ -53,7 +59,7 @@ class InboxItem:
             "done_by": "\n".join(sorted(self.done_by)),
             "session_id": self.session_id,
             "error": self.error,
-        }
+        } | changes
 
     def finish(self) -> dict[str, Any]:
         """The parameters of INBOX_FINISH."""

@@ -19,7 +19,7 @@ from appservice.database import INFRASTRUCTURE, DatabaseError
 from appservice.e2ee.errors import CryptoNotReady, DecryptionFailed, KeyMissing
 from appservice.events import Event
 from appservice.homeserver import HomeserverError
-from appservice.inbox import InboxItem, now_ms
+from appservice.inbox import GAVE_UP, InboxItem, now_ms
 from appservice.metrics import Metrics
 from appservice.outbox import Outbox
 from appservice.parking import TOLD
@@ -115,7 +115,7 @@ class Processor:
         consumers = [
             consumer
             for consumer in self._dispatch.consumers(event, self._rooms.bots_in(event.room_id))
-            if consumer.name not in item.done_by
+            if consumer.name not in item.done_by and consumer.name + GAVE_UP not in item.done_by
         ]
         parked = False
         closed: bool | Commit = False
@@ -129,7 +129,7 @@ class Processor:
             raise Parked
         if not closed:
             # Nothing but the mark is left to write, and a crash before it only means to find that out again.
-            self._record(*self._closing(item))
+            self._record(*_closing(item, item.done_by))
         return None if isinstance(closed, bool) else closed
 
     async def _take_in(self, event: Event, raw: Mapping[str, Any]) -> None:
@@ -237,16 +237,17 @@ class Processor:
             self._record(INBOX_PROGRESS, item.progress())
             raise Wait(self._pause(item, None))
         self._metrics.events_dead.labels(consumer.name).inc()
-        item.failed = True
         item.attempts = 0  # the next consumer has attempts of its own
-        unit = UnitOfWork(item.event_id, consumer.name + "!gave-up", consumer.user_id)
+        given_up = consumer.name + GAVE_UP
+        unit = UnitOfWork(item.event_id, given_up, consumer.user_id)
         try:
             await consumer.gave_up(event, unit)
-            return await self._commit(item, unit, done=None, last=last)
+            return await self._commit(item, unit, done=given_up, last=last)
         except DatabaseError:
             raise
         except Exception:  # a plugin's apology may be broken like the plugin
             log.exception("a handler's last word failed", extra={"consumer": consumer.name})
+            item.done_by |= {given_up}
             return False
 
     def _pause(self, item: InboxItem, retry_after: float | None) -> float:
@@ -258,22 +259,13 @@ class Processor:
 
     # Commits
 
-    def _closing(self, item: InboxItem) -> tuple[Bulk, Row]:
-        """The row that ends an event: done, or a dead letter when a consumer gave up."""
-        if item.failed:
-            item.state = InboxState.DEAD
-            return INBOX_PROGRESS, item.progress()
-        return INBOX_FINISH, item.finish()
-
-    async def _commit(self, item: InboxItem, unit: UnitOfWork, *, done: str | None, last: bool) -> bool | Commit:
+    async def _commit(self, item: InboxItem, unit: UnitOfWork, *, done: str, last: bool) -> bool | Commit:
         """Commit a unit with the mark that ``done`` is done; whether (or the commit that) ended the event."""
-        marked = item.done_by | ({done} if done else set())
+        marked = item.done_by | {done}
         if unit.empty:
             item.done_by = marked
             return False
-        mark = self._closing(item) if last else (INBOX_PROGRESS, item.progress())
-        if mark[0] == INBOX_PROGRESS:
-            mark = (mark[0], {**mark[1], "done_by": "\n".join(sorted(marked))})
+        mark = _closing(item, marked) if last else (INBOX_PROGRESS, item.progress(done_by=_lines(marked)))
         commit = await self._submit(item, unit, [mark])
         if last and not unit.operations and not item.careful:
             return commit
@@ -297,6 +289,17 @@ class Processor:
 
         commit.add_done_callback(committed)
         return commit
+
+
+def _closing(item: InboxItem, done_by: frozenset[str]) -> tuple[Bulk, Row]:
+    """The row that ends an event: done, or a dead letter when a consumer gave up."""
+    if any(name.endswith(GAVE_UP) for name in done_by):
+        return INBOX_PROGRESS, item.progress(state=int(InboxState.DEAD), done_by=_lines(done_by))
+    return INBOX_FINISH, item.finish()
+
+
+def _lines(names: frozenset[str]) -> str:
+    return "\n".join(sorted(names))
 
 
 def _guarded(item: InboxItem, unit: UnitOfWork) -> Callable[[Connection], None]:

@@ -243,6 +243,9 @@ class Worker:
                 pause = wait.seconds
                 break
             except Parked:
+                if room.nudged:  # a key came between the attempt and now: it may have been this one
+                    room.nudged = False
+                    continue
                 room.queue.popleft()
                 room.waiting_since = 0.0
                 self._parking.add(item)
@@ -352,9 +355,9 @@ class Worker:
     async def _replay(self) -> None:
         items = await self._inbox.replays()
         for item in items:
-            item.state, item.error = InboxState.PENDING, None
+            item.renew()
             await self._writer.submit(Job(rows=[(INBOX_PROGRESS, item.progress())]))
-        self.dispatch(items)
+            self.dispatch([item])
 
 
 def _doubt(item: InboxItem) -> None:
