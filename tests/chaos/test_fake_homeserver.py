@@ -143,3 +143,19 @@ async def test_to_device_messages_wait_until_they_are_acknowledged(scene: Scene)
         assert [event["content"] for event in got["to_device"]["events"]] == [{"n": 1}]
     _, after = await scene.call("GET", f"/_matrix/client/v3/sync{who}&since={got['next_batch']}&timeout=20")
     assert "to_device" not in after
+
+
+async def test_an_abandoned_transaction_comes_only_after_a_failure_and_first(scene: Scene) -> None:
+    homeserver = scene.homeserver
+    homeserver.say(scene.room, "a")
+    await homeserver.go_down(abandon=True)
+    await homeserver.come_back()
+    homeserver.say(scene.room, "b")
+    await homeserver.wait_for(lambda: homeserver.accepted == 1, 5, "the later transaction")
+    scene.stub.status = 503
+    homeserver.say(scene.room, "c")
+    await homeserver.wait_for(lambda: homeserver.redelivered == 1, 5, "a refusal")
+    scene.stub.status = 200
+    await scene.call("POST", "/_matrix/client/v1/appservice/rialto/ping", {"transaction_id": "x"})
+    await homeserver.wait_for(lambda: homeserver.accepted == 3, 5, "all of them")
+    assert [txn_id for txn_id, _ in scene.stub.seen] == ["2", "3", "1", "3"]

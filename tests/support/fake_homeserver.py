@@ -20,7 +20,7 @@ import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 from urllib.parse import unquote
 
@@ -28,23 +28,11 @@ import orjson
 
 from tests.support.fake_client_api import ClientApi, Device, error
 from tests.support.fake_http import HttpClient, HttpServer, Request
-from tests.support.fake_record import Record, Report, Room, Sent, now_ms
+from tests.support.fake_record import Faults, Record, Report, Room, Sent, now_ms
 
+Batch = tuple[int, bytes, int]  # a stored transaction: id, body, number of events
 MAX_EVENTS = 100
 """Events in one transaction (Synapse: MAX_PERSISTENT_EVENTS_PER_TRANSACTION)."""
-
-
-@dataclass(slots=True)
-class Faults:
-    """What goes wrong. A count n means every n-th; 0 means never. Times in seconds unless they say otherwise."""
-
-    send_delay: float = 0
-    limit_every: int = 0  # sends answered 429 with retry_after_ms, not stored
-    retry_after_ms: int = 50
-    fail_every: int = 0  # sends answered 502, not stored
-    lose_every: int = 0  # sends stored, then the connection is cut instead of an answer
-    drop_ack_every: int = 0  # transactions whose 200 does not arrive: they come again
-    status: int = 0  # every client request is answered with this status
 
 
 class FakeHomeserver:
@@ -83,7 +71,8 @@ class FakeHomeserver:
         self._server = HttpServer(self._handle, port)
         self._client, self._ping_client = HttpClient(appservice_port), HttpClient(appservice_port)
         self._queue: deque[dict[str, Any]] = deque()
-        self._batch: tuple[int, bytes, int] | None = None
+        self._unsent: list[Batch] = []
+        self._marked_down = False
         self._txn_ids, self._event_ids = itertools.count(1), itertools.count(1)
         self._by_device: dict[tuple[str, str, str, str], str] = {}
         self._by_path: dict[str, tuple[str, str]] = {}
@@ -123,9 +112,15 @@ class FakeHomeserver:
         self._client.close()
         self._ping_client.close()
 
-    async def go_down(self) -> None:
-        """As a stopped homeserver: nothing is pushed, connections are refused."""
+    async def go_down(self, *, abandon: bool = False) -> None:
+        """As a stopped homeserver: nothing is pushed, connections are refused.
+
+        ``abandon``: it had just stored a transaction with what was queued, and is stopped before it sends it. Synapse
+        sends such a one (with all later ones, in order) only after the next delivery that fails.
+        """
         self._up.clear()
+        if abandon and self._queue and not self._unsent:
+            self._unsent.append(self._next_batch())
         self.api.close()
         await self._server.close()
 
@@ -234,7 +229,7 @@ class FakeHomeserver:
         """Wait until every message so far is answered and every transaction is accepted."""
         wanted = len(self.record.expected)
         await self.wait_for(
-            lambda: self.record.answered >= wanted and not self._queue and self._batch is None,
+            lambda: self.record.answered >= wanted and not self._queue and not self._unsent,
             seconds,
             f"{wanted} answers and no transaction left",
         )
@@ -265,24 +260,33 @@ class FakeHomeserver:
 
     # Transactions
 
+    def _next_batch(self) -> Batch:
+        events = [self._queue.popleft() for _ in range(min(MAX_EVENTS, len(self._queue)))]
+        body = orjson.dumps({"events": events, "ephemeral": [], "de.sorunome.msc2409.to_device": []})
+        return next(self._txn_ids), body, len(events)
+
     async def _pump(self) -> None:
+        """Deliver new transactions, and after a failure everything unsent from the oldest on (Synapse's recoverer)."""
         failures = 0
         while True:
             await self._up.wait()
-            if self._batch is None:
+            if not self._marked_down:
                 if not self._queue:
                     self._wake.clear()
                     await self._wake.wait()
                     continue
-                events = [self._queue.popleft() for _ in range(min(MAX_EVENTS, len(self._queue)))]
-                body = orjson.dumps({"events": events, "ephemeral": [], "de.sorunome.msc2409.to_device": []})
-                self._batch = (next(self._txn_ids), body, len(events))
+                batch = self._next_batch()
+                self._unsent.append(batch)
+            else:
+                batch = self._unsent[0]
             self._kick.clear()
-            if await self._deliver(*self._batch):
+            if await self._deliver(*batch):
                 failures = 0
-                self._batch = None
+                self._unsent.remove(batch)
+                self._marked_down = self._marked_down and bool(self._unsent)
                 self._progress()
                 continue
+            self._marked_down = True
             failures += 1
             self.redelivered += 1
             self._progress()

@@ -13,6 +13,19 @@ def now_ms() -> int:
 
 
 @dataclass(slots=True)
+class Faults:
+    """What goes wrong. A count n means every n-th; 0 means never. Times in seconds unless they say otherwise."""
+
+    send_delay: float = 0
+    limit_every: int = 0  # sends answered 429 with retry_after_ms, not stored
+    retry_after_ms: int = 50
+    fail_every: int = 0  # sends answered 502, not stored
+    lose_every: int = 0  # sends stored, then the connection is cut instead of an answer
+    drop_ack_every: int = 0  # transactions whose 200 does not arrive: they come again
+    status: int = 0  # every client request is answered with this status
+
+
+@dataclass(slots=True)
 class Room:
     """A room: its state by (type, state key), each value an event as a client sees it."""
 
