@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, delete, func, select, update
@@ -201,16 +202,18 @@ class Inbox:
 def _rows(transaction: Transaction) -> dict[str, dict[str, Any]]:
     """The rows of a transaction's events, by event id, without their place in the order."""
     rows: dict[str, dict[str, Any]] = {}
-    for index, raw in enumerate(transaction.events):
+    for raw in transaction.events:
         problem = defect(raw)
-        event_id = f"!malformed:{transaction.txn_id[:200]}:{index}" if problem else raw["event_id"]
+        # A copy: orjson's own bytes keep the buffer they were written in, several times their size.
+        payload = bytes(memoryview(json.dumps(raw)))
+        # What has no id of its own is known by its content, so that a second delivery is not a second dead letter.
+        event_id = f"!malformed:{sha256(payload).hexdigest()[:40]}" if problem else raw["event_id"]
         if event_id in rows:
             continue
         rows[event_id] = {
             "event_id": event_id,
             "room_id": "" if problem else raw["room_id"],
-            # A copy: orjson's own bytes keep the buffer they were written in, several times their size.
-            "payload": bytes(memoryview(json.dumps(raw))),
+            "payload": payload,
             "state": int(InboxState.DEAD if problem else InboxState.PENDING),
             "error": f"malformed: {problem}" if problem else None,
         }

@@ -173,8 +173,8 @@ class Listener:
                 self._uncertain = False
             else:
                 self._worker.dispatch(items)
-        # A transaction id alone proves nothing: Synapse on SQLite begins to count anew when it starts. What was stored is
-        # told by the events; a transaction without new ones under an old id was delivered before.
+        # A transaction id alone proves nothing: Synapse on SQLite begins to count anew when it starts. What was stored
+        # is told by the events; a transaction without new ones under an old id was delivered before.
         if fresh or items or not transaction.events:
             self._worker.dispatch_ephemeral(transaction.ephemeral)
         if items and not fresh:
