@@ -25,7 +25,7 @@ import asyncpg
 import sqlalchemy as sa
 from sqlalchemy import Connection, event
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool, StaticPool
 
@@ -78,6 +78,7 @@ class Database(ABC):
 
         Raises:
             DatabaseError: nothing was kept. After a lost connection the outcome of the commit is unknown.
+            sqlalchemy.exc.DBAPIError: what ``work`` wrote was refused (a constraint, a value of the wrong kind).
         """
 
     @abstractmethod
@@ -156,6 +157,7 @@ class SQLiteDatabase(Database):
         engine = sa.create_engine(
             self.sync_url,
             poolclass=pool,
+            hide_parameters=True,
             connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False},
         )
 
@@ -213,9 +215,9 @@ class SQLiteDatabase(Database):
         try:
             # Shielded: a caller that is cancelled must not leave a transaction half watched.
             return await asyncio.shield(asyncio.get_running_loop().run_in_executor(thread, work))
-        except IntegrityError:
-            raise
         except SQLAlchemyError as error:
+            if _refused(error):
+                raise
             raise _unavailable(error) from error
 
 
@@ -236,6 +238,7 @@ class PostgresDatabase(Database):
     async def start(self) -> None:
         self._engine = create_async_engine(
             self.sync_url,
+            hide_parameters=True,
             pool_size=self._pool_size,
             max_overflow=0,
             pool_pre_ping=False,
@@ -253,9 +256,9 @@ class PostgresDatabase(Database):
         try:
             async with self._started.begin() as connection:
                 return await connection.run_sync(work)
-        except IntegrityError:
-            raise
         except (SQLAlchemyError, OSError, TimeoutError) as error:
+            if _refused(error):
+                raise
             raise _unavailable(error) from error
 
     async def read(self, work: Callable[[Connection], T]) -> T:
@@ -270,6 +273,17 @@ class PostgresDatabase(Database):
         if self._engine is None:
             raise RuntimeError("the database is not started")
         return self._engine
+
+
+def _refused(error: BaseException) -> bool:
+    """Whether the values are to blame, and not the database: trying again would not help.
+
+    PostgreSQL says so by the class of its SQLSTATE: 22 "data exception", 23 "integrity constraint violation".
+    """
+    if isinstance(error, (IntegrityError, DataError)):
+        return True
+    state = getattr(error.orig, "sqlstate", None) if isinstance(error, DBAPIError) else None
+    return isinstance(state, str) and state[:2] in {"22", "23"}
 
 
 def _unavailable(error: BaseException) -> DatabaseError:

@@ -23,6 +23,7 @@ from appservice.inbox import GAVE_UP, InboxItem, now_ms
 from appservice.metrics import Metrics
 from appservice.outbox import Outbox
 from appservice.parking import TOLD
+from appservice.recorder import Recorder
 from appservice.rooms import Rooms
 from appservice.store.bulk import INBOX_FINISH, INBOX_PROGRESS, Bulk, Row
 from appservice.store.tables import InboxState, inbox
@@ -75,11 +76,11 @@ class Processor:
         crypto: Decryptor,
         dispatch: Dispatch,
         metrics: Metrics,
-        record: Callable[[Bulk, Row], None],
+        recorder: Recorder,
     ) -> None:
         """
         Args:
-            record: writes a row down at some time soon; for marks that a crash may lose without harm.
+            recorder: for marks that a crash may lose without harm.
         """
         self._engine = config.engine
         self._encryption = config.encryption
@@ -89,7 +90,8 @@ class Processor:
         self._crypto = crypto
         self._dispatch = dispatch
         self._metrics = metrics
-        self._record = record
+        self._recorder = recorder
+        self._record = recorder.record
 
     async def work(self, item: InboxItem, waited: float) -> Commit | None:
         """Bring an event to its end.
@@ -213,7 +215,7 @@ class Processor:
             unit = UnitOfWork(item.event_id, told, consumer.user_id)
             await consumer.unreadable(event, unit, missing.human)
             item.done_by |= {told}
-            await (await self._submit(item, unit, [(INBOX_PROGRESS, item.progress())]))
+            await self._settled(item, await self._submit(item, unit, [(INBOX_PROGRESS, item.progress())]))
         else:
             self._record(INBOX_PROGRESS, item.progress())
 
@@ -270,7 +272,7 @@ class Processor:
         if last and not unit.operations and not item.careful:
             return commit
         try:
-            await commit
+            await self._settled(item, commit)
         except AlreadyDone:
             await self._outbox.recover()
         item.done_by = marked
@@ -279,6 +281,8 @@ class Processor:
     async def _submit(self, item: InboxItem, unit: UnitOfWork, marks: list[tuple[Bulk, Row]]) -> Commit:
         outgoing, rows = await self._outbox.rows(unit.messages)
         work = _guarded(item, unit) if unit.operations else None
+        for mark in marks:
+            self._recorder.supersede(*mark)
         commit = self._writer.submit(Job(rows=[*rows, *marks], work=work, lane=item.room_id))
 
         def committed(commit: Commit) -> None:
@@ -289,6 +293,17 @@ class Processor:
 
         commit.add_done_callback(committed)
         return commit
+
+    async def _settled(self, item: InboxItem, commit: Commit) -> None:
+        """Wait for a commit."""
+        try:
+            await commit
+        except DatabaseError:
+            raise
+        except Exception:
+            # It was refused for what it is, and everything before it was kept: the room's commits go on.
+            self._writer.mend(item.room_id)
+            raise
 
 
 def _closing(item: InboxItem, done_by: frozenset[str]) -> tuple[Bulk, Row]:

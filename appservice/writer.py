@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
 
 from appservice.database import Database, DatabaseError
 from appservice.metrics import Metrics
@@ -113,7 +113,7 @@ class Writer:
         """Those whose lane is not broken; the others fail."""
         for job in batch:
             if job.lane in self._broken and not job.done.done():
-                job.done.set_exception(DatabaseError("an earlier commit of this room failed"))
+                job.done.set_exception(_behind())
         return [job for job in batch if job.lane not in self._broken]
 
     async def _commit(self, batch: Sequence[Job]) -> None:
@@ -121,8 +121,10 @@ class Writer:
         try:
             try:
                 outcomes = await self._database.write(lambda connection: _apply(connection, batch))
-            except SQLAlchemyError:
-                # One of them breaks a constraint: each for itself, so that only that one fails.
+            except DatabaseError:
+                raise
+            except Exception:  # noqa: BLE001
+                # One of them is refused for what it is: each for itself, so that only that one fails.
                 log.warning("a group commit was refused; its %d jobs are tried one by one", len(batch))
                 outcomes = await self._database.write(lambda connection: _apply_each(connection, batch))
         except Exception as error:  # whatever it is, the waiting callers must hear of it
@@ -134,7 +136,7 @@ class Writer:
             self._metrics.commit_seconds.observe(time.perf_counter() - start)
             self._metrics.commit_units.observe(len(batch))
         for job, outcome in zip(batch, outcomes, strict=True):
-            if job.lane is not None and isinstance(outcome, DatabaseError):
+            if job.lane is not None and isinstance(outcome, BaseException):
                 self._broken.add(job.lane)
             if job.done.done():  # its caller was cancelled
                 continue
@@ -148,10 +150,17 @@ def _apply(connection: Connection, batch: Sequence[Job]) -> list[Any]:
     """All jobs in one transaction. Raises when a bulk statement does: then nothing is kept."""
     outcomes: list[Any] = []
     bulk: dict[Bulk, list[Row]] = {}
+    broken: set[str | None] = set()
     for job in batch:
+        if job.lane in broken:
+            outcomes.append(_behind())
+            continue
         outcome = _savepoint(connection, job.work) if job.work is not None else None
         outcomes.append(outcome)
-        if not isinstance(outcome, Exception):
+        if isinstance(outcome, Exception):
+            if job.lane is not None:
+                broken.add(job.lane)
+        else:
             for statement, row in job.rows:
                 bulk.setdefault(statement, []).append(row)
     _execute(connection, bulk)
@@ -173,16 +182,20 @@ def _apply_each(connection: Connection, batch: Sequence[Job]) -> list[Any]:
         return work
 
     outcomes: list[Any] = []
-    broken: set[str] = set()
+    broken: set[str | None] = set()
     for job in batch:
         if job.lane in broken:
-            outcomes.append(DatabaseError("an earlier commit of this room failed"))
+            outcomes.append(_behind())
             continue
         outcome = _savepoint(connection, one(job))
         outcomes.append(outcome)
         if job.lane is not None and isinstance(outcome, Exception):
             broken.add(job.lane)
     return outcomes
+
+
+def _behind() -> DatabaseError:
+    return DatabaseError("an earlier commit of this room failed")
 
 
 def _savepoint(connection: Connection, work: Callable[[Connection], Any]) -> Any:
