@@ -53,15 +53,19 @@ class Recorder:
         delay = self._backoff
         while self._marks:
             self._flying, self._marks = self._marks, {}
+            problem: DatabaseError | None = None
             try:
                 await self._write(list(self._flying.values()))
-                delay = self._backoff
             except DatabaseError as error:
+                problem = error
                 self._marks = self._flying | self._marks
-                log.warning("marks wait for the database: %s", error)
-                await asyncio.sleep(delay)
-                delay = min(delay * 2, self._backoff_max)
             self._flying = {}
+            if problem is None:
+                delay = self._backoff
+                continue
+            log.warning("marks wait for the database: %s", problem)
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, self._backoff_max)
 
     async def _write(self, marks: Sequence[Mark]) -> None:
         try:

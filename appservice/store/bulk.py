@@ -69,7 +69,8 @@ class Update:
         )
 
     def run(self, connection: Connection, rows: Sequence[Row]) -> None:
-        """Each row has its key and every value."""
+        """Each row has its key and every value; of several with one key the last counts."""
+        rows = list({(row["shard"], row["seq"]): row for row in rows}.values())
         if connection.dialect.name == "sqlite":
             _in_chunks(connection, self, rows)
             return
