@@ -80,7 +80,11 @@ async def mautrix_client(server: Server, folder: Path) -> AsyncIterator[str | No
     with ServiceProcess(arguments, folder / "peer.log") as process:
         process.start()
         await process.wait_until(lambda: "ready" in process.log_text(), 30, "its login")
-        yield account.user_id
+        try:
+            yield account.user_id
+        except BaseException:
+            print(process.log_tail(), file=sys.stderr)
+            raise
 
 
 @contextlib.asynccontextmanager
@@ -195,7 +199,10 @@ async def _main(options: argparse.Namespace) -> None:
                         if options.only and options.only not in f"{name} {kind}":
                             continue
                         progress(f"run {number + 1} of {options.runs}: {name}, {kind}")
-                        results.extend(await one_candidate(server, name, opener, encrypted, options))
+                        try:
+                            results.extend(await one_candidate(server, name, opener, encrypted, options))
+                        except (AssertionError, TimeoutError, RuntimeError) as failure:
+                            progress(f"{name}, {kind} gave up: {failure}")  # the others are measured all the same
     finish(options.json, results, show(results, f"real Synapse: send to echo, {options.runs} runs, medians"))
 
 

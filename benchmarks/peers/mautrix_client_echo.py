@@ -18,6 +18,7 @@ from mautrix.crypto import MemoryCryptoStore, OlmMachine
 from mautrix.crypto import StateStore as CryptoStateStore
 from mautrix.types import (
     EventType,
+    Membership,
     MessageEvent,
     MessageType,
     PresenceState,
@@ -73,7 +74,7 @@ async def _main(options: argparse.Namespace) -> None:
 
     async def invited(event: StateEvent | StrippedStateEvent) -> None:
         content = event.content
-        if event.state_key == client.mxid and getattr(content, "membership", None) == "invite":
+        if event.state_key == client.mxid and getattr(content, "membership", None) == Membership.INVITE:
             await client.join_room(event.room_id)
 
     client.add_event_handler(EventType.ROOM_MESSAGE, echo)
