@@ -14,7 +14,7 @@ import logging
 import random
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -75,6 +75,8 @@ class Outgoing:
     created_at: int
     ciphertext: bytes | None = None
     loaded: bool = True
+    gone: bool = False
+    """Its row is finished, or was never made: the message is another row's."""
     attempts: int = 0
 
     @property
@@ -115,6 +117,7 @@ class Outbox:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._limits: dict[str, asyncio.Semaphore] = {}
         self._sent_ids: OrderedDict[str, str | None] = OrderedDict()
+        self._waiting: set[str] = set()
         self._recorder = Recorder(writer, config.engine.backoff, config.engine.backoff_max)
         self._pending = 0
         self._stopping = asyncio.Event()
@@ -139,17 +142,10 @@ class Outbox:
 
     async def recover(self) -> None:
         """Send what is committed and unknown here: after a commit whose outcome was unknown."""
-        known = {(item.shard, item.seq) for queue in self._queues.values() for item in queue}
         columns = [column for column in outbox.c if column.name not in {"content", "ciphertext"}]
         query = select(*columns).where(outbox.c.state == int(OutboxState.PENDING)).order_by(outbox.c.seq)
         rows = await self._database.read(lambda connection: list(connection.execute(query).mappings()))
-        self.enqueue(
-            [
-                _outgoing(row)
-                for row in rows
-                if (row["shard"], row["seq"]) not in known and row["txn_id"] not in self._sent_ids
-            ]
-        )
+        self.enqueue([_outgoing(row) for row in rows])
 
     async def stop(self, grace: float) -> None:
         """Send for ``grace`` seconds more, then leave the rest to the next start."""
@@ -194,8 +190,12 @@ class Outbox:
         }
 
     def enqueue(self, items: Sequence[Outgoing]) -> None:
-        """Send these, which are committed, after what waits in their rooms already."""
+        """Send these, which are committed, after what waits in their rooms already; what is known is passed over."""
         for item in items:
+            txn_id = item.message.txn_id
+            if txn_id in self._waiting or txn_id in self._sent_ids:
+                continue
+            self._waiting.add(txn_id)
             self._pending += 1
             if self._pending > MAX_IN_MEMORY:
                 item.loaded = False
@@ -220,6 +220,10 @@ class Outbox:
                 try:
                     if not item.loaded:
                         await self._load(queue)
+                    if item.gone:
+                        queue.popleft()
+                        self._forget(item)
+                        continue
                     event_id, error = await self._send(item), None
                 except TRY_LATER as problem:
                     if not isinstance(problem, HomeserverError) or problem.temporary:
@@ -247,10 +251,8 @@ class Outbox:
     async def _back_off(self, item: Outgoing, problem: BaseException) -> None:
         item.attempts += 1
         self._metrics.sends_total.labels("retried").inc()
-        if self._stopping.is_set():
-            raise asyncio.CancelledError
         if isinstance(problem, HomeserverError) and problem.errcode == "UNREACHABLE":
-            await self._homeserver.wait_reachable()
+            await self._unless_stopping(self._homeserver.wait_reachable())
             return
         delay = min(self._config.backoff * 2 ** min(item.attempts - 1, 20), self._config.backoff_max)
         if isinstance(problem, HomeserverError) and problem.retry_after is not None:
@@ -258,7 +260,18 @@ class Outbox:
         else:
             log.warning("a send failed and is tried again: %s", problem, extra={"room_id": item.message.room_id})
         # Jitter, so that rooms that failed together do not come back together.
-        await asyncio.sleep(delay * (1 + random.random() / 4))  # noqa: S311
+        await self._unless_stopping(asyncio.sleep(delay * (1 + random.random() / 4)))  # noqa: S311
+
+    async def _unless_stopping(self, pause: Coroutine[Any, Any, None]) -> None:
+        """Wait; a stop does not wait for who waits already, and leaves their messages to the next start."""
+        waits = [asyncio.ensure_future(pause), asyncio.ensure_future(self._stopping.wait())]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        if self._stopping.is_set():
+            raise asyncio.CancelledError
 
     async def _send(self, item: Outgoing) -> str:
         message = item.message
@@ -342,7 +355,10 @@ class Outbox:
         message = item.message
         if message.kind != OutboxKind.EVENT:
             return None
-        mine = json.loads(item.ciphertext if item.ciphertext is not None else message.content)
+        if item.ciphertext is not None:
+            mine = json.loads(item.ciphertext)
+        else:
+            mine = await self._resolve(json.loads(message.content))
         answer = await self._homeserver.request(
             "GET",
             path("/_matrix/client/v3/rooms", message.room_id, "messages"),
@@ -355,6 +371,8 @@ class Outbox:
             if raw.get("origin_server_ts", 0) < item.created_at - 60_000:
                 break
             event_id: str = raw["event_id"]
+            if event_id in self._sent_ids.values():
+                continue
             query = select(outbox.c.seq).where(outbox.c.event_id == event_id, outbox.c.room_id == message.room_id)
             if await self._database.read(_first(query)) is None:
                 return event_id
@@ -367,23 +385,36 @@ class Outbox:
 
         def read(connection: Connection) -> list[RowMapping]:
             seqs = [seq for _, seq in items]
-            query = select(outbox.c.seq, outbox.c.content, outbox.c.ciphertext).where(
-                outbox.c.shard == shard, outbox.c.seq.in_(seqs)
+            query = select(outbox.c.seq, outbox.c.txn_id, outbox.c.content, outbox.c.ciphertext).where(
+                outbox.c.shard == shard, outbox.c.seq.in_(seqs), outbox.c.state == int(OutboxState.PENDING)
             )
             return list(connection.execute(query).mappings())
 
-        for row in await self._database.read(read):
-            item = items[shard, row["seq"]]
+        rows = {row["seq"]: row for row in await self._database.read(read)}
+        for item in items.values():
+            row = rows.get(item.seq)
+            if row is None or row["txn_id"] != item.message.txn_id:
+                item.gone = True
+                continue
             content = bytes(row["content"])
             if item.sealed and content:
-                content = self._sealer.open(content, item.context)
+                try:
+                    content = self._sealer.open(content, item.context)
+                except SealBroken:
+                    if item is queue[0]:
+                        raise
+                    continue  # its own turn comes
             item.message = _with_content(item.message, content)
             item.ciphertext = row["ciphertext"]
             item.loaded = True
 
-    def _finish(self, item: Outgoing, event_id: str | None, error: str | None) -> None:
+    def _forget(self, item: Outgoing) -> None:
+        self._waiting.discard(item.message.txn_id)
         self._pending -= 1
         self._metrics.outbox_pending.set(self._pending)
+
+    def _finish(self, item: Outgoing, event_id: str | None, error: str | None) -> None:
+        self._forget(item)
         state = OutboxState.SENT if event_id is not None else OutboxState.FAILED
         self._metrics.sends_total.labels(state.name.lower()).inc()
         if error is not None:
@@ -408,13 +439,12 @@ class Outbox:
 
         def work(connection: Connection) -> None:
             for shard, newest in self._seq.items():
-                low = connection.execute(
-                    select(outbox.c.seq).where(outbox.c.shard == shard).order_by(outbox.c.seq).limit(1)
-                ).scalar()
+                mine = (outbox.c.shard == shard, *finished)
+                low = connection.execute(select(outbox.c.seq).where(*mine).order_by(outbox.c.seq).limit(1)).scalar()
                 if low is not None:
                     # The oldest span only; the newest row stays, for the sequence goes on from it.
                     span = outbox.c.seq.between(low, min(low + PURGE_SPAN, newest - 1))
-                    connection.execute(delete(outbox).where(outbox.c.shard == shard, span, *finished))
+                    connection.execute(delete(outbox).where(*mine, span))
 
         await self._database.write(work)
 

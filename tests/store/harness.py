@@ -386,7 +386,7 @@ class Engine:
         return items
 
     async def settled(self, timeout: float = TIMEOUT) -> None:
-        """Wait until nothing is pending in the inbox (parked events excepted) and in the outbox, in the database too."""
+        """Wait until nothing but parked events is pending in the inbox and the outbox, and it is written so."""
         await until(
             lambda: self.worker.pending == len(self.worker._parking) and self.outbox.pending == 0,
             f"settled: {self.worker.pending} events, {self.outbox.pending} messages left",

@@ -153,7 +153,7 @@ async def test_of_several_updates_of_one_row_the_last_counts(database: Database,
 
 
 def _distinct(statement: Update) -> list[Any]:
-    return [b"3", b"1", b"2"] if statement.values[0] == "ciphertext" else [3, 1, 2]
+    return [b"3", b"1", b"4", b"2"] if statement.values[0] == "ciphertext" else [3, 1, 4, 2]
 
 
 async def test_a_message_that_is_there_already_stays_as_it_is(database: Database) -> None:

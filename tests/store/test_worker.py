@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -18,7 +19,6 @@ from appservice.store.tables import rooms as effects
 from appservice.unit import UnitOfWork
 from tests.store.conftest import MakeEngine
 from tests.store.harness import (
-    ALICE,
     BOT,
     OTHER,
     ROOM,
@@ -120,7 +120,7 @@ async def test_the_pause_between_attempts_grows(engine: MakeEngine) -> None:
     one = await engine(config(attempts=4, backoff=0.05, backoff_max=0.1), consumers=[FakeConsumer(handler=handle)])
     await one.deliver(message("$a"))
     await one.settled()
-    pauses = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    pauses = [later - earlier for earlier, later in pairwise(times)]
     assert len(pauses) == 3
     assert pauses[0] >= 0.05
     assert pauses[1] >= 0.1
