@@ -18,6 +18,8 @@ from appservice.store.tables import InboxState, inbox, transactions
 from appservice.writer import Job, Writer
 
 PURGE_SPAN = 5_000
+PARAMETERS = 10_000
+"""Of one statement; SQLite and PostgreSQL take about 32,000."""
 # Those that an operator wants again (REPLAY) are taken up by the housekeeping, at a start too.
 OPEN_STATES = (InboxState.PENDING, InboxState.PARKED)
 GAVE_UP = "!gave-up"
@@ -126,7 +128,7 @@ class Inbox:
         )
         if not rows:
             return [], fresh
-        known = set(connection.execute(select(inbox.c.event_id).where(inbox.c.event_id.in_(list(rows)))).scalars())
+        known = _known(connection, list(rows))
         new = [row for event_id, row in rows.items() if event_id not in known]
         items = []
         for row in new:
@@ -202,12 +204,19 @@ class Inbox:
 def _rows(transaction: Transaction) -> dict[str, dict[str, Any]]:
     """The rows of a transaction's events, by event id, without their place in the order."""
     rows: dict[str, dict[str, Any]] = {}
-    for raw in transaction.events:
+    for index, raw in enumerate(transaction.events):
         problem = defect(raw)
-        # A copy: orjson's own bytes keep the buffer they were written in, several times their size.
-        payload = bytes(memoryview(json.dumps(raw)))
+        identified = problem is None
+        try:
+            # A copy: orjson's own bytes keep the buffer they were written in, several times their size.
+            payload = bytes(memoryview(json.dumps(raw)))
+            known_by = payload
+        except json.JSONError:
+            # To refuse it would stop every later transaction, for the homeserver repeats this one for ever.
+            problem, payload = "it is nested too deeply to be stored", b"null"
+            known_by = f"{transaction.txn_id}\0{index}".encode(errors="surrogatepass")
         # What has no id of its own is known by its content, so that a second delivery is not a second dead letter.
-        event_id = f"!malformed:{sha256(payload).hexdigest()[:40]}" if problem else raw["event_id"]
+        event_id = raw["event_id"] if identified else f"!malformed:{sha256(known_by).hexdigest()[:40]}"
         if event_id in rows:
             continue
         rows[event_id] = {
@@ -218,6 +227,15 @@ def _rows(transaction: Transaction) -> dict[str, dict[str, Any]]:
             "error": f"malformed: {problem}" if problem else None,
         }
     return rows
+
+
+def _known(connection: Connection, event_ids: Sequence[str]) -> set[str]:
+    """Those that are stored already."""
+    known: set[str] = set()
+    for start in range(0, len(event_ids), PARAMETERS):
+        some = event_ids[start : start + PARAMETERS]
+        known.update(connection.execute(select(inbox.c.event_id).where(inbox.c.event_id.in_(some))).scalars())
+    return known
 
 
 def _names(lines: str) -> frozenset[str]:
