@@ -17,6 +17,7 @@ from mautrix.types import (
     JSON,
     EncryptionAlgorithm,
     Member,
+    Membership,
     MemberStateEventContent,
     PowerLevelStateEventContent,
     RoomEncryptionStateEventContent,
@@ -26,6 +27,7 @@ from mautrix.types import (
     UserID,
 )
 
+from appservice import json
 from appservice.events import Event, defect
 from appservice.homeserver import Homeserver, HomeserverError, path
 
@@ -154,9 +156,8 @@ class Rooms:
                 self._joined[event.room_id].add(user_id)
             elif membership in {"leave", "ban"}:
                 self._left(event.room_id, user_id)
-        content = MemberStateEventContent.deserialize(_json(event.content))
         async with self._lock(event.room_id):
-            await self.store.set_member(RoomID(event.room_id), UserID(user_id), content)
+            await self.store.set_member(RoomID(event.room_id), UserID(user_id), _member(event.content))
 
     def _left(self, room_id: str, user_id: str) -> None:
         bots = self._joined.get(room_id)
@@ -198,13 +199,16 @@ class Rooms:
             "INSERT INTO mx_room_state (room_id) VALUES ($1) ON CONFLICT (room_id) DO NOTHING", room_id
         )
         for raw in state:
+            # Whoever said so, and whatever else is wrong with that event.
+            encrypted = encrypted or (raw.get("type") == "m.room.encryption" and raw.get("state_key") == "")
+            if defect({**raw, "room_id": room_id}) is not None:
+                continue
             event = Event.parse({**raw, "room_id": room_id})
-            encrypted = encrypted or (event.type == "m.room.encryption" and event.state_key == "")
             try:
                 if event.type == "m.room.member" and event.state_key:
                     if event.membership not in MEMBERSHIPS:
                         continue
-                    members[UserID(event.state_key)] = MemberStateEventContent.deserialize(_json(event.content))
+                    members[UserID(event.state_key)] = _member(event.content)
                     if event.state_key in self.service_users and event.membership == "join":
                         self._joined[room_id].add(event.state_key)
                 elif event.state_key == "":
@@ -212,8 +216,12 @@ class Rooms:
             except (SerializerError, ValueError, TypeError, AttributeError, KeyError):
                 log.warning("unusual state in a room", extra={"room_id": room_id, "event_type": event.type})
         if not encrypted:
-            await self.store.db.execute("UPDATE mx_room_state SET is_encrypted=false WHERE room_id=$1", room_id)
+            # Encryption may have come while the state was read, and is never turned off again.
+            await self.store.db.execute(
+                "UPDATE mx_room_state SET is_encrypted=false WHERE room_id=$1 AND is_encrypted IS NULL", room_id
+            )
         await self.store.set_members(RoomID(room_id), members)
+        encrypted = encrypted or self._encrypted.get(room_id, False)
         if len(self._encrypted) > CACHED_ROOMS:
             self._encrypted.clear()
         self._encrypted[room_id] = encrypted
@@ -231,7 +239,7 @@ class Rooms:
                     raise
                 refused = error
                 continue
-            return [raw for raw in answer if defect({**raw, "room_id": room_id}) is None]
+            return [raw for raw in answer if isinstance(raw, dict)]
         raise refused or HomeserverError(403, "M_FORBIDDEN", "no bot is in this room")
 
     def _lock(self, room_id: str) -> asyncio.Lock:
@@ -246,3 +254,19 @@ class Rooms:
 def _json(value: Mapping[str, Any]) -> JSON:
     """A copy that mautrix may take apart."""
     return cast(JSON, dict(value))
+
+
+def _member(content: Mapping[str, Any]) -> MemberStateEventContent:
+    """What counts of a membership.
+
+    Strangers write the rest, which could fail a parser or a database: who left would be taken for a member still.
+    """
+    texts: dict[str, Any] = {name: _text(content.get(name)) for name in ("displayname", "avatar_url")}
+    return MemberStateEventContent(membership=Membership(content["membership"]), **texts)
+
+
+def _text(value: object) -> str | None:
+    """A text that every database can hold, or None: no NUL and no lone surrogates."""
+    if not isinstance(value, str) or "\0" in value or json.without_surrogates(value) != value:
+        return None
+    return value
