@@ -265,9 +265,10 @@ class Processor:
         """Commit a unit with the mark that ``done`` is done; whether (or the commit that) ended the event."""
         marked = item.done_by | {done}
         if unit.empty:
-            item.done_by = marked
+            item.done_by, item.attempts = marked, 0  # the next consumer has attempts of its own
             return False
-        mark = _closing(item, marked) if last else (INBOX_PROGRESS, item.progress(done_by=_lines(marked)))
+        progress = item.progress(done_by=_lines(marked), attempts=0)
+        mark = _closing(item, marked) if last else (INBOX_PROGRESS, progress)
         commit = await self._submit(item, unit, [mark])
         if last and not unit.operations and not item.careful:
             return commit
@@ -275,7 +276,7 @@ class Processor:
             await self._settled(item, commit)
         except AlreadyDone:
             await self._outbox.recover()
-        item.done_by = marked
+        item.done_by, item.attempts = marked, 0
         return last
 
     async def _submit(self, item: InboxItem, unit: UnitOfWork, marks: list[tuple[Bulk, Row]]) -> Commit:

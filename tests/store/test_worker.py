@@ -138,6 +138,15 @@ async def test_a_retry_skips_consumers_that_are_done(engine: MakeEngine) -> None
     assert [sent.user_id for sent in one.homeserver.events] == [BOT, OTHER]
 
 
+async def test_each_consumer_has_attempts_of_its_own(engine: MakeEngine) -> None:
+    """Seen: what the first had needed was missing to the second."""
+    first, second = FakeConsumer("a", BOT, failing(2)), FakeConsumer("b", OTHER, failing(2))
+    one = await engine(consumers=[first, second])
+    await one.deliver(message("$a"))
+    await one.settled()
+    assert one.homeserver.bodies() == ["re: $a", "re: $a"]
+
+
 async def test_two_consumers_that_fail_for_ever_end_the_event_and_say_so_once_each(
     engine: MakeEngine, database: Database
 ) -> None:
