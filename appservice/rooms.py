@@ -81,9 +81,11 @@ class Rooms:
         async with asyncio.TaskGroup() as group:
             for user_id in sorted(self._bots | {self._steward}):
                 group.create_task(one(user_id))
-        for row in await self.store.db.fetch("SELECT room_id, is_encrypted FROM mx_room_state LIMIT $1", CACHED_ROOMS):
-            if row["is_encrypted"] is not None:
-                self._encrypted[row["room_id"]] = bool(row["is_encrypted"])
+        # Only what never changes is believed: a room may have become encrypted since, and nobody would tell us again
+        # when an old backup was put back. The others are asked for when somebody writes to them.
+        query = "SELECT room_id FROM mx_room_state WHERE is_encrypted LIMIT $1"
+        for row in await self.store.db.fetch(query, CACHED_ROOMS):
+            self._encrypted[row["room_id"]] = True
 
     def bots_in(self, room_id: str) -> Iterable[str]:
         """The bots (and the steward) that are joined to a room."""
@@ -104,9 +106,27 @@ class Rooms:
         if known is not None:
             return known
         async with self._lock(room_id):
-            if room_id not in self._encrypted:
+            if room_id not in self._encrypted and not await self._ask_encrypted(room_id):
                 await self._rebuild(room_id)
             return self._encrypted.get(room_id, False)
+
+    async def _ask_encrypted(self, room_id: str) -> bool:
+        """Ask for the one event that says so, where the rest is known; whether that gave an answer."""
+        bot = next(iter(self._joined.get(room_id, ())), None)
+        if bot is None or not await self.store.has_full_member_list(RoomID(room_id)):
+            return False
+        try:
+            await self._homeserver.request(
+                "GET", path("/_matrix/client/v3/rooms", room_id, "state", "m.room.encryption", ""), user_id=bot
+            )
+        except HomeserverError as error:
+            if error.temporary:
+                raise
+            if error.errcode != "M_NOT_FOUND":
+                return False
+            self._encrypted.setdefault(room_id, False)  # it may have come meanwhile
+            return True
+        return False
 
     async def members(self, room_id: str) -> Mapping[str, str]:
         """Who is joined or invited: user id to membership.

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from appservice.events import Event
-from appservice.homeserver import Homeserver
+from appservice.homeserver import Homeserver, HomeserverError
 from appservice.mautrix_store import MautrixDatabase
 from appservice.rooms import Rooms
 
@@ -40,6 +40,12 @@ class FakeHomeserver:
         snapshot = list(self.state)
         if self.asked is not None:
             await self.asked()
+        if not path.endswith("/state"):
+            kind = path.rpartition("/state/")[2].rstrip("/")
+            found = [raw["content"] for raw in snapshot if (raw["type"], raw["state_key"]) == (kind, "")]
+            if not found:
+                raise HomeserverError(404, "M_NOT_FOUND", "no such state")
+            return found[0]
         return snapshot
 
 
@@ -132,3 +138,29 @@ async def test_a_room_is_encrypted_whoever_said_so(rooms: Rooms, homeserver: Fak
     # Old user ids may hold any character: https://spec.matrix.org/v1.16/appendices/#historical-user-ids
     homeserver.state = [{**ENCRYPTION, "sender": "@\x01:elsewhere"}, member({"membership": "join"}, BOT)]
     assert await rooms.is_encrypted(ROOM)
+
+
+async def test_a_room_that_was_not_encrypted_is_asked_for_again_after_a_restart(
+    rooms: Rooms, homeserver: FakeHomeserver, data: MautrixDatabase
+) -> None:
+    # It became so while the service was down, or since the backup that was put back: nobody tells us again.
+    homeserver.state = [member({"membership": "join"}, BOT)]
+    assert not await rooms.is_encrypted(ROOM)
+    again = Rooms(data.state_store, cast(Homeserver, homeserver), [BOT], "@steward:localhost")
+    await again.start()
+    assert not await again.is_encrypted(ROOM)
+    homeserver.state.append(ENCRYPTION)
+    third = Rooms(data.state_store, cast(Homeserver, homeserver), [BOT], "@steward:localhost")
+    await third.start()
+    assert await third.is_encrypted(ROOM)
+
+
+async def test_encryption_that_comes_while_it_is_asked_for_stays_on(
+    rooms: Rooms, homeserver: FakeHomeserver, data: MautrixDatabase
+) -> None:
+    homeserver.state = [member({"membership": "join"}, BOT)]
+    assert not await rooms.is_encrypted(ROOM)
+    again = Rooms(data.state_store, cast(Homeserver, homeserver), [BOT], "@steward:localhost")
+    await again.start()
+    homeserver.asked = lambda: apply(again, ENCRYPTION)
+    assert await again.is_encrypted(ROOM)
