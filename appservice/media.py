@@ -12,7 +12,10 @@ from appservice.errors import RialtoError
 from appservice.homeserver import Homeserver, path
 
 MAX_BYTES = 50 * 1024 * 1024
-_MXC = re.compile(r"^mxc://([A-Za-z0-9.\-:\[\]]+)/([A-Za-z0-9_\-]+)$")
+ANY = "application/octet-stream"
+# Server names begin with a letter, a digit or a bracket: ".." would be another path on the homeserver.
+_MXC = re.compile(r"mxc://([A-Za-z0-9\[][A-Za-z0-9.\-:\[\]]*)/([A-Za-z0-9_\-]+)")
+_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,127}")  # RFC 6838, 4.2
 
 
 class MediaError(RialtoError):
@@ -44,7 +47,7 @@ class Media:
         """
         file = content.get("file")
         url = file.get("url") if isinstance(file, dict) else content.get("url")
-        match = _MXC.match(url) if isinstance(url, str) else None
+        match = _MXC.fullmatch(url) if isinstance(url, str) else None
         if match is None:
             raise MediaError("the message holds no mxc:// address")
         data = await self._homeserver.download(
@@ -53,13 +56,18 @@ class Media:
         return attachments.decrypt(file, data) if isinstance(file, dict) else data
 
     async def upload(self, user_id: str, data: bytes, mimetype: str, *, encrypted: bool) -> Upload:
-        """Store bytes; in an encrypted room only their ciphertext leaves this process."""
+        """Store bytes; in an encrypted room only their ciphertext leaves this process.
+
+        Args:
+            mimetype: as somebody said; what is none is not handed on.
+        """
         file: dict[str, Any] | None = None
         if encrypted:
             data, file = attachments.encrypt(data)
-            mimetype = "application/octet-stream"
+            mimetype = ANY
+        media_type = mimetype if _TYPE.fullmatch(mimetype) else ANY
         answer = await self._homeserver.request(
-            "POST", "/_matrix/media/v3/upload", user_id=user_id, data=data, content_type=mimetype
+            "POST", "/_matrix/media/v3/upload", user_id=user_id, data=data, content_type=media_type
         )
         url = answer.get("content_uri")
         if not isinstance(url, str):

@@ -89,12 +89,16 @@ class Context:
         return self.send(content, room_id=room_id)
 
     def send(self, content: Mapping[str, Any], *, room_id: str | None = None) -> str:
-        """Send a message event; returns a reference that stands for its event id."""
-        return self._unit.send(room_id or self.room_id, content)
+        """Send a message event; returns a reference that stands for its event id.
+
+        It mentions nobody but those in its own ``m.mentions``: names and @room in the body, which people may have
+        written, count for clients only where that is missing (specification, "User and room mentions").
+        """
+        return self._unit.send(room_id or self.room_id, {"m.mentions": {}, **content})
 
     def edit(self, reference: str, content: Mapping[str, Any]) -> str:
         """Replace a message of the bot's own."""
-        return self._unit.edit(self.room_id, reference, content)
+        return self._unit.edit(self.room_id, reference, {"m.mentions": {}, **content})
 
     def redact(self, event_id: str, *, reason: str | None = None) -> str:
         """Redact an event; needs the power to, but for the bot's own."""
@@ -133,7 +137,7 @@ class Context:
         )
         content: dict[str, Any] = {
             "msgtype": like.get("msgtype", "m.file"),
-            "body": like.get("body", "file"),
+            "body": body if isinstance(body := like.get("body"), str) else "file",
             "info": info,
             **upload.content,
         }

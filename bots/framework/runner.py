@@ -101,27 +101,18 @@ class BotConsumer:
     async def unreadable(self, event: Event, unit: UnitOfWork, reason: str) -> None:
         """Tell the sender that a message could not be decrypted."""
         body = "I could not read your message: its key did not reach me. Please send it again."
-        unit.send(
-            event.room_id,
-            {
-                "msgtype": "m.notice",
-                "body": body,
-                "m.relates_to": {"m.in_reply_to": {"event_id": event.event_id}},
-            },
-        )
+        self._reply(event, unit, body)
 
     async def gave_up(self, event: Event, unit: UnitOfWork) -> None:
         """Tell the sender that something went wrong."""
         if event.type == "m.room.member":
             return
-        unit.send(
-            event.room_id,
-            {
-                "msgtype": "m.notice",
-                "body": "Sorry, something went wrong on my side and I could not answer. The operator knows.",
-                "m.relates_to": {"m.in_reply_to": {"event_id": event.event_id}},
-            },
-        )
+        body = "Sorry, something went wrong on my side and I could not answer. The operator knows."
+        self._reply(event, unit, body)
+
+    def _reply(self, event: Event, unit: UnitOfWork, body: str) -> None:
+        relation = {"m.in_reply_to": {"event_id": event.event_id}}
+        self._context(event, unit).send({"msgtype": "m.notice", "body": body, "m.relates_to": relation})
 
     async def ephemeral(self, event: Mapping[str, Any]) -> None:
         """Plugins do not hear of receipts and typing yet."""
