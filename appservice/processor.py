@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 
 INFRASTRUCTURE_PAUSE_S = 1.0
 MAX_ERROR = 300
+# No answer, a limit, and what a proxy says of a homeserver that is being started: no handler's fault.
+PASSING = frozenset({0, 429, 502, 503, 504})
 TRY_LATER: tuple[type[BaseException], ...] = (HomeserverError, CryptoNotReady, *INFRASTRUCTURE)
 
 
@@ -158,7 +160,7 @@ class Processor:
         except (Wait, Parked, DatabaseError):
             raise
         except HomeserverError as error:
-            if error.status in {0, 429}:
+            if error.status in PASSING:
                 raise Wait(self._pause(item, error.retry_after)) from None
             return await self._failed(item, event, consumer, error, last=last)
         except TRY_LATER as error:

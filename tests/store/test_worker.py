@@ -302,7 +302,9 @@ async def test_a_handler_that_takes_too_long_counts_as_failed(engine: MakeEngine
 async def test_an_unreachable_homeserver_costs_no_attempt_and_a_refusal_does(
     engine: MakeEngine, database: Database
 ) -> None:
+    # 502 to 504 are what a proxy says while the homeserver behind it starts anew.
     answers = [refusal(0, "UNREACHABLE"), refusal(429, "M_LIMIT_EXCEEDED", 0.01)] * 4
+    answers += [refusal(502), refusal(503, "UNKNOWN", 0.01), refusal(504)] * 2
 
     async def handle(event: Event, unit: UnitOfWork) -> None:
         if event.event_id == "$refused":
