@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -57,14 +57,24 @@ def path(prefix: str, *segments: str) -> str:
 class Homeserver:
     """One pooled connection to one homeserver."""
 
-    def __init__(self, url: str, as_token: str, *, timeout: float = 30, connections: int = 100) -> None:
+    def __init__(
+        self,
+        url: str,
+        as_token: str,
+        *,
+        timeout: float = 30,
+        connections: int = 100,
+        on_change: Callable[[bool], None] | None = None,
+    ) -> None:
         """
         Args:
             url: base URL of the client-server API.
             as_token: the application service's token.
             timeout: seconds until a request is given up.
             connections: concurrent connections at most.
+            on_change: called with False when the homeserver is lost, with True when it is back.
         """
+        self._on_change = on_change
         self.url = url.rstrip("/")
         self._timeout = timeout
         self._connections = connections
@@ -115,8 +125,21 @@ class Homeserver:
         problem = _unreachable(error)
         if problem.errcode == "UNREACHABLE" and self._reachable.is_set():
             self._reachable.clear()
+            if self._on_change is not None:
+                self._on_change(False)
             self._probe = asyncio.create_task(self._probe_until_reachable(), name="homeserver-probe")
         return problem
+
+    def seen(self) -> None:
+        """The homeserver has shown by itself that it is there: nobody need wait for the next probe."""
+        if self._reachable.is_set():
+            return
+        if self._probe is not None:
+            self._probe.cancel()
+        log.info("the homeserver can be reached again")
+        self._reachable.set()
+        if self._on_change is not None:
+            self._on_change(True)
 
     async def _probe_until_reachable(self) -> None:
         delay = PROBE_FIRST_S
@@ -129,8 +152,8 @@ class Homeserver:
                     await response.read()
             except (aiohttp.ClientError, TimeoutError):
                 continue
-            log.info("the homeserver can be reached again")
-            self._reachable.set()
+            self._probe = None
+            self.seen()
             return
 
     async def request(
@@ -315,7 +338,7 @@ def _error(status: int, raw: bytes, after_header: str | None = None) -> Homeserv
         message = str(body.get("error", message))[:500]
         after = body.get("retry_after_ms")
         if isinstance(after, (int, float)) and after >= 0:
-            retry_after = min(after / 1000, MAX_RETRY_AFTER_S)
+            retry_after = min(after, MAX_RETRY_AFTER_S * 1000) / 1000
     if retry_after is None and after_header is not None and after_header.isdecimal():
         retry_after = min(float(after_header), MAX_RETRY_AFTER_S)
     return HomeserverError(status, errcode, message, retry_after)
