@@ -152,10 +152,14 @@ class Processor:
         start = time.perf_counter()
         unit = UnitOfWork(item.event_id, consumer.name, consumer.user_id)
         try:
-            async with asyncio.timeout(self._engine.handler_timeout):
-                plain = await self._decrypt(item, event, raw, consumer, unit, waited)
-                if plain is not None and (plain is event or consumer.wants(plain)):
-                    await consumer.handle(plain, unit)
+            try:
+                async with asyncio.timeout(self._engine.handler_timeout):
+                    plain = await self._decrypt(event, raw, consumer, unit)
+                    if plain is not None and (plain is event or consumer.wants(plain)):
+                        await consumer.handle(plain, unit)
+            except KeyMissing as missing:
+                await self._key_missing(item, event, consumer, missing, waited)
+                raise Parked from None
             return await self._commit(item, unit, done=consumer.name, last=last)
         except (Wait, Parked, DatabaseError):
             raise
@@ -174,22 +178,13 @@ class Processor:
     # Encrypted events
 
     async def _decrypt(
-        self,
-        item: InboxItem,
-        event: Event,
-        raw: Mapping[str, Any],
-        consumer: Consumer,
-        unit: UnitOfWork,
-        waited: float,
+        self, event: Event, raw: Mapping[str, Any], consumer: Consumer, unit: UnitOfWork
     ) -> Event | None:
-        """The event in plaintext for this consumer; None when it can never be read."""
+        """The event in plaintext for this consumer; None when it can never be read. Raises KeyMissing."""
         if event.type != "m.room.encrypted" or not consumer.user_id:
             return event
         try:
             plain = await self._crypto.decrypt(consumer.user_id, raw)
-        except KeyMissing as missing:
-            await self._key_missing(item, event, consumer, missing, waited)
-            raise Parked from None
         except DecryptionFailed as failed:
             log.warning("an event cannot be read: %s", failed, extra={"reason": failed.reason})
             await consumer.unreadable(event, unit, failed.human)
@@ -215,9 +210,12 @@ class Processor:
         item.session_id = missing.session_id
         if (late or missing.withheld is not None) and told not in item.done_by:
             unit = UnitOfWork(item.event_id, told, consumer.user_id)
-            await consumer.unreadable(event, unit, missing.human)
-            item.done_by |= {told}
-            await self._settled(item, await self._submit(item, unit, [(INBOX_PROGRESS, item.progress())]))
+            async with asyncio.timeout(self._engine.handler_timeout):
+                await consumer.unreadable(event, unit, missing.human)
+            marked = item.done_by | {told}
+            mark = (INBOX_PROGRESS, item.progress(done_by=_lines(marked)))
+            await self._settled(item, await self._submit(item, unit, [mark]))
+            item.done_by = marked
         else:
             self._record(INBOX_PROGRESS, item.progress())
 

@@ -518,6 +518,31 @@ async def test_a_withheld_key_is_told_at_once_and_once(engine: MakeEngine) -> No
     assert one.homeserver.bodies() == ["cannot read $a", "re: $b"]
 
 
+async def test_a_word_whose_commit_outlasts_the_handler_timeout_is_said_once(
+    engine: MakeEngine, flaky: FlakyDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = await engine(config(handler_timeout=0.05, attempts=50), crypto=FakeCrypto(withheld="m.unverified"))
+    go_on, slow, write = asyncio.Event(), asyncio.Event(), flaky.write
+
+    async def held(work: Any) -> Any:
+        result = await write(work)
+        if b"cannot read" in b"".join(bytes(row["content"]) for row in await outbox_rows(flaky)):
+            slow.set()
+            await go_on.wait()
+        return result
+
+    await one.deliver(encrypted("$a", "s1"))
+    monkeypatch.setattr(flaky, "write", held)
+    await asyncio.wait_for(slow.wait(), 4)
+    with pytest.raises(TimeoutError):  # the handler's time runs out meanwhile
+        await asyncio.wait_for(go_on.wait(), 0.2)
+    assert one.homeserver.bodies() == []
+    go_on.set()
+    await until(one.homeserver.bodies, "the word is sent without a restart")
+    await one.settled()
+    assert one.homeserver.bodies() == ["cannot read $a"]
+
+
 async def test_what_can_never_be_read_is_told_once_and_done(engine: MakeEngine, database: Database) -> None:
     one = await engine(crypto=FakeCrypto(broken={"$a"}))
     await one.deliver(encrypted("$a", "S"), message("$b"))
