@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,12 +13,13 @@ from appservice.consumer import Consumer, Dispatch
 from appservice.database import open_database
 from appservice.e2ee import BotIdentity, Crypto
 from appservice.health import HealthServer, Readiness
-from appservice.homeserver import Homeserver, HomeserverError
+from appservice.homeserver import Homeserver
 from appservice.inbox import Inbox
 from appservice.mautrix_store import MautrixDatabase
 from appservice.metrics import Metrics
 from appservice.migrate import upgrade
 from appservice.outbox import Outbox
+from appservice.redelivery import Redelivery
 from appservice.rooms import Rooms
 from appservice.transactions import Listener
 from appservice.worker import Worker
@@ -48,25 +48,40 @@ class Service:
             config.appservice.as_token.get_secret_value(),
             timeout=config.homeserver.timeout,
             connections=config.homeserver.connections,
+            on_change=self._homeserver_changed,
         )
         bots = [identity.user_id for identity in self.identities]
         self.dispatch = Dispatch([*bots, self.steward])
         self.rooms = Rooms(self.data.state_store, self.homeserver, bots, self.steward)
         self.writer = Writer(self.database, self.metrics)
         self.inbox = Inbox(self.database, self.writer, config.engine.shards)
-        self.crypto = Crypto(config, self.data, self.homeserver, self.rooms, self._session_arrived, self.metrics)
+        self.crypto = Crypto(
+            config,
+            self.data,
+            self.homeserver,
+            self.rooms,
+            self._session_arrived,
+            self.metrics,
+            on_change=self._homeserver_changed,
+        )
         self.outbox = Outbox(config, self.database, self.writer, self.homeserver, self.rooms, self.crypto, self.metrics)
         self.worker = Worker(
             config, self.inbox, self.outbox, self.writer, self.rooms, self.crypto, self.dispatch, self.metrics
         )
         self.listener = Listener(config, self.inbox, self.worker, self, self.metrics)
+        self.redelivery = Redelivery(self.homeserver, self.listener, config.appservice.id, self.steward)
         self.health = HealthServer(config.metrics.listen, self.metrics, self.readiness)
         self._problems: dict[str, str] = {"service": "starting"}
-        self._ping: asyncio.Task[None] | None = None
+        self._redelivering: asyncio.Task[None] | None = None
 
     def has_user(self, user_id: str) -> bool:
         """Whether a user of our namespaces exists."""
         return user_id in self.dispatch.service_users
+
+    def homeserver_seen(self) -> None:
+        """The homeserver has called, so it is there."""
+        self.homeserver.seen()
+        self.crypto.homeserver_seen()
 
     def readiness(self) -> Readiness:
         """Whether work is done, and what is in the way."""
@@ -101,8 +116,10 @@ class Service:
         await self.rooms.start()
         await self.outbox.start()
         await self.worker.start()
+        self.listener.refuse_next()
+        self.redelivery.ask()
         await self.listener.start()
-        self._ping = asyncio.create_task(self._ask_for_queued(), name="startup-ping")
+        self._redelivering = asyncio.create_task(self.redelivery.run(), name="redelivery")
         self._problems.clear()
         log.info(
             "ready in %.2f s: %d bots, %d rooms", time.perf_counter() - begin, len(self.identities), self.rooms.known
@@ -116,25 +133,12 @@ class Service:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.touch(mode=0o600)
 
-    async def _ask_for_queued(self) -> None:
-        """Synapse waits up to 8.5 minutes after failed deliveries; a ping makes it deliver at once."""
-        delay = 0.25
-        while True:
-            try:
-                took = await self.homeserver.ping(self.config.appservice.id, "rialto-" + secrets.token_hex(8))
-            except HomeserverError as error:
-                if not error.temporary:
-                    log.error("the homeserver cannot reach this service: %s", error)
-                    return
-                log.warning("the homeserver does not ping yet: %s", error)
-                if error.errcode == "UNREACHABLE":
-                    await self.homeserver.wait_reachable()
-                    continue
-                await asyncio.sleep(delay)
-                delay = min(delay * 2, 60)
-            else:
-                log.debug("the homeserver reaches this service in %.0f ms", took)
-                return
+    def _homeserver_changed(self, reachable: bool) -> None:
+        """The homeserver was lost, or is back: what it had stored when it went must not lie there."""
+        if reachable:
+            self.redelivery.ask()
+        else:
+            self.listener.refuse_next()
 
     def _session_arrived(self, user_id: str, room_id: str, session_id: str) -> None:
         self.worker.session_arrived(user_id, room_id, session_id)
@@ -144,9 +148,9 @@ class Service:
         self._problems["service"] = "stopping"
         grace = self.config.engine.grace
         deadline = time.monotonic() + grace
-        if self._ping is not None:
-            self._ping.cancel()
-            await asyncio.wait([self._ping])
+        if self._redelivering is not None:
+            self._redelivering.cancel()
+            await asyncio.wait([self._redelivering])
         await self.listener.stop()
         await self.worker.stop(grace)
         await self.outbox.stop(max(deadline - time.monotonic(), 0.5))

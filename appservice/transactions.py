@@ -37,9 +37,13 @@ class ListenError(RialtoError):
 
 
 class Directory(Protocol):
-    """Which users and aliases of our namespaces exist."""
+    """Who is behind the listener."""
 
-    def has_user(self, user_id: str) -> bool: ...
+    def has_user(self, user_id: str) -> bool:
+        """Whether a user of our namespaces exists."""
+
+    def homeserver_seen(self) -> None:
+        """The homeserver has called, so it is there."""
 
 
 def matrix_error(status: int, errcode: str, error: str) -> web.Response:
@@ -80,6 +84,11 @@ class Listener:
         self._directory = directory
         self._metrics = metrics
         self._uncertain = False
+        self.refusing = False
+        """The next transaction is refused, see :mod:`appservice.redelivery`."""
+        self.refused = asyncio.Event()
+        self.accepted = asyncio.Event()
+        """A transaction was stored since the last one was refused."""
         self._storing = asyncio.Lock()
         self._runner: web.AppRunner | None = None
 
@@ -89,6 +98,12 @@ class Listener:
         if self._runner is None or not self._runner.addresses:
             raise RuntimeError("the listener is not started")
         return int(self._runner.addresses[0][1])
+
+    def refuse_next(self) -> None:
+        """Answer the next transaction 503: the homeserver then sends it again, after what it has that is older."""
+        self.refusing = True
+        self.refused.clear()
+        self.accepted.clear()
 
     def app(self) -> web.Application:
         """The routes: the specified ones and, as the specification asks, the legacy ones without a prefix."""
@@ -135,6 +150,11 @@ class Listener:
         refusal = self._refusal(request)
         if refusal is not None:
             return refusal
+        self._directory.homeserver_seen()
+        if self.refusing:
+            self.refusing = False
+            self.refused.set()
+            return matrix_error(503, "M_UNKNOWN", "send this again, after what is older")
         start = time.perf_counter()
         txn_id = request.match_info["txn_id"]
         if not txn_id.isprintable():
@@ -154,6 +174,7 @@ class Listener:
                 log.error("a transaction could not be stored; the homeserver will send it again: %s", error)
                 return matrix_error(500, "M_UNKNOWN", "not stored, send it again")
         self._metrics.transaction_seconds.observe(time.perf_counter() - start)
+        self.accepted.set()
         return web.Response(body=b"{}", content_type="application/json")
 
     async def _store(self, transaction: Transaction) -> None:

@@ -50,6 +50,13 @@ class Requester(Protocol):
     ) -> Any: ...
 
 
+class Poller(Requester, Protocol):
+    """A requester that knows when the homeserver can be reached."""
+
+    async def wait_reachable(self) -> None:
+        """Wait until it can be reached."""
+
+
 class MautrixAPI(HTTPAPI):
     """mautrix's HTTP layer on ours: every request carries ``user_id`` and ``device_id``, and nothing is logged."""
 

@@ -25,7 +25,7 @@ from mautrix.util.async_db import Database
 from olm.account import OlmAccountError
 
 from appservice import json
-from appservice.e2ee.api import OLM_KEY, BotClient, MautrixAPI, Requester
+from appservice.e2ee.api import OLM_KEY, BotClient, MautrixAPI, Poller, Requester
 from appservice.e2ee.devices import DeviceDirectory
 from appservice.e2ee.enrolment import Enrolment, ServerKeys, wrong_pickle_key
 from appservice.e2ee.errors import CryptoNotReady, CryptoStartError, DecryptionFailed
@@ -41,6 +41,7 @@ POLL_GRACE_S = 20
 SAVE_EVERY_S = 300.0
 BACKOFF_S = 0.5
 BACKOFF_MAX_S = 60.0
+RETURN_JITTER_S = 0.05
 CATCH_UP_ROUNDS = 100
 REQUESTS_AT_ONCE = 50
 TEXT = 200
@@ -67,7 +68,7 @@ class Services:
     pickle_key: str
     rooms: StateStore
     homeserver: Requester
-    poller: Requester
+    poller: Poller
     directory: DeviceDirectory
     enrolment: Enrolment
     settling: asyncio.Semaphore
@@ -203,7 +204,12 @@ class BotDevice:
         delay = min(BACKOFF_S * 2 ** min(failures - 1, 10), BACKOFF_MAX_S)
         if isinstance(cause, HomeserverError) and cause.retry_after is not None:
             delay = max(delay, min(cause.retry_after, 2 * BACKOFF_MAX_S))
-        await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+        delay *= random.uniform(0.5, 1.0)  # noqa: S311 - jitter
+        if isinstance(cause, HomeserverError) and cause.errcode == "UNREACHABLE":
+            # Not a moment longer than it is away: the connection of the next /sync tells when it goes again.
+            await self._services.poller.wait_reachable()
+            delay = min(delay, RETURN_JITTER_S)
+        await asyncio.sleep(delay)
 
     async def _sync(self, *, wait: bool) -> bool:
         """One /sync, handled. Whether it brought anything."""

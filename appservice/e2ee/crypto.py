@@ -55,6 +55,7 @@ class Crypto:
         *,
         start_timeout: float = START_TIMEOUT_S,
         request_delay: float = REQUEST_DELAY_S,
+        on_change: Callable[[bool], None] | None = None,
     ) -> None:
         """
         Args:
@@ -63,6 +64,7 @@ class Crypto:
             on_session: called with user id, room id and session id after a Megolm session was stored for a bot.
             start_timeout: seconds that :meth:`start` waits for the homeserver before it goes on without it.
             request_delay: seconds until a missing key is asked for.
+            on_change: called with False when the homeserver is lost, with True when it is back.
         """
         self._config = config
         self._db = data.db
@@ -72,6 +74,7 @@ class Crypto:
         self._metrics = metrics
         self._start_timeout = start_timeout
         self._request_delay = request_delay
+        self._on_change = on_change
         self._bots: dict[str, BotDevice] = {}
         self._decryptors: dict[str, Decryptor] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -121,6 +124,7 @@ class Crypto:
             self._config.appservice.as_token.get_secret_value(),
             timeout=settings.timeout,
             connections=len(bots) + 2,
+            on_change=self._on_change,
         )
         await poller.start()
         self._poller = poller
@@ -188,6 +192,11 @@ class Crypto:
         if self._poller is not None:
             await self._poller.stop()
             self._poller = None
+
+    def homeserver_seen(self) -> None:
+        """The homeserver has shown that it is there: the bots sync again at once."""
+        if self._poller is not None:
+            self._poller.seen()
 
     def healthy(self) -> dict[str, str]:
         """Problems per bot; empty when every device works."""
