@@ -103,22 +103,35 @@ def mismatches(config: Config, registration: Mapping[str, Any]) -> list[tuple[st
 
 def _namespace_problems(config: Config, registration: Mapping[str, Any]) -> list[tuple[str, str]]:
     namespaces = registration.get("namespaces")
-    users = namespaces.get("users") if isinstance(namespaces, dict) else None
-    if not isinstance(users, list):
-        return [("namespaces.users", "is missing")]
+    if not isinstance(namespaces, dict):
+        namespaces = {}
+    service = config.appservice
+    server = config.homeserver.server_name
+    users = {f"@{name}:{server}": None for name in (service.sender_localpart, *(bot.localpart for bot in config.bots))}
+    # The rooms that Rialto makes are found again by their aliases: nobody else may make one.
+    aliases = {f"#{service.sender_localpart}_{'a' * 24}:{server}": f"#{service.sender_localpart}_…:{server}"}
+    return [
+        *_uncovered("namespaces.users", namespaces.get("users"), users),
+        *_uncovered("namespaces.aliases", namespaces.get("aliases"), aliases),
+    ]
+
+
+def _uncovered(key: str, entries: object, wanted: Mapping[str, str | None]) -> list[tuple[str, str]]:
+    """Which ids the patterns do not reserve for us. ``wanted``: id to the name it goes by, if that is another."""
+    if not isinstance(entries, list):
+        named = ", ".join(name for name in wanted.values() if name)
+        return [(key, f"is missing: it must cover {named}" if named else "is missing")]
     found: list[tuple[str, str]] = []
     patterns: list[tuple[re.Pattern[str], bool]] = []
-    for number, entry in enumerate(users):
+    for number, entry in enumerate(entries):
         try:
             patterns.append((re.compile(entry["regex"]), entry.get("exclusive") is True))
         except (re.error, KeyError, TypeError, AttributeError):
-            found.append((f"namespaces.users[{number}]", "has no valid regex"))
-    service = config.appservice
-    for localpart in (service.sender_localpart, *(bot.localpart for bot in config.bots)):
-        user = f"@{localpart}:{config.homeserver.server_name}"
-        covering = [exclusive for pattern, exclusive in patterns if pattern.match(user)]
+            found.append((f"{key}[{number}]", "has no valid regex"))
+    for name, shown in wanted.items():
+        covering = [exclusive for pattern, exclusive in patterns if pattern.match(name)]
         if not covering:
-            found.append(("namespaces.users", f"does not cover {user}"))
+            found.append((key, f"does not cover {shown or name}"))
         elif not any(covering):
-            found.append(("namespaces.users", f"covers {user}, but not exclusively"))
+            found.append((key, f"covers {shown or name}, but not exclusively"))
     return found

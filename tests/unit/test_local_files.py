@@ -117,6 +117,21 @@ def test_the_registration_fits_its_configuration(config: Config, tmp_path: Path)
         ({"namespaces": {"users": [{"exclusive": True, "regex": "("}]}}, "namespaces.users[0]", "no valid regex"),
         ({"namespaces": {"users": [{"exclusive": True, "regex": "@_?rialto:.*"}]}}, "namespaces.users", "@echo:local"),
         ({"namespaces": {"users": [{"exclusive": False, "regex": "@.*"}]}}, "namespaces.users", "not exclusively"),
+        (
+            {"namespaces": {"users": [{"exclusive": True, "regex": "@.*"}]}},
+            "namespaces.aliases",
+            "#_rialto_…:localhost",
+        ),
+        (
+            {
+                "namespaces": {
+                    "users": [{"exclusive": True, "regex": "@.*"}],
+                    "aliases": [{"exclusive": False, "regex": "#.*"}],
+                }
+            },
+            "namespaces.aliases",
+            "not exclusively",
+        ),
     ],
 )
 def test_every_mismatch_is_named(config: Config, change: dict[str, Any], key: str, says: str) -> None:
