@@ -104,6 +104,8 @@ def _administration(arguments: argparse.Namespace) -> Administration:
 
 def _list(arguments: argparse.Namespace) -> int:
     """List every account of the homeserver, also the bots' and the ended ones."""
+    from appservice.terminal.text import one_line
+
     administration = _administration(arguments)
 
     async def ask() -> list[dict[str, Any]]:
@@ -126,7 +128,8 @@ def _list(arguments: argparse.Namespace) -> int:
         return Exit.OK
     for user in users:
         marks = [mark for mark in ("admin", "bot", "deactivated") if user[mark]]
-        say(f"{user['user_id']:<32} {user['display_name'] or '':<24} {', '.join(marks)}".rstrip())
+        name = one_line(user["display_name"] or "")  # as its owner wrote it
+        say(f"{user['user_id']:<32} {name:<24} {', '.join(marks)}".rstrip())
     return Exit.OK
 
 

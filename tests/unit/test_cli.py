@@ -23,6 +23,7 @@ from appservice.commands.common import Exit, Unreachable, UsageError
 from appservice.config import ConfigError, load_config
 from appservice.database import DatabaseError, open_database
 from appservice.homeserver import HomeserverError
+from appservice.local.accounts import Administration
 from appservice.local.files import write_private
 from appservice.local.prepare import PORTS, config_values
 from appservice.local.yaml import to_yaml
@@ -284,6 +285,20 @@ def put_letters(config: Path, *letters: tuple[str, InboxState]) -> None:
             )
 
     asyncio.run(work())
+
+
+def test_names_of_people_do_not_write_on_the_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def users(_: Administration) -> list[dict[str, Any]]:
+        return [{"name": "@eve:localhost", "displayname": "\x1b[2JEve\n@root:localhost\u202e  admin"}]
+
+    monkeypatch.setattr(Administration, "users", users)
+    monkeypatch.setenv("RIALTO_ADMIN_TOKEN", "a token")
+    code, out, _ = outcome(capsys, "user", "list", "--homeserver", "http://127.0.0.1:1")
+    assert code == Exit.OK
+    (line,) = out.splitlines()
+    assert line.split() == ["@eve:localhost", "Eve", "@root:localhost", "admin"]
 
 
 def test_dead_letters_are_listed_shown_replayed_and_dropped(capsys: pytest.CaptureFixture[str], config: Path) -> None:
