@@ -59,6 +59,8 @@ class BotConsumer:
                 await self._run("edited", self._context(event, unit, content), original)
             return
         msgtype = event.content.get("msgtype")
+        if not isinstance(msgtype, str):
+            return
         if msgtype in MEDIA:
             await self._run("media", ctx)
         elif msgtype in TEXT and ctx.text.strip():
@@ -69,7 +71,7 @@ class BotConsumer:
         ctx.rest = ctx.text.strip()
         if self._commands:
             ctx.addressed, ctx.rest = await self._addressed(ctx, ctx.rest)
-        word, _, rest = ctx.rest.partition(" ")
+        word, rest = [*ctx.rest.split(maxsplit=1), "", ""][:2]  # a command may stand on a line of its own
         command = self._commands.get(word.casefold())
         if command is not None and ctx.addressed:
             await command.handler(ctx, rest.strip())
