@@ -14,13 +14,13 @@ import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import asyncpg
 from mautrix.client.state_store import StateStore
 from mautrix.crypto import OlmAccount
 from mautrix.errors import MatrixError
-from mautrix.types import DeviceID, SyncToken, ToDeviceEvent, UserID
+from mautrix.types import JSON, DeviceID, SyncToken, ToDeviceEvent, UserID
 from mautrix.util.async_db import Database
 from olm.account import OlmAccountError
 
@@ -290,7 +290,7 @@ class BotDevice:
                     body = content.get("body")
                     if isinstance(body, dict):
                         body.setdefault("sender_key", "")  # deprecated, but mautrix insists
-                        asked.append(ToDeviceEvent.deserialize(raw))
+                        asked.append(ToDeviceEvent.deserialize(cast(JSON, raw)))
                 elif kind in WITHHELD:
                     await self._withheld(raw["sender"], content)
         except Exception as error:  # a stranger's event may fail any parser; it must not stop the queue
