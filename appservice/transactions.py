@@ -78,6 +78,7 @@ class Listener:
 
     def __init__(self, config: Config, inbox: Inbox, worker: Worker, directory: Directory, metrics: Metrics) -> None:
         self._config = config.appservice
+        self._grace = config.engine.grace
         self._hs_token = config.appservice.hs_token.get_secret_value().encode()
         self._inbox = inbox
         self._worker = worker
@@ -122,7 +123,9 @@ class Listener:
             ListenError: the address is taken or not ours.
         """
         host, _, port = self._config.listen.rpartition(":")
-        self._runner = web.AppRunner(self.app(), access_log=None, handler_cancellation=False)
+        self._runner = web.AppRunner(
+            self.app(), access_log=None, handler_cancellation=False, shutdown_timeout=self._grace
+        )
         await self._runner.setup()
         try:
             await web.TCPSite(self._runner, host.strip("[]"), int(port), reuse_address=True).start()
@@ -130,7 +133,7 @@ class Listener:
             raise ListenError(f"appservice.listen: cannot listen on {self._config.listen}: {error.strerror}") from None
 
     async def stop(self) -> None:
-        """Accept nothing more; requests under way are answered."""
+        """Accept nothing more; requests under way are answered within the grace period (``engine.grace``)."""
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import contextmanager
 from typing import Any, cast
 
 import pytest
-from aiohttp import ClientResponse
+from aiohttp import ClientError, ClientResponse, ClientSession
 from aiohttp.test_utils import TestClient, TestServer
 from pydantic import SecretStr
 
@@ -338,6 +339,28 @@ async def test_a_defect_of_ours_is_500_and_says_nothing(place: Place, monkeypatc
     assert response.status == 500
     assert "detail" not in await response.text()
     assert await errcode(response) == "M_UNKNOWN"
+
+
+async def test_a_stop_waits_no_longer_than_its_grace_for_a_transaction_that_cannot_be_stored(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = asyncio.Event()
+
+    async def store(_transaction: Transaction) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(place.inbox, "store", store)
+    monkeypatch.setattr(place.listener, "_grace", 0.05)
+    await place.listener.start()
+    url = f"http://127.0.0.1:{place.listener.port}{BASE}/transactions/1"
+    async with ClientSession() as session:
+        request = asyncio.create_task(session.put(url, json={"events": [EVENT]}, headers=AUTH))
+        async with asyncio.timeout(5):
+            await begun.wait()
+            await place.listener.stop()
+            with pytest.raises(ClientError):
+                await request
 
 
 async def test_it_listens_where_it_is_told_and_says_when_it_cannot(place: Place) -> None:
