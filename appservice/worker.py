@@ -86,6 +86,8 @@ class Worker:
         self._pending = 0
         self._stopping = False
         self._idle = asyncio.Event()
+        self._renewed: list[InboxItem] = []
+        """Replays whose commit failed, or seemed to."""
         self._held = 0
         self._free = asyncio.Event()
 
@@ -353,10 +355,17 @@ class Worker:
                 log.warning("housekeeping waits for the database: %s", error)
 
     async def _replay(self) -> None:
-        items = await self._inbox.replays()
-        for item in items:
+        if self._renewed:
+            await self._inbox.load(self._renewed)
+            self.dispatch(item for item in self._renewed if item.state is InboxState.PENDING)
+            self._renewed = []
+        for item in await self._inbox.replays():
             item.renew()
-            await self._writer.submit(Job(rows=[(INBOX_PROGRESS, item.progress())]))
+            try:
+                await self._writer.submit(Job(rows=[(INBOX_PROGRESS, item.progress())]))
+            except DatabaseError:
+                self._renewed.append(item)
+                raise
             self.dispatch([item])
 
 

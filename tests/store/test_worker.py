@@ -14,7 +14,7 @@ from sqlalchemy import Connection, insert
 from appservice.database import Database
 from appservice.events import Event
 from appservice.inbox import Inbox, replay
-from appservice.store.tables import InboxState, inbox
+from appservice.store.tables import InboxState, OutboxState, inbox
 from appservice.store.tables import rooms as effects
 from appservice.unit import UnitOfWork
 from tests.store.conftest import MakeEngine
@@ -236,6 +236,24 @@ async def test_a_replay_asked_for_before_a_start_is_worked_once(engine: MakeEngi
     assert bot.handled == ["$a"]
 
 
+@pytest.mark.parametrize("fault", ["before", "after"])
+async def test_a_replay_whose_commit_was_lost_is_worked_once(
+    engine: MakeEngine, database: Database, flaky: FlakyDatabase, fault: str
+) -> None:
+    bot = FakeConsumer(handler=failing(99))
+    one = await engine(consumers=[bot])
+    await one.deliver(message("$a"))
+    await one.settled()
+    bot.handler, bot.handled = answer, []
+    flaky.fail(fault)
+    await replay(database, ["$a"])
+    await until(lambda: bot.handled, "it is worked without a restart")
+    await one.settled()
+    assert bot.handled == ["$a"]
+    assert one.homeserver.bodies() == [f"sorry for $a from bot:{BOT}", "re: $a"]
+    assert (await inbox_row(database, "$a"))["state"] == InboxState.DONE
+
+
 async def test_effects_and_mark_are_one_commit(engine: MakeEngine, database: Database) -> None:
     """An operation that raises leaves nothing, not the message either; when it works all is there once."""
     refusals = [ValueError("refused"), None]
@@ -367,6 +385,28 @@ async def test_a_lost_commit_repeats_nothing_and_loses_nothing(
     assert len(set(txn_ids)) == len(txn_ids)
     if with_effect:
         assert sorted(await noted(database)) == sorted(["$a/0", "$c/0"] + [f"$b{number}/0" for number in range(40)])
+    assert {row["state"] for row in await rows(database, inbox)} == {InboxState.DONE}
+
+
+@pytest.mark.parametrize("with_effect", [False, True])
+async def test_a_commit_that_happens_after_it_was_given_up_repeats_nothing(
+    engine: MakeEngine, flaky: FlakyDatabase, database: Database, with_effect: bool
+) -> None:
+    """PostgreSQL may end a commit that its client no longer waits for, after the event was read again."""
+
+    async def handle(event: Event, unit: UnitOfWork) -> None:
+        if with_effect:
+            note(unit, event.event_id)
+        await answer(event, unit)
+
+    one = await engine(consumers=[FakeConsumer(handler=handle)])
+    flaky.fail(None, "late")
+    await one.deliver(message("$a"), message("$b"))
+    await one.settled()
+    assert one.homeserver.bodies() == ["re: $a", "re: $b"]
+    assert await noted(database) == (["$a/0", "$b/0"] if with_effect else [])
+    assert {row["state"] for row in await outbox_rows(database)} == {OutboxState.SENT}
+    assert len(await outbox_rows(database)) == 2
     assert {row["state"] for row in await rows(database, inbox)} == {InboxState.DONE}
 
 
