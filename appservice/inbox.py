@@ -13,11 +13,13 @@ from sqlalchemy import Connection, RowMapping, delete, func, select, update
 from appservice import json
 from appservice.database import Database, insert_ignore
 from appservice.events import Transaction, defect, shard_of
+from appservice.store import checkpoints
 from appservice.store.bulk import INBOX_INSERT
 from appservice.store.tables import InboxState, inbox, transactions
 from appservice.writer import Job, Writer
 
 PURGE_SPAN = 5_000
+CHECKPOINT_MARGIN_MS = 120_000
 PARAMETERS = 10_000
 """Of one statement; SQLite and PostgreSQL take about 32,000."""
 # Those that an operator wants again (REPLAY) are taken up by the housekeeping, at a start too.
@@ -45,7 +47,7 @@ class InboxItem:
     uncertain: bool = False
     """A commit was lost on the way: how far it came must be read again."""
     careful: bool = False
-    """A commit was refused: the next one is waited for, so that it counts as a failed attempt."""
+    """A commit was refused or lost: the next one is waited for, and looks whether the lost one happened after all."""
 
     def renew(self) -> None:
         """An operator wants it tried again: from the first attempt on, by those who have given up."""
@@ -180,10 +182,15 @@ class Inbox:
             item.payload = bytes(row["payload"]) or None
 
     async def purge(self, before: int) -> int:
-        """Forget finished events received before ``before`` (ms), and transaction ids likewise; how many events."""
+        """Forget finished events received before ``before`` (ms), and transaction ids likewise; how many events.
+
+        What came since the oldest checkpoint stays: after an outage the homeserver is asked for it again.
+        """
 
         def work(connection: Connection) -> int:
             removed = 0
+            checkpoint = checkpoints.oldest(connection)
+            until = before if checkpoint is None else min(before, checkpoint - CHECKPOINT_MARGIN_MS)
             finished = inbox.c.state.in_([InboxState.DONE, InboxState.DROPPED])
             for shard, newest in self._seq.items():
                 mine = (inbox.c.shard == shard, finished)
@@ -193,7 +200,7 @@ class Inbox:
                 # Rows lie in the order of arrival: look at the oldest span only, never at the whole table. The
                 # newest row stays, for the sequence goes on from it.
                 high = min(low + PURGE_SPAN, newest - 1)
-                old = (inbox.c.seq.between(low, high), inbox.c.received_at < before)
+                old = (inbox.c.seq.between(low, high), inbox.c.received_at < until)
                 removed += connection.execute(delete(inbox).where(*mine, *old)).rowcount
             connection.execute(delete(transactions).where(transactions.c.received_at < before))
             return removed

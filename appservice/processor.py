@@ -281,7 +281,7 @@ class Processor:
 
     async def _submit(self, item: InboxItem, unit: UnitOfWork, marks: list[tuple[Bulk, Row]]) -> Commit:
         outgoing, rows = await self._outbox.rows(unit.messages)
-        work = _guarded(item, unit) if unit.operations else None
+        work = _guarded(item, unit) if unit.operations or item.careful else None
         for mark in marks:
             self._recorder.supersede(*mark)
         commit = self._writer.submit(Job(rows=[*rows, *marks], work=work, lane=item.room_id))
@@ -319,7 +319,7 @@ def _lines(names: frozenset[str]) -> str:
 
 
 def _guarded(item: InboxItem, unit: UnitOfWork) -> Callable[[Connection], None]:
-    """The unit's own writes, unless they are there already."""
+    """The unit's own writes, unless they are there already: a commit that was given up may have happened since."""
 
     def work(connection: Connection) -> None:
         query = select(inbox.c.state, inbox.c.done_by).where(inbox.c.shard == item.shard, inbox.c.seq == item.seq)

@@ -282,14 +282,13 @@ class Worker:
         """Wait for the commits under way. From the first that failed on, the events go back to the head of the room."""
         failed = 0
         flying = room.flying
-        for index, (item, commit) in enumerate(flying):
+        for index, (_, commit) in enumerate(flying):
             try:
                 await commit
             except Exception as error:  # noqa: BLE001 - whatever it is, the event is worked again
                 if not failed:
                     log.warning("events wait for the database: %s", error, extra={"room_id": room.room_id})
                     failed = len(flying) - index
-                item.careful = not isinstance(error, DatabaseError)
             else:
                 self._done()
         for item, _ in reversed(flying[len(flying) - failed :] if failed else []):
@@ -371,4 +370,4 @@ class Worker:
 
 def _doubt(item: InboxItem) -> None:
     """The outcome of its commit may be unknown: what the database says counts, not what is in memory."""
-    item.payload, item.uncertain = None, True
+    item.payload, item.uncertain, item.careful = None, True, True

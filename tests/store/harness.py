@@ -36,7 +36,7 @@ BOT = "@bot:localhost"
 OTHER = "@other:localhost"
 ALICE = "@alice:localhost"
 ROOM = "!room:localhost"
-TIMEOUT = 4.0
+TIMEOUT = 15.0
 
 
 async def until(condition: Callable[[], object], what: str = "", timeout: float = TIMEOUT) -> None:
@@ -83,8 +83,9 @@ class FlakyDatabase(Database):
         self.inner = inner
         self.dialect = inner.dialect
         self.fault: Callable[[], str | None] = lambda: None
-        """Asked at each write: None, "before" or "after"."""
+        """Asked at each write: None, "before", "after", or "late": the commit happens before the next write only."""
         self.writes = 0
+        self._late: Callable[[Connection], Any] | None = None
 
     async def start(self) -> None:
         """The inner one is started by its fixture."""
@@ -101,6 +102,12 @@ class FlakyDatabase(Database):
         fault = self.fault()
         if fault == "before":
             raise DatabaseError("the database is gone (test)")
+        if fault == "late":
+            self._late = work
+            raise DatabaseError("no answer to the commit in time (test)")
+        if self._late is not None:
+            late, self._late = self._late, None
+            await self.inner.write(late)
         result = await self.inner.write(work)
         if fault == "after":
             raise DatabaseError("the connection broke during the commit (test)")
@@ -376,6 +383,8 @@ class Engine:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        # SQLite's thread ends what it has begun; the next engine must not start before.
+        await getattr(self.database, "inner", self.database).write(lambda _connection: None)
 
     async def deliver(self, *events: Mapping[str, Any], txn_id: str | None = None) -> list[InboxItem]:
         """One transaction of the homeserver."""

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, insert
 
+from appservice import worker
 from appservice.database import Database
 from appservice.events import Event
 from appservice.inbox import Inbox, replay
@@ -546,6 +547,26 @@ async def test_the_sender_is_told_once_when_a_key_never_comes_and_the_key_still_
     one.worker.session_arrived(BOT, ROOM, "S")
     await one.settled()
     assert one.homeserver.bodies() == ["cannot read $a", "re: $a"]
+
+
+async def test_a_key_that_never_comes_makes_a_dead_letter_in_the_end(
+    engine: MakeEngine, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It must not wait in memory, and be asked for at every start, for ever."""
+    monkeypatch.setattr(worker, "PURGE_S", 0.01)
+    settings = config(key_wait=0.01)
+    short = settings.model_copy(update={"engine": settings.engine.model_copy(update={"retention": 0.05})})
+    one = await engine(short, crypto=FakeCrypto(withheld="m.unverified"))
+    await one.deliver(encrypted("$a", "S"))
+    await until(lambda: one.worker.pending == 0)
+    await one.settled()
+    row = await inbox_row(database, "$a")
+    assert (row["state"], row["error"]) == (InboxState.DEAD, "its key never came")
+    assert b"$a" in bytes(row["payload"])
+    assert one.homeserver.bodies() == ["cannot read $a"]
+    one.crypto.sessions.add((BOT, "S"))
+    await replay(database, ["$a"])
+    await until(lambda: one.homeserver.bodies() == ["cannot read $a", "re: $a"])
 
 
 async def test_a_withheld_key_is_told_at_once_and_once(engine: MakeEngine) -> None:
