@@ -37,12 +37,18 @@ class Parking:
 
     def overdue(self) -> list[InboxItem]:
         """Events that have waited too long and whose sender was not told yet; they leave the parking."""
-        before = now_ms() - self._give_up_ms
+        return self._take(now_ms() - self._give_up_ms, told=False)
+
+    def expired(self, before: int) -> list[InboxItem]:
+        """Events received before ``before`` (ms) whose sender was told; they leave the parking."""
+        return self._take(before, told=True)
+
+    def _take(self, before: int, *, told: bool) -> list[InboxItem]:
         late = [
             item
             for items in self._items.values()
             for item in items
-            if item.received_at <= before and not any(name.endswith(TOLD) for name in item.done_by)
+            if item.received_at <= before and told == any(name.endswith(TOLD) for name in item.done_by)
         ]
         for item in late:
             waiting = self._items[item.session_id or ""]

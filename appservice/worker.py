@@ -304,12 +304,16 @@ class Worker:
         item.attempts += 1
         if item.attempts < self._config.attempts:
             return float(self._config.backoff * 2**item.attempts)
-        item.state, item.error = InboxState.DEAD, "engine"
-        self._metrics.events_dead.labels("engine").inc()
-        self._recorder.record(INBOX_PROGRESS, item.progress())
         room.queue.popleft()
-        self._done()
+        self._bury(item, "engine", "engine")
         return 0.0
+
+    def _bury(self, item: InboxItem, label: str, error: str) -> None:
+        """Make a dead letter of an event that no consumer has given up."""
+        item.state, item.error = InboxState.DEAD, error
+        self._metrics.events_dead.labels(label).inc()
+        self._recorder.record(INBOX_PROGRESS, item.progress())
+        self._done()
 
     async def _load(self, room: _Room) -> None:
         """Fetch the next events of a room that are not in memory, and how far they have come."""
@@ -348,6 +352,8 @@ class Worker:
                 if time.monotonic() - purged > PURGE_S:
                     purged = time.monotonic()
                     before = now_ms() - int(self._config.retention * 1000)
+                    for item in self._parking.expired(before):
+                        self._bury(item, "key", "its key never came")
                     await self._inbox.purge(before)
                     await self._outbox.purge(before)
             except DatabaseError as error:
