@@ -21,6 +21,7 @@ from typing import Any, Protocol
 from sqlalchemy import Connection, RowMapping, Select, delete, func, select
 
 from appservice import json
+from appservice import log as logs
 from appservice.config import Config
 from appservice.database import INFRASTRUCTURE, Database
 from appservice.e2ee.errors import CryptoNotReady
@@ -217,6 +218,7 @@ class Outbox:
         try:
             while queue:
                 item = queue[0]
+                logs.bind(room_id=room_id, txn_id=item.message.txn_id)  # the context is this task's own
                 try:
                     if not item.loaded:
                         await self._load(queue)
@@ -233,7 +235,7 @@ class Outbox:
                 except (SealBroken, NeverSent) as problem:
                     event_id, error = None, str(problem)
                 except Exception as problem:  # an encryption error must not stop the room for ever
-                    log.exception("a message could not be sent", extra={"txn_id": item.message.txn_id})
+                    log.exception("a message could not be sent")
                     if item.attempts + 1 < self._config.attempts:
                         await self._back_off(item, problem)
                         continue
@@ -251,14 +253,14 @@ class Outbox:
     async def _back_off(self, item: Outgoing, problem: BaseException) -> None:
         item.attempts += 1
         self._metrics.sends_total.labels("retried").inc()
-        if isinstance(problem, HomeserverError) and problem.errcode == "UNREACHABLE":
+        if isinstance(problem, HomeserverError) and not self._homeserver.reachable:
             await self._unless_stopping(self._homeserver.wait_reachable())
             return
         delay = min(self._config.backoff * 2 ** min(item.attempts - 1, 20), self._config.backoff_max)
         if isinstance(problem, HomeserverError) and problem.retry_after is not None:
             delay = problem.retry_after
         else:
-            log.warning("a send failed and is tried again: %s", problem, extra={"room_id": item.message.room_id})
+            log.warning("a send failed and is tried again: %s", problem)
         # Jitter, so that rooms that failed together do not come back together.
         await self._unless_stopping(asyncio.sleep(delay * (1 + random.random() / 4)))  # noqa: S311
 
@@ -418,7 +420,7 @@ class Outbox:
         state = OutboxState.SENT if event_id is not None else OutboxState.FAILED
         self._metrics.sends_total.labels(state.name.lower()).inc()
         if error is not None:
-            log.warning("a message was refused: %s", error, extra={"room_id": item.message.room_id})
+            log.warning("a message was refused: %s", error)
         txn_id = item.message.txn_id
         self._sent_ids[txn_id] = event_id
         if len(self._sent_ids) > REMEMBERED_IDS:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, select, update
 
+from appservice import log as logs
 from appservice import outbox as outbox_module
 from appservice.database import Database, DatabaseError
 from appservice.e2ee.errors import CryptoNotReady
@@ -161,6 +162,21 @@ async def test_a_refused_message_is_failed_with_its_reason_and_the_next_goes_on(
     assert "M_NO" in first["error"]
     assert second["state"] == OutboxState.SENT
     assert [request.content["body"] for request in homeserver.requests] == ["a", "b"]
+
+
+async def test_every_line_about_a_send_names_it(engine: MakeEngine) -> None:
+    seen: list[tuple[Any, Any, str]] = []
+
+    def note(request: Sent) -> None:
+        fields = logs.current()
+        seen.append((fields.get("txn_id"), fields.get("room_id"), request.txn_id))
+
+    one = await engine(worker=False, homeserver=FakeHomeserver(problem=note))
+    with logs.bound(event_id="$cause"):
+        await say(one, "a", "b")
+    await sent(one)
+    assert len({txn_id for txn_id, _, _ in seen}) == 2
+    assert seen == [(txn_id, ROOM, txn_id) for _, _, txn_id in seen]
 
 
 async def test_nothing_is_sent_while_the_homeserver_cannot_be_reached(engine: MakeEngine) -> None:
