@@ -31,7 +31,8 @@ class HomeserverError(RialtoError):
 
     Attributes:
         status: the HTTP status; 0 when there was no answer.
-        errcode: the Matrix error code; ``UNREACHABLE`` or ``TIMEOUT`` without an answer, ``UNKNOWN`` without a code.
+        errcode: the Matrix error code; ``UNREACHABLE`` (no connection), ``BROKEN`` (it ended) or ``TIMEOUT`` without an
+            answer, ``UNKNOWN`` without a code.
         retry_after: seconds that the homeserver asks to wait, if it said so.
     """
 
@@ -123,6 +124,7 @@ class Homeserver:
 
     def _lost(self, error: BaseException) -> HomeserverError:
         problem = _unreachable(error)
+        # A connection that breaks says little; one that does not come about says that nobody is there.
         if problem.errcode == "UNREACHABLE" and self._reachable.is_set():
             self._reachable.clear()
             if self._on_change is not None:
@@ -321,7 +323,9 @@ def _event_id(answer: Any) -> str:
 def _unreachable(error: BaseException) -> HomeserverError:
     if isinstance(error, (TimeoutError, asyncio.TimeoutError)):
         return HomeserverError(0, "TIMEOUT", "the homeserver did not answer in time")
-    return HomeserverError(0, "UNREACHABLE", f"the homeserver cannot be reached: {type(error).__name__}")
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return HomeserverError(0, "UNREACHABLE", f"the homeserver cannot be reached: {type(error).__name__}")
+    return HomeserverError(0, "BROKEN", f"the connection to the homeserver broke: {type(error).__name__}")
 
 
 def _error(status: int, raw: bytes, after_header: str | None = None) -> HomeserverError:

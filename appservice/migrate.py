@@ -76,9 +76,8 @@ async def upgrade(database: Database) -> tuple[str | None, str]:
             f"the database is at revision {before}, which this version does not know: it was made by a newer one",
             revision=before,
         )
-    from alembic import command
-
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    from alembic import command
 
     def work(connection: Connection) -> None:
         config = alembic_config()

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from appservice.catchup import CatchUp
 from appservice.config import Config
 from appservice.consumer import Consumer, Dispatch
 from appservice.database import open_database
@@ -19,7 +20,6 @@ from appservice.mautrix_store import MautrixDatabase
 from appservice.metrics import Metrics
 from appservice.migrate import upgrade
 from appservice.outbox import Outbox
-from appservice.redelivery import Redelivery
 from appservice.rooms import Rooms
 from appservice.transactions import Listener
 from appservice.worker import Worker
@@ -69,10 +69,12 @@ class Service:
             config, self.inbox, self.outbox, self.writer, self.rooms, self.crypto, self.dispatch, self.metrics
         )
         self.listener = Listener(config, self.inbox, self.worker, self, self.metrics)
-        self.redelivery = Redelivery(self.homeserver, self.listener, config.appservice.id, self.steward)
+        self.catch_up = CatchUp(
+            self.homeserver, self.database, self.listener, config.appservice.id, bots, self.crypto.position
+        )
         self.health = HealthServer(config.metrics.listen, self.metrics, self.readiness)
         self._problems: dict[str, str] = {"service": "starting"}
-        self._redelivering: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     def has_user(self, user_id: str) -> bool:
         """Whether a user of our namespaces exists."""
@@ -116,10 +118,10 @@ class Service:
         await self.rooms.start()
         await self.outbox.start()
         await self.worker.start()
-        self.listener.refuse_next()
-        self.redelivery.ask()
+        self.catch_up.ask()
         await self.listener.start()
-        self._redelivering = asyncio.create_task(self.redelivery.run(), name="redelivery")
+        for work in (self.catch_up.run(), self.catch_up.keep_checkpoints()):
+            self._tasks.append(asyncio.create_task(work, name="catch-up"))
         self._problems.clear()
         log.info(
             "ready in %.2f s: %d bots, %d rooms", time.perf_counter() - begin, len(self.identities), self.rooms.known
@@ -135,10 +137,12 @@ class Service:
 
     def _homeserver_changed(self, reachable: bool) -> None:
         """The homeserver was lost, or is back: what it had stored when it went must not lie there."""
+        if not self._tasks:
+            return  # not started yet
         if reachable:
-            self.redelivery.ask()
+            self.catch_up.ask()
         else:
-            self.listener.refuse_next()
+            self.catch_up.lost()
 
     def _session_arrived(self, user_id: str, room_id: str, session_id: str) -> None:
         self.worker.session_arrived(user_id, room_id, session_id)
@@ -148,9 +152,9 @@ class Service:
         self._problems["service"] = "stopping"
         grace = self.config.engine.grace
         deadline = time.monotonic() + grace
-        if self._redelivering is not None:
-            self._redelivering.cancel()
-            await asyncio.wait([self._redelivering])
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.listener.stop()
         await self.worker.stop(grace)
         await self.outbox.stop(max(deadline - time.monotonic(), 0.5))

@@ -85,11 +85,11 @@ class Listener:
         self._directory = directory
         self._metrics = metrics
         self._uncertain = False
-        self.refusing = False
-        """The next transaction is refused, see :mod:`appservice.redelivery`."""
+        self._closed = False
         self.refused = asyncio.Event()
+        """A transaction was refused since the door was closed."""
         self.accepted = asyncio.Event()
-        """A transaction was stored since the last one was refused."""
+        """A transaction was stored since the door was opened."""
         self._storing = asyncio.Lock()
         self._runner: web.AppRunner | None = None
 
@@ -100,10 +100,15 @@ class Listener:
             raise RuntimeError("the listener is not started")
         return int(self._runner.addresses[0][1])
 
-    def refuse_next(self) -> None:
-        """Answer the next transaction 503: the homeserver then sends it again, after what it has that is older."""
-        self.refusing = True
-        self.refused.clear()
+    def close(self) -> None:
+        """Refuse transactions: what is older must be fetched first, see :mod:`appservice.catchup`."""
+        if not self._closed:
+            self._closed = True
+            self.refused.clear()
+
+    def open(self) -> None:
+        """Take transactions in again."""
+        self._closed = False
         self.accepted.clear()
 
     def app(self) -> web.Application:
@@ -154,10 +159,9 @@ class Listener:
         if refusal is not None:
             return refusal
         self._directory.homeserver_seen()
-        if self.refusing:
-            self.refusing = False
+        if self._closed:
             self.refused.set()
-            return matrix_error(503, "M_UNKNOWN", "send this again, after what is older")
+            return matrix_error(503, "M_UNKNOWN", "older events are being fetched; send this again")
         start = time.perf_counter()
         txn_id = request.match_info["txn_id"]
         if not txn_id.isprintable():
@@ -170,7 +174,7 @@ class Listener:
                 return matrix_error(400, "M_NOT_JSON", "the body is no JSON")
             try:
                 transaction = Transaction.parse(txn_id, body)
-                await self._store(transaction)
+                await self.store(transaction)
             except (MalformedTransaction, json.JSONError) as error:
                 return matrix_error(400, "M_BAD_JSON", str(error))
             except DatabaseError as error:
@@ -180,7 +184,12 @@ class Listener:
         self.accepted.set()
         return web.Response(body=b"{}", content_type="application/json")
 
-    async def _store(self, transaction: Transaction) -> None:
+    async def store(self, transaction: Transaction) -> None:
+        """Store a transaction and hand its new events to the worker.
+
+        Raises:
+            DatabaseError: nothing is stored, or that is unknown; the same again does no harm.
+        """
         # One after the other, so that two deliveries of one transaction cannot overtake each other on the way to
         # the worker. The homeserver has only one in flight anyway.
         async with self._storing:

@@ -1,4 +1,4 @@
-"""The engine: transactions, inbox, outbox, rooms
+"""The engine: transactions, inbox, outbox, rooms, checkpoints
 
 Revision ID: 0001
 Revises:
@@ -106,9 +106,18 @@ def upgrade() -> None:
         sa.Column("received_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("shard", "txn_id", name=op.f("pk_transactions")),
     )
+    op.create_table(
+        "checkpoints",
+        sa.Column("shard", sa.SmallInteger(), nullable=False),
+        sa.Column("user_id", sa.Text(), nullable=False, comment="The bot."),
+        sa.Column("token", sa.Text(), nullable=False, comment="A sync token before which everything was received."),
+        sa.Column("taken_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("shard", "user_id", name=op.f("pk_checkpoints")),
+    )
 
 
 def downgrade() -> None:
+    op.drop_table("checkpoints")
     op.drop_table("transactions")
     op.drop_table("rooms")
     op.drop_index("uq_outbox_txn_id", "outbox")

@@ -42,6 +42,8 @@ SAVE_EVERY_S = 300.0
 BACKOFF_S = 0.5
 BACKOFF_MAX_S = 60.0
 RETURN_JITTER_S = 0.05
+QUICK_RETRIES = 20
+AWAY = frozenset({"UNREACHABLE", "BROKEN"})
 CATCH_UP_ROUNDS = 100
 REQUESTS_AT_ONCE = 50
 TEXT = 200
@@ -205,7 +207,7 @@ class BotDevice:
         if isinstance(cause, HomeserverError) and cause.retry_after is not None:
             delay = max(delay, min(cause.retry_after, 2 * BACKOFF_MAX_S))
         delay *= random.uniform(0.5, 1.0)  # noqa: S311 - jitter
-        if isinstance(cause, HomeserverError) and cause.errcode == "UNREACHABLE":
+        if isinstance(cause, HomeserverError) and cause.errcode in AWAY and failures <= QUICK_RETRIES:
             # Not a moment longer than it is away: the connection of the next /sync tells when it goes again.
             await self._services.poller.wait_reachable()
             delay = min(delay, RETURN_JITTER_S)

@@ -193,6 +193,10 @@ class Crypto:
             await self._poller.stop()
             self._poller = None
 
+    async def position(self, user_id: str) -> str | None:
+        """The sync token up to which a bot's device has handled everything."""
+        return await self._bot(user_id).store.get_next_batch()
+
     def homeserver_seen(self) -> None:
         """The homeserver has shown that it is there: the bots sync again at once."""
         if self._poller is not None:

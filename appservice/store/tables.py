@@ -143,3 +143,13 @@ rooms = Table(
     Column("created_at", BigInteger, nullable=False),
     PrimaryKeyConstraint("shard", "key"),
 )
+
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    Column("shard", SmallInteger, nullable=False),
+    Column("user_id", Text, nullable=False, comment="The bot."),
+    Column("token", Text, nullable=False, comment="A sync token before which everything was received."),
+    Column("taken_at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("shard", "user_id"),
+)

@@ -237,14 +237,16 @@ async def test_a_homeserver_that_is_away_is_probed_until_it_is_back(client: Home
     assert await client.request("GET", "/x") == {}
 
 
-async def test_a_connection_that_breaks_off_is_unreachable(client: Homeserver, server: Server) -> None:
+async def test_a_connection_that_breaks_off_is_no_outage(client: Homeserver, server: Server) -> None:
     async def cut(request: web.Request) -> web.StreamResponse:
         assert request.transport is not None
         request.transport.close()
         return web.Response()
 
     server.answer = cut
-    assert (await failed(client.request("GET", "/x"))).errcode == "UNREACHABLE"
+    error = await failed(client.request("GET", "/x"))
+    assert (error.status, error.errcode, error.temporary) == (0, "BROKEN", True)
+    assert client.reachable
 
 
 async def test_a_stop_ends_the_probe(server: Server) -> None:
