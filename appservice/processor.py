@@ -46,6 +46,8 @@ class Decryptor(Protocol):
 
     async def room_changed(self, event: Mapping[str, Any]) -> None: ...
 
+    def event_came(self, user_id: str) -> None: ...
+
 
 class Wait(Exception):
     """The room waits ``seconds`` at most, then goes on with the same event."""
@@ -182,6 +184,7 @@ class Processor:
     ) -> Event | None:
         """The event in plaintext for this consumer; None when it can never be read. Raises KeyMissing."""
         if event.type != "m.room.encrypted" or not consumer.user_id:
+            self._crypto.event_came(consumer.user_id)
             return event
         try:
             plain = await self._crypto.decrypt(consumer.user_id, raw)

@@ -20,7 +20,7 @@ from appservice.e2ee.bot import BotDevice, BotIdentity, Services
 from appservice.e2ee.decryption import MEGOLM, Decryptor
 from appservice.e2ee.devices import DeviceDirectory
 from appservice.e2ee.enrolment import Enrolment
-from appservice.e2ee.errors import CryptoNotReady
+from appservice.e2ee.errors import CryptoNotReady, KeyMissing
 from appservice.e2ee.members import PRESENT, Members, RoomStateStore
 from appservice.homeserver import Homeserver, HomeserverError
 from appservice.metrics import Metrics
@@ -259,7 +259,18 @@ class Crypto:
         """
         bot = self._bot(user_id)
         bot.machine  # noqa: B018 - raises when there is none
-        return await self._decryptors[user_id].decrypt(event)
+        bot.event_came()
+        try:
+            return await self._decryptors[user_id].decrypt(event)
+        except KeyMissing:
+            bot.key_wanted()
+            raise
+
+    def event_came(self, user_id: str) -> None:
+        """An event in a room of a bot was pushed in the clear."""
+        bot = self._bots.get(user_id)
+        if bot is not None:
+            bot.event_came()
 
     # -- writing --------------------------------------------------------------------------------------------------
 

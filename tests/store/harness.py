@@ -272,6 +272,9 @@ class FakeCrypto:
     async def room_changed(self, event: Mapping[str, Any]) -> None:
         """Nothing to do."""
 
+    def event_came(self, user_id: str) -> None:
+        """Nothing to do."""
+
 
 def opened(sent: Sent) -> dict[str, Any]:
     """The content of what :class:`FakeCrypto` encrypted."""
