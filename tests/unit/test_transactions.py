@@ -307,22 +307,25 @@ async def test_a_reconciliation_that_fails_is_500_and_repeated(place: Place, mon
     assert place.worker.dispatched == ["$a"]
 
 
-async def test_a_transaction_is_refused_once_when_it_is_asked_for_and_nothing_of_it_is_kept(place: Place) -> None:
-    """See appservice.redelivery: the homeserver then delivers what is older first."""
-    place.listener.refuse_next()
-    response = await place.put({"events": [EVENT]})
-    assert response.status == 503
-    assert await errcode(response) == "M_UNKNOWN"
+async def test_transactions_are_refused_while_what_is_older_is_fetched(place: Place) -> None:
+    """See appservice.catchup; nothing of a refused transaction is kept, and the homeserver sends it again."""
+    place.listener.close()
+    place.listener.close()
+    for _ in range(2):
+        response = await place.put({"events": [EVENT]})
+        assert response.status == 503
+        assert await errcode(response) == "M_UNKNOWN"
     assert place.listener.refused.is_set()
-    assert not place.listener.accepted.is_set()
     assert place.inbox.stored == {}
+    place.listener.open()
+    assert not place.listener.accepted.is_set()
     assert (await place.put({"events": [EVENT]})).status == 200
     assert place.listener.accepted.is_set()
     assert place.worker.dispatched == ["$a"]
 
 
 async def test_only_the_homeserver_is_seen_and_refused(place: Place) -> None:
-    place.listener.refuse_next()
+    place.listener.close()
     assert (await place.put(headers={"Authorization": "Bearer wrong"})).status == 403
     assert place.users.seen == 0
     assert not place.listener.refused.is_set()
