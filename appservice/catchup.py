@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import Any, Protocol
 
-from appservice.database import Database, DatabaseError
+from appservice.database import INFRASTRUCTURE, Database
 from appservice.events import Transaction
 from appservice.homeserver import Homeserver, HomeserverError, path
 from appservice.inbox import now_ms
@@ -36,6 +36,7 @@ CONCURRENCY = 8
 PAGE = 100
 MAX_PAGES = 50
 PING_AGAIN_S = 0.3
+TRY_LATER: tuple[type[BaseException], ...] = (HomeserverError, *INFRASTRUCTURE)
 
 FILTER = json.dumps(
     {
@@ -109,8 +110,10 @@ class CatchUp:
                 try:
                     await self._fetch_all()
                     break
-                except (HomeserverError, DatabaseError) as error:
+                except TRY_LATER as error:
                     log.warning("catching up waits: %s", error)
+                except Exception:  # the door stays closed until it is done: it must be tried again whatever it was
+                    log.exception("catching up failed")
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, RETRY_MAX_S)
             self._door.open()
@@ -121,8 +124,8 @@ class CatchUp:
         while True:
             try:
                 await self.checkpoint()
-            except DatabaseError as error:
-                log.warning("checkpoints wait: %s", error)
+            except INFRASTRUCTURE as error:
+                log.warning("checkpoints wait: %s", type(error).__name__)
             await asyncio.sleep(CHECKPOINT_EVERY_S)
 
     async def checkpoint(self) -> None:

@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 
 INFRASTRUCTURE_PAUSE_S = 1.0
 MAX_ERROR = 300
+MAX_TOLD = 10_000
 # No answer, a limit, and what a proxy says of a homeserver that is being started: no handler's fault.
 PASSING = frozenset({0, 429, 502, 503, 504})
 TRY_LATER: tuple[type[BaseException], ...] = (HomeserverError, CryptoNotReady, *INFRASTRUCTURE)
@@ -96,6 +97,7 @@ class Processor:
         self._metrics = metrics
         self._recorder = recorder
         self._record = recorder.record
+        self._told: set[tuple[str, str]] = set()
 
     async def work(self, item: InboxItem, waited: float) -> Commit | None:
         """Bring an event to its end.
@@ -213,14 +215,24 @@ class Processor:
         item.session_id = missing.session_id
         if (late or missing.withheld is not None) and told not in item.done_by:
             unit = UnitOfWork(item.event_id, told, consumer.user_id)
-            async with asyncio.timeout(self._engine.handler_timeout):
-                await consumer.unreadable(event, unit, missing.human)
+            # One word for all that one lost key has locked.
+            if self._tell_once(consumer.name, missing.session_id):
+                async with asyncio.timeout(self._engine.handler_timeout):
+                    await consumer.unreadable(event, unit, missing.human)
             marked = item.done_by | {told}
             mark = (INBOX_PROGRESS, item.progress(done_by=_lines(marked)))
             await self._settled(item, await self._submit(item, unit, [mark]))
             item.done_by = marked
         else:
             self._record(INBOX_PROGRESS, item.progress())
+
+    def _tell_once(self, consumer: str, session_id: str) -> bool:
+        if (consumer, session_id) in self._told:
+            return False
+        if len(self._told) >= MAX_TOLD:
+            self._told.clear()
+        self._told.add((consumer, session_id))
+        return True
 
     # Failures
 

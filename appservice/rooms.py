@@ -150,6 +150,18 @@ class Rooms:
         member = await self.store.get_member(RoomID(room_id), UserID(user_id))
         return member.displayname if member else None
 
+    async def sender_of(self, room_id: str, event_id: str, user_id: str) -> str | None:
+        """Who sent an event, as bot ``user_id`` may know; None when it may not, or there is none."""
+        url = path("/_matrix/client/v3/rooms", room_id, "event", event_id)
+        try:
+            answer = await self._homeserver.request("GET", url, user_id=user_id)
+        except HomeserverError as error:
+            if error.temporary:
+                raise
+            return None
+        sender = answer.get("sender")
+        return sender if isinstance(sender, str) else None
+
     async def apply(self, event: Event, raw: Mapping[str, Any]) -> None:
         """Take in a state event, in the order of its room.
 

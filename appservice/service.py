@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from appservice.catchup import CatchUp
+from appservice.claim import Claim
 from appservice.config import Config
 from appservice.consumer import Consumer, Dispatch
 from appservice.database import open_database
@@ -42,6 +43,7 @@ class Service:
         self.steward = f"@{config.appservice.sender_localpart}:{server}"
         self.metrics = Metrics()
         self.database = open_database(config.database.url, pool_size=config.database.pool_size)
+        self.claim = Claim(config.database.url)
         self.data = MautrixDatabase(config.database.url)
         self.homeserver = Homeserver(
             config.homeserver.url,
@@ -105,6 +107,7 @@ class Service:
             await self.health.start()
         self._secure_files()
         await self.database.start()
+        await self.claim.take()
         await upgrade(self.database)
         await self.data.start()
         await self.homeserver.start()
@@ -156,12 +159,13 @@ class Service:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.listener.stop()
-        await self.worker.stop(grace)
+        await self.worker.stop(max(deadline - time.monotonic(), 1))
         await self.outbox.stop(max(deadline - time.monotonic(), 0.5))
         await self.crypto.stop()
-        await self.writer.stop()
+        await self.writer.stop(max(deadline - time.monotonic(), 2))
         await self.homeserver.stop()
         await self.data.stop()
         await self.database.stop()
+        await self.claim.release()
         await self.health.stop()
         log.info("stopped")

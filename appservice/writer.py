@@ -66,12 +66,16 @@ class Writer:
         """Start to write."""
         self._task = asyncio.create_task(self._run(), name="writer")
 
-    async def stop(self) -> None:
-        """Write what was submitted, then end."""
+    async def stop(self, grace: float = 30) -> None:
+        """Write what was submitted, for ``grace`` seconds at most, then end."""
         self._closing = True
         self._wake.set()
-        if self._task is not None:
-            await self._task
+        if self._task is None:
+            return
+        await asyncio.wait([self._task], timeout=grace)
+        if not self._task.done():
+            log.error("the database does not answer; what is not committed is worked at the next start")
+            self._task.cancel()
 
     def submit(self, job: Job, *, urgent: bool = False) -> asyncio.Future[Any]:
         """Queue a job. Jobs are committed in the order of submission.

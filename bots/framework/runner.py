@@ -55,7 +55,11 @@ class BotConsumer:
         relation = event.content.get("m.relates_to")
         if isinstance(relation, dict) and relation.get("rel_type") == "m.replace":
             content, original = event.content.get("m.new_content"), relation.get("event_id")
-            if isinstance(content, dict) and isinstance(original, str):
+            if not isinstance(content, dict) or not isinstance(original, str) or "edited" not in self._handlers:
+                return
+            # Whoever is in the room can send an edit of anybody's message (specification, "Validity of replacement
+            # events"): only the author's counts.
+            if await self._rooms.sender_of(event.room_id, original, self.user_id) == event.sender:
                 await self._run("edited", self._context(event, unit, content), original)
             return
         msgtype = event.content.get("msgtype")
