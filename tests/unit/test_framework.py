@@ -33,6 +33,9 @@ class FakeRooms:
     async def is_encrypted(self, _room_id: str) -> bool:
         return self.encrypted
 
+    async def sender_of(self, _room_id: str, event_id: str, _user_id: str) -> str | None:
+        return {"$hidden": None, "$bobs": "@bob:localhost"}.get(event_id, ALICE)
+
 
 class FakeMedia:
     """Remembers what was stored."""
@@ -226,7 +229,12 @@ async def test_an_edit_is_an_edit_and_no_new_text() -> None:
     }
     await hear(shop, event(edit))
     assert shop.heard == [("edited", "$original", "buy eggs")]
-    for broken in ({"m.new_content": "x"}, {"m.relates_to": {"rel_type": "m.replace"}}):
+    for broken in (
+        {"m.new_content": "x"},
+        {"m.relates_to": {"rel_type": "m.replace"}},
+        {"m.relates_to": {"rel_type": "m.replace", "event_id": "$bobs"}},
+        {"m.relates_to": {"rel_type": "m.replace", "event_id": "$hidden"}},
+    ):
         shop = Shop()
         await hear(shop, event({**edit, **broken}))
         assert shop.heard == []
