@@ -216,9 +216,10 @@ class Processor:
         if (late or missing.withheld is not None) and told not in item.done_by:
             unit = UnitOfWork(item.event_id, told, consumer.user_id)
             # One word for all that one lost key has locked.
-            if self._tell_once(consumer.name, missing.session_id):
+            if (consumer.name, missing.session_id) not in self._told:
                 async with asyncio.timeout(self._engine.handler_timeout):
                     await consumer.unreadable(event, unit, missing.human)
+                unit.after_commit(lambda: self._remember_told(consumer.name, missing.session_id))
             marked = item.done_by | {told}
             mark = (INBOX_PROGRESS, item.progress(done_by=_lines(marked)))
             await self._settled(item, await self._submit(item, unit, [mark]))
@@ -226,13 +227,10 @@ class Processor:
         else:
             self._record(INBOX_PROGRESS, item.progress())
 
-    def _tell_once(self, consumer: str, session_id: str) -> bool:
-        if (consumer, session_id) in self._told:
-            return False
+    def _remember_told(self, consumer: str, session_id: str) -> None:
         if len(self._told) >= MAX_TOLD:
             self._told.clear()
         self._told.add((consumer, session_id))
-        return True
 
     # Failures
 

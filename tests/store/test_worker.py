@@ -604,6 +604,19 @@ async def test_a_word_whose_commit_outlasts_the_handler_timeout_is_said_once(
     assert one.homeserver.bodies() == ["cannot read $a"]
 
 
+@pytest.mark.parametrize("fault", ["before", "after"])
+async def test_a_word_about_a_lost_key_whose_commit_was_lost_is_said_once(
+    engine: MakeEngine, flaky: FlakyDatabase, fault: str
+) -> None:
+    """Seen: it was remembered as said before it was kept, and never said."""
+    one = await engine(config(key_wait=30), crypto=FakeCrypto(withheld="m.blacklisted"))
+    flaky.fail(None, fault)
+    await one.deliver(encrypted("$a", "S"))
+    await until(lambda: len(one.worker._parking) == 1)
+    await one.settled()
+    assert one.homeserver.bodies() == ["cannot read $a"]
+
+
 async def test_what_can_never_be_read_is_told_once_and_done(engine: MakeEngine, database: Database) -> None:
     one = await engine(crypto=FakeCrypto(broken={"$a"}))
     await one.deliver(encrypted("$a", "S"), message("$b"))
