@@ -38,6 +38,9 @@ MAX_PAGES = 50
 PING_AGAIN_S = 0.3
 TRY_LATER: tuple[type[BaseException], ...] = (HomeserverError, *INFRASTRUCTURE)
 
+WATCH_S = 60
+NOTHING = json.dumps({"room": {"rooms": []}, "presence": {"types": []}, "account_data": {"types": []}})
+
 FILTER = json.dumps(
     {
         "room": {
@@ -74,6 +77,7 @@ class CatchUp:
         database: Database,
         door: Door,
         appservice_id: str,
+        steward: str,
         bots: Sequence[str],
         position: Callable[[str], Any],
     ) -> None:
@@ -85,6 +89,7 @@ class CatchUp:
         self._database = database
         self._door = door
         self._appservice_id = appservice_id
+        self._steward = steward
         self._bots = list(bots)
         self._position = position
         self._asked = asyncio.Event()
@@ -118,6 +123,32 @@ class CatchUp:
                 delay = min(delay * 2, RETRY_MAX_S)
             self._door.open()
             await self._have_it_delivered()
+
+    async def watch(self) -> None:
+        """Notice at once when the homeserver goes, even for a moment, by a connection that is always open.
+
+        It is a /sync of the steward: no room's events wake it.
+        """
+        since = ""
+        delay = RETRY_S
+        while True:
+            query = {"timeout": str(WATCH_S * 1000), "filter": NOTHING, "set_presence": "offline"}
+            try:
+                answer = await self._homeserver.request(
+                    "GET",
+                    "/_matrix/client/v3/sync",
+                    user_id=self._steward,
+                    query={**query, "since": since} if since else {**query, "timeout": "0"},
+                    timeout=WATCH_S + 30,
+                )
+                since, delay = str(answer.get("next_batch", "")), RETRY_S
+            except HomeserverError as error:
+                if error.status == 0 and since:
+                    self.lost()
+                    await self._homeserver.wait_reachable()
+                    self.ask()
+                await asyncio.sleep(0 if error.status == 0 and since else delay)
+                since, delay = "", min(delay * 2, RETRY_MAX_S)
 
     async def keep_checkpoints(self) -> None:
         """Move the checkpoints on, for ever."""

@@ -72,7 +72,13 @@ class Service:
         )
         self.listener = Listener(config, self.inbox, self.worker, self, self.metrics)
         self.catch_up = CatchUp(
-            self.homeserver, self.database, self.listener, config.appservice.id, bots, self.crypto.position
+            self.homeserver,
+            self.database,
+            self.listener,
+            config.appservice.id,
+            self.steward,
+            bots,
+            self.crypto.position,
         )
         self.health = HealthServer(config.metrics.listen, self.metrics, self.readiness)
         self._problems: dict[str, str] = {"service": "starting"}
@@ -123,7 +129,7 @@ class Service:
         await self.worker.start()
         self.catch_up.ask()
         await self.listener.start()
-        for work in (self.catch_up.run(), self.catch_up.keep_checkpoints()):
+        for work in (self.catch_up.run(), self.catch_up.watch(), self.catch_up.keep_checkpoints()):
             self._tasks.append(asyncio.create_task(work, name="catch-up"))
         self._problems.clear()
         log.info(

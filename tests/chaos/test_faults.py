@@ -54,15 +54,16 @@ async def test_homeserver_outage(tmp_path: Path, kind: str) -> None:
         await place.settle()
 
 
-async def test_homeserver_stopped_with_a_transaction_stored_but_not_sent(tmp_path: Path) -> None:
-    """Synapse, stopped at that moment, never sends the transaction again by itself, for it holds the service to be up:
-    measured with 1.163.2. The service has to make it look."""
+@pytest.mark.parametrize("how", ["abandon", "forget"])
+async def test_homeserver_stopped_before_it_pushed_what_it_had(tmp_path: Path, how: str) -> None:
+    """Synapse, stopped at that moment, never pushes it: a transaction that it has stored, for it holds the service to
+    be up, or events that it has queued in memory. Measured with 1.163.2. The service has to ask."""
     async with world(tmp_path) as place:
         place.say(20)
         await place.homeserver.wait_all(20)
         for _ in range(3):
             place.say(20)
-            await place.homeserver.go_down(abandon=True)
+            await place.homeserver.go_down(**{how: True})
             await asyncio.sleep(1)
             await place.homeserver.come_back()
             place.say(20)

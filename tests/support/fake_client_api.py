@@ -296,7 +296,8 @@ class ClientApi:
         self.syncs += 1
         query = request.query
         device = self.account(user_id).devices.get(device_id or "") or Device("")
-        since = int(query["since"].lstrip("s")) if query.get("since") else None
+        parts = query.get("since", "").lstrip("s").partition("_")
+        since = int(parts[0]) if parts[0] else None
         device.inbox = [item for item in device.inbox if since is None or item[0] > since]
         loop = asyncio.get_running_loop()
         deadline = loop.time() + int(query.get("timeout", "0")) / 1000
@@ -308,14 +309,27 @@ class ClientApi:
                 break
         events = device.inbox[:100]
         position = events[-1][0] if events else (since or 0)
+        history = self.homeserver.history
         answer: dict[str, Any] = {
-            "next_batch": f"s{position}",
+            "next_batch": f"s{position}_{len(history)}",
             "device_one_time_keys_count": device.key_counts(),
             "device_unused_fallback_key_types": sorted(device.fallback_unused),
         }
         if events:
             answer["to_device"] = {"events": [event for _, event in events]}
+        if device_id is None and since is not None:  # a device's own /sync has a filter without rooms
+            answer["rooms"] = {"join": self._timelines(user_id, history[int(parts[2] or 0) :])}
         request.respond(200, answer)
+
+    def _timelines(self, user_id: str, events: list[dict[str, Any]]) -> dict[str, Any]:
+        """What has happened in the rooms of a user, with nothing left out."""
+        rooms: dict[str, Any] = {}
+        for event in events:
+            room_id = event["room_id"]
+            if self.homeserver.rooms[room_id].is_joined(user_id):
+                timeline = rooms.setdefault(room_id, {"timeline": {"events": [], "limited": False}})["timeline"]
+                timeline["events"].append({key: value for key, value in event.items() if key != "room_id"})
+        return rooms
 
     # Profile and account data
 

@@ -76,6 +76,9 @@ class FakeHomeserver:
         self._txn_ids, self._event_ids = itertools.count(1), itertools.count(1)
         self._by_device: dict[tuple[str, str, str, str], str] = {}
         self._by_path: dict[str, tuple[str, str]] = {}
+        self._abandoned: set[int] = set()
+        self.history: list[dict[str, Any]] = []
+        """Every event pushed, in order: what /sync knows."""
         self._wake, self._kick, self._up = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._waiters: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -112,15 +115,20 @@ class FakeHomeserver:
         self._client.close()
         self._ping_client.close()
 
-    async def go_down(self, *, abandon: bool = False) -> None:
+    async def go_down(self, *, abandon: bool = False, forget: bool = False) -> None:
         """As a stopped homeserver: nothing is pushed, connections are refused.
 
         ``abandon``: it had just stored a transaction with what was queued, and is stopped before it sends it. Synapse
         sends such a one (with all later ones, in order) only after the next delivery that fails.
+        ``forget``: what was queued, and in no transaction yet, is never pushed. Synapse queues in memory, and writes
+        down before that how far it has come.
         """
         self._up.clear()
         if abandon and self._queue and not self._unsent:
             self._unsent.append(self._next_batch())
+            self._abandoned.add(self._unsent[0][0])
+        if forget:
+            self._queue.clear()
         self.api.close()
         await self._server.close()
 
@@ -200,7 +208,9 @@ class FakeHomeserver:
 
     def push(self, events: Iterable[dict[str, Any]]) -> None:
         """Queue events for the service."""
-        self._queue.extend(events)
+        new = list(events)
+        self.history.extend(new)
+        self._queue.extend(new)
         self._wake.set()
 
     # Waiting and counting
@@ -229,7 +239,11 @@ class FakeHomeserver:
         """Wait until every message so far is answered and every transaction is accepted."""
         wanted = len(self.record.expected)
         await self.wait_for(
-            lambda: self.record.answered >= wanted and not self._queue and not self._unsent,
+            lambda: (
+                self.record.answered >= wanted
+                and not self._queue
+                and all(batch[0] in self._abandoned for batch in self._unsent)
+            ),
             seconds,
             f"{wanted} answers and no transaction left",
         )
