@@ -241,7 +241,7 @@ class CatchUp:
     async def _have_it_delivered(self) -> None:
         """Have the homeserver send what it holds back, until it does or has shown that it can reach us."""
         delay = RETRY_S
-        while True:
+        while not self._asked.is_set():  # else the door is closed again, and all begins anew
             try:
                 took = await self._homeserver.ping(self._appservice_id, "rialto-" + secrets.token_hex(8))
                 log.debug("the homeserver reaches this service in %.0f ms", took)
