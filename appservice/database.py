@@ -37,9 +37,11 @@ T = TypeVar("T")
 
 BUSY_TIMEOUT_S = 5.0
 READERS = 2
-CHECKPOINT_EVERY_S = 1.0
-WAL_PAGES_MAX = 16_000
-"""64 MiB of write-ahead log, should the checkpoints beside the commits not keep up."""
+CHECKPOINT_EVERY_S = 0.25
+WAL_PAGES_MAX = 1_000
+"""4 MiB of write-ahead log, should the checkpoints beside the commits not keep up. A log that grew as large as a small
+disk would leave no room to carry it into the database.
+"""
 
 
 class DatabaseError(RialtoError):
@@ -174,6 +176,7 @@ class SQLiteDatabase(Database):
                 cursor.execute("PRAGMA foreign_keys=ON")
                 cursor.execute("PRAGMA cache_size=-8000")
                 cursor.execute(f"PRAGMA wal_autocheckpoint={WAL_PAGES_MAX}")
+                cursor.execute(f"PRAGMA journal_size_limit={WAL_PAGES_MAX * 4096}")
             cursor.close()
 
         @event.listens_for(engine, "begin")
