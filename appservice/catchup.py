@@ -147,7 +147,8 @@ class CatchUp:
                     self.lost()
                     await self._homeserver.wait_reachable()
                     self.ask()
-                await asyncio.sleep(0 if error.status == 0 and since else delay)
+                else:
+                    await asyncio.sleep(delay)
                 since, delay = "", min(delay * 2, RETRY_MAX_S)
 
     async def keep_checkpoints(self) -> None:

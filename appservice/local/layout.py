@@ -12,8 +12,6 @@ from pathlib import Path
 from appservice.local.errors import LocalError
 from appservice.local.files import private_folder
 
-DEFAULT_DATA = Path("data")
-
 
 class AlreadyRunning(LocalError):
     """Another process works on the same data folder."""

@@ -84,9 +84,7 @@ class Update:
         """The SQLite statement around a VALUES list."""
         name = self.table.name
         sets = [f"{column} = v.{column}" for column in self.values]
-        sets += [
-            f"{column} = " + ("NULL" if value is None else f"x'{value.hex()}'") for column, value in self.constants
-        ]
+        sets += [f"{column} = {_literal(value)}" for column, value in self.constants]
         where = " AND ".join(f"{name}.{column} = v.{column}" for column in KEY)
         return (
             f"WITH v({', '.join(self.columns)}) AS (VALUES {values}) "  # noqa: S608
