@@ -13,6 +13,7 @@ homeserver send them again at once, which it would otherwise put off by up to 8.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import secrets
@@ -89,7 +90,8 @@ class CatchUp:
         self._database = database
         self._door = door
         self._appservice_id = appservice_id
-        self._steward = steward
+        localpart, _, server = steward.partition(":")
+        self._watcher = f"{localpart}_watch:{server}"
         self._bots = list(bots)
         self._position = position
         self._asked = asyncio.Event()
@@ -127,9 +129,10 @@ class CatchUp:
     async def watch(self) -> None:
         """Notice at once when the homeserver goes, even for a moment, by a connection that is always open.
 
-        It is a /sync of the steward: no room's events wake it.
+        It is a /sync of a user that is in no room: no event wakes it. The steward cannot: Synapse 1.163 answers the
+        /sync of an application service's sender 500.
         """
-        since = ""
+        since, enlisted = "", False
         delay = RETRY_S
         while True:
             query = {"timeout": str(WATCH_S * 1000), "filter": NOTHING, "set_presence": "offline"}
@@ -137,7 +140,7 @@ class CatchUp:
                 answer = await self._homeserver.request(
                     "GET",
                     "/_matrix/client/v3/sync",
-                    user_id=self._steward,
+                    user_id=self._watcher,
                     query={**query, "since": since} if since else {**query, "timeout": "0"},
                     timeout=WATCH_S + 30,
                 )
@@ -147,9 +150,23 @@ class CatchUp:
                     self.lost()
                     await self._homeserver.wait_reachable()
                     self.ask()
+                elif error.status == 403 and not enlisted:
+                    enlisted = await self._enlist()
+                    continue
                 else:
                     await asyncio.sleep(delay)
                 since, delay = "", min(delay * 2, RETRY_MAX_S)
+
+    async def _enlist(self) -> bool:
+        """Make the user that watches (application service API, "Server admin style permissions")."""
+        body = {
+            "type": "m.login.application_service",
+            "username": self._watcher[1:].partition(":")[0],
+            "inhibit_login": True,
+        }
+        with contextlib.suppress(HomeserverError):  # it is there already, or the next /sync fails in its turn
+            await self._homeserver.request("POST", "/_matrix/client/v3/register", body=body)
+        return True
 
     async def keep_checkpoints(self) -> None:
         """Move the checkpoints on, for ever."""

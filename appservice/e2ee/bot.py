@@ -37,6 +37,9 @@ from appservice.homeserver import HomeserverError
 log = logging.getLogger(__name__)
 
 LONG_POLL_S = 30
+SHORT_POLL_S = 3
+"""How long a bot waits in /sync that may get busy: Synapse works on for a client that has hung up, until this is over."""
+QUIET_AFTER_S = 60.0
 POLL_GRACE_S = 20
 SAVE_EVERY_S = 300.0
 BACKOFF_S = 0.5
@@ -46,7 +49,7 @@ QUICK_RETRIES = 20
 BUSY_EVENTS = 5
 """Events within a second from which on a bot is busy."""
 BUSY_FOR_S = 2.0
-BUSY_POLL_S = 1.0
+BUSY_POLL_S = 2.0
 AWAY = frozenset({"UNREACHABLE", "BROKEN"})
 CATCH_UP_ROUNDS = 100
 REQUESTS_AT_ONCE = 50
@@ -96,10 +99,11 @@ class Pace:
         self._window = 0.0
         self._counted = 0
         self._busy_until = 0.0
+        self._last = time.monotonic()
 
     def count(self) -> None:
         """One more event."""
-        now = time.monotonic()
+        now = self._last = time.monotonic()
         if now - self._window > 1.0:
             self._window, self._counted = now, 0
         self._counted += 1
@@ -114,6 +118,11 @@ class Pace:
             return True
         self.hurried.clear()
         return False
+
+    @property
+    def poll_s(self) -> int:
+        """Seconds to wait in a /sync."""
+        return LONG_POLL_S if time.monotonic() - self._last > QUIET_AFTER_S else SHORT_POLL_S
 
 
 async def _happens(event: asyncio.Event, within: float) -> None:
@@ -269,7 +278,8 @@ class BotDevice:
         """One /sync, handled. Whether it brought anything."""
         since = await self.store.get_next_batch()
         # Synapse answers a repeated request from a cache for two minutes; the timeout is part of what it looks up.
-        timeout = LONG_POLL_S * 1000 if wait else random.randint(1, 50)  # noqa: S311
+        seconds = self._pace.poll_s if wait else 0
+        timeout = seconds * 1000 or random.randint(1, 50)  # noqa: S311
         query = {"timeout": str(timeout), "filter": FILTER, "set_presence": "offline"}
         if since:
             query["since"] = since
@@ -279,7 +289,7 @@ class BotDevice:
             user_id=self.user_id,
             device_id=self.device_id,
             query=query,
-            timeout=(LONG_POLL_S if wait else 0) + POLL_GRACE_S,
+            timeout=seconds + POLL_GRACE_S,
         )
         response = await (self._unless_busy(request) if wait else request)
         return False if response is None else await self._handle(response, first=not since)
