@@ -51,6 +51,9 @@ class Metrics:
         self.outbox_pending = gauge("outbox_pending", "Messages committed and not sent.")
         self.crypto_parked = gauge("crypto_parked", "Encrypted events that wait for their key right now.")
         self.sends_total = counter("sends", "Sends to the homeserver by outcome.", "outcome")
+        self.sends_given_up = counter(
+            "sends_given_up", "Messages refused for so long, by a homeserver that works, that their rooms went on."
+        )
         self.send_seconds = histogram("send_seconds", "One send to the homeserver.", SLOW)
         self.handler_seconds = histogram("handler_seconds", "One run of a consumer's handler.", SLOW, "consumer")
         self.commit_seconds = histogram("commit_seconds", "One group commit.", FAST)

@@ -15,7 +15,7 @@ import random
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, RowMapping, Select, delete, func, select
@@ -30,6 +30,7 @@ from appservice.events import shard_of
 from appservice.homeserver import Homeserver, HomeserverError, path
 from appservice.inbox import PURGE_SPAN, now_ms
 from appservice.metrics import Metrics
+from appservice.patience import Patience, Refusals
 from appservice.recorder import Recorder
 from appservice.sealing import SealBroken, Sealer
 from appservice.store.bulk import OUTBOX_CIPHERTEXT, OUTBOX_FINISH, OUTBOX_INSERT, Bulk, Row
@@ -79,6 +80,7 @@ class Outgoing:
     gone: bool = False
     """Its row is finished, or was never made: the message is another row's."""
     attempts: int = 0
+    refusals: Refusals = field(default_factory=Refusals)
 
     @property
     def context(self) -> str:
@@ -112,6 +114,7 @@ class Outbox:
         self._rooms = rooms
         self._crypto = crypto
         self._metrics = metrics
+        self._patience = Patience(homeserver, config.engine.send_give_up)
         self._sealer = Sealer(config.encryption.pickle_key.get_secret_value(), "outbox")
         self._seq: dict[int, int] = {}
         self._queues: dict[str, deque[Outgoing]] = {}
@@ -219,6 +222,7 @@ class Outbox:
             while queue:
                 item = queue[0]
                 logs.bind(room_id=room_id, txn_id=item.message.txn_id)  # the context is this task's own
+                waited = ""
                 try:
                     if not item.loaded:
                         await self._load(queue)
@@ -229,9 +233,12 @@ class Outbox:
                     event_id, error = await self._send(item), None
                 except TRY_LATER as problem:
                     if not isinstance(problem, HomeserverError) or problem.temporary:
-                        await self._back_off(item, problem)
-                        continue
-                    event_id, error = None, str(problem)
+                        if not await self._patience.over(item.refusals, item.message.user_id, problem):
+                            await self._back_off(item, problem)
+                            continue
+                        self._metrics.sends_given_up.inc()
+                        waited = f"given up after {item.refusals.seconds:.0f} s of refusals: "
+                    event_id, error = None, waited + str(problem)
                 except (SealBroken, NeverSent) as problem:
                     event_id, error = None, str(problem)
                 except Exception as problem:  # an encryption error must not stop the room for ever
@@ -288,6 +295,7 @@ class Outbox:
             start = time.perf_counter()
             event_id = await self._put(item)
             self._metrics.send_seconds.observe(time.perf_counter() - start)
+            self._patience.sent()
             return event_id
 
     async def _put(self, item: Outgoing) -> str:

@@ -58,6 +58,7 @@ def config(
     shards: int = 1,
     key_wait: float = 0.05,
     give_up_after: float = 60,
+    send_give_up: float = 86_400,
     pickle_key: str = "a pickle key for tests",
 ) -> Config:
     """A configuration with short times."""
@@ -72,6 +73,7 @@ def config(
             concurrency=concurrency,
             sends_per_bot=sends_per_bot,
             shards=shards,
+            send_give_up=send_give_up,
         ),
     )
 
@@ -147,13 +149,19 @@ class FakeHomeserver:
     events: list[Sent] = field(default_factory=list)
     known: dict[tuple[str, str | None, str, str], str] = field(default_factory=dict)
     messages: list[dict[str, Any]] = field(default_factory=list)
-    reachable: asyncio.Event = field(default_factory=asyncio.Event)
+    back: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set by a test when the homeserver can be reached again."""
+    reachable: bool = True
+    asked: int = 0
+    answer: Callable[[], BaseException | None] = lambda: None
+    """What a request meets that is no send."""
     gate: Callable[[Sent], Awaitable[None]] | None = None
     flying: int = 0
     most: int = 0
 
     async def wait_reachable(self) -> None:
-        await self.reachable.wait()
+        await self.back.wait()
+        self.reachable = True
 
     async def send_event(
         self, user_id: str, device_id: str | None, room_id: str, event_type: str, txn_id: str, content: Any
@@ -170,7 +178,15 @@ class FakeHomeserver:
         content = {"redacts": event_id, "reason": reason}
         return await self._accept("redaction", user_id, device_id, room_id, "m.room.redaction", txn_id, content)
 
-    async def request(self, method: str, path: str, *, user_id: str, query: Mapping[str, str]) -> Any:
+    async def request(
+        self, method: str, path: str, *, user_id: str, query: Mapping[str, str] | None = None, body: Any = None
+    ) -> Any:
+        self.asked += 1
+        error = self.answer()
+        if error is not None:
+            raise error
+        if (method, path.rpartition("/")[2]) == ("POST", "filter"):
+            return {"filter_id": "0"}
         assert method == "GET" and path.endswith("/messages")
         return {"chunk": list(reversed(self.messages))}
 
@@ -193,6 +209,7 @@ class FakeHomeserver:
             self.flying -= 1
         error = self.problem(sent)
         if error is not None:
+            self.reachable = not (isinstance(error, HomeserverError) and error.errcode == "UNREACHABLE")
             raise error
         if fresh and key not in self.known:
             event_id = f"$sent{len(self.events)}"

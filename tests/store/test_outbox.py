@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from sqlalchemy import Connection, select, update
 
 from appservice import log as logs
 from appservice import outbox as outbox_module
+from appservice import patience as patience_module
 from appservice.database import Database, DatabaseError
 from appservice.e2ee.errors import CryptoNotReady
 from appservice.inbox import now_ms
@@ -164,6 +166,106 @@ async def test_a_refused_message_is_failed_with_its_reason_and_the_next_goes_on(
     assert [request.content["body"] for request in homeserver.requests] == ["a", "b"]
 
 
+HOUR = 3600.0
+
+
+@pytest.fixture
+def hours(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time in its one element, which moves on by an hour with every send (see :func:`hourly`)."""
+    now = [0.0]
+    monkeypatch.setattr(patience_module, "monotonic", lambda: now[0])
+    return now
+
+
+def hourly(hours: list[float], problem: Callable[[Sent], Exception | None]) -> FakeHomeserver:
+    """A homeserver that takes an hour for each send."""
+
+    def meets(message: Sent) -> Exception | None:
+        hours[0] += HOUR
+        return problem(message)
+
+    return FakeHomeserver(problem=meets)
+
+
+def quick(**options: Any) -> Any:
+    """Retries at once."""
+    return config(backoff=0.001, backoff_max=0.001, **options)
+
+
+@pytest.mark.parametrize("problem", [refusal(500), refusal(502, "NOT_JSON"), refusal(0, "TIMEOUT"), refusal(401)])
+async def test_a_message_refused_for_ever_by_a_homeserver_that_works_is_given_up_and_its_room_goes_on(
+    engine: MakeEngine, database: Database, hours: list[float], problem: Exception
+) -> None:
+    homeserver = hourly(hours, lambda message: problem if message.content["body"] == "a" else None)
+    one = await engine(quick(send_give_up=10 * HOUR), worker=False, homeserver=homeserver)
+    await say(one, "a", "b")
+    await sent(one)
+    assert homeserver.bodies() == ["b"]
+    refused, after = await outbox_rows(database)
+    assert (refused["state"], refused["event_id"]) == (OutboxState.FAILED, None)
+    assert refused["error"] == f"given up after 36000 s of refusals: {problem}"
+    assert after["state"] == OutboxState.SENT
+    assert [request.content["body"] for request in homeserver.requests] == ["a"] * 11 + ["b"]
+    assert b"rialto_sends_given_up_total 1.0" in one.metrics.render()[0]
+
+
+async def test_sends_that_work_show_that_the_homeserver_does_and_nothing_else_is_asked(
+    engine: MakeEngine, hours: list[float]
+) -> None:
+    numbers = itertools.count()
+    one: Engine
+
+    async def another_room_goes_on(message: Sent) -> None:
+        if message.room_id == ROOM:
+            number = next(numbers)
+            await say(one, f"b{number}", room_id=ROOM2, cause=f"$b{number}")
+            await until(lambda: f"b{number}" in one.homeserver.bodies())
+
+    homeserver = hourly(hours, lambda message: refusal(500) if message.content["body"] == "a" else None)
+    homeserver.gate = another_room_goes_on
+    one = await engine(quick(send_give_up=10 * HOUR), worker=False, homeserver=homeserver)
+    await say(one, "a", "c")
+    await sent(one)
+    assert homeserver.bodies(ROOM) == ["c"]
+    # Two hours go by from one refusal to the next.
+    assert [request.content["body"] for request in homeserver.requests if request.room_id == ROOM] == ["a"] * 6 + ["c"]
+    assert homeserver.asked == 0
+
+
+@pytest.mark.parametrize("how", ["everything is refused", "unreachable", "limited"])
+async def test_an_outage_does_not_count_towards_giving_up(
+    engine: MakeEngine, database: Database, hours: list[float], how: str
+) -> None:
+    problem = {
+        "everything is refused": refusal(502),
+        "unreachable": refusal(0, "UNREACHABLE"),
+        "limited": refusal(429, "M_LIMIT_EXCEEDED", 0.001),
+    }[how]
+    left = [problem] * 50
+    homeserver = hourly(hours, lambda _: left.pop() if left else None)
+    homeserver.back.set()
+    if how == "everything is refused":
+        homeserver.answer = lambda: refusal(502)
+    one = await engine(quick(send_give_up=10 * HOUR), worker=False, homeserver=homeserver)
+    await say(one, "a", "b")
+    await sent(one)
+    assert homeserver.bodies() == ["a", "b"]
+    assert {row["state"] for row in await outbox_rows(database)} == {OutboxState.SENT}
+    assert b"rialto_sends_given_up_total 0.0" in one.metrics.render()[0]
+
+
+async def test_the_time_of_an_outage_between_refusals_does_not_count(
+    engine: MakeEngine, database: Database, hours: list[float]
+) -> None:
+    meets = [refusal(500), refusal(0, "UNREACHABLE")] * 30
+    homeserver = hourly(hours, lambda message: meets.pop() if meets else None)
+    homeserver.back.set()
+    one = await engine(quick(send_give_up=2 * HOUR), worker=False, homeserver=homeserver)
+    await say(one, "a")
+    await sent(one)
+    assert homeserver.bodies() == ["a"]
+
+
 async def test_every_line_about_a_send_names_it(engine: MakeEngine) -> None:
     seen: list[tuple[Any, Any, str]] = []
 
@@ -189,7 +291,7 @@ async def test_nothing_is_sent_while_the_homeserver_cannot_be_reached(engine: Ma
         await asyncio.sleep(0)
     assert len(homeserver.requests) == 1
     down = False
-    homeserver.reachable.set()
+    homeserver.back.set()
     await sent(one)
     assert homeserver.bodies() == ["a", "b"]
 
@@ -268,7 +370,7 @@ async def test_plaintext_of_an_encrypted_room_is_never_in_the_database(
     one.crypto.problem = None
     await until(lambda: homeserver.requests)
     homeserver.problem = lambda _sent: None
-    homeserver.reachable.set()
+    homeserver.back.set()
     await sent(one)
     assert opened(homeserver.events[0])["body"] == TEXT
     if database.dialect == "sqlite":
@@ -329,7 +431,7 @@ async def test_a_room_that_became_encrypted_since_gets_nothing_in_the_clear(engi
     await until(lambda: homeserver.requests)
     rooms.encrypted.add(ROOM)
     homeserver.problem = lambda _sent: None
-    homeserver.reachable.set()
+    homeserver.back.set()
     await sent(one)
     assert [event.event_type for event in homeserver.events] == ["m.room.encrypted"] * 2
 
