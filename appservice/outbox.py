@@ -222,7 +222,6 @@ class Outbox:
             while queue:
                 item = queue[0]
                 logs.bind(room_id=room_id, txn_id=item.message.txn_id)  # the context is this task's own
-                waited = ""
                 try:
                     if not item.loaded:
                         await self._load(queue)
@@ -231,22 +230,11 @@ class Outbox:
                         self._forget(item)
                         continue
                     event_id, error = await self._send(item), None
-                except TRY_LATER as problem:
-                    if not isinstance(problem, HomeserverError) or problem.temporary:
-                        if not await self._patience.over(item.refusals, item.message.user_id, problem):
-                            await self._back_off(item, problem)
-                            continue
-                        self._metrics.sends_given_up.inc()
-                        waited = f"given up after {item.refusals.seconds:.0f} s of refusals: "
-                    event_id, error = None, waited + str(problem)
-                except (SealBroken, NeverSent) as problem:
-                    event_id, error = None, str(problem)
-                except Exception as problem:  # an encryption error must not stop the room for ever
-                    log.exception("a message could not be sent")
-                    if item.attempts + 1 < self._config.attempts:
+                except Exception as problem:  # noqa: BLE001 - nothing may stop the room for ever
+                    event_id, error = None, await self._final(item, problem)
+                    if error is None:
                         await self._back_off(item, problem)
                         continue
-                    event_id, error = None, type(problem).__name__
                 queue.popleft()
                 self._finish(item, event_id, error)
         except asyncio.CancelledError:
@@ -256,6 +244,20 @@ class Outbox:
             del self._tasks[room_id]
             if not queue:
                 del self._queues[room_id]
+
+    async def _final(self, item: Outgoing, problem: Exception) -> str | None:
+        """Why a message that met ``problem`` is never sent; None when it is to be tried again."""
+        if isinstance(problem, (SealBroken, NeverSent)) or (
+            isinstance(problem, HomeserverError) and not problem.temporary
+        ):
+            return str(problem)
+        if isinstance(problem, TRY_LATER):
+            if not await self._patience.over(item.refusals, item.message.user_id, problem):
+                return None
+            self._metrics.sends_given_up.inc()
+            return f"given up after {item.refusals.seconds:.0f} s of refusals: {problem}"
+        log.error("a message could not be sent", exc_info=problem)  # an error of the encryption, say
+        return type(problem).__name__ if item.attempts + 1 >= self._config.attempts else None
 
     async def _back_off(self, item: Outgoing, problem: BaseException) -> None:
         item.attempts += 1

@@ -177,8 +177,8 @@ class Engine(Model):
     )
     send_give_up: Seconds = Field(
         86_400,
-        description="Seconds that a message may be refused (answers 5xx) by a homeserver that otherwise works, until it "
-        "is given up and its room goes on. An outage of the homeserver does not count.",
+        description="Seconds that a message may be refused (answers 5xx) by a homeserver that otherwise works, until "
+        "it is given up and its room goes on. An outage of the homeserver does not count.",
     )
     sends_per_bot: int = Field(64, ge=1, le=10_000, description="Messages that one bot sends at the same time at most.")
 
