@@ -42,23 +42,29 @@ class Dispatch:
     def __init__(self, service_users: Iterable[str]) -> None:
         self.service_users = frozenset(service_users)
         self._everywhere: list[Consumer] = []
-        self._bots: dict[str, Consumer] = {}
+        self._bots: dict[str, list[Consumer]] = {}
 
     def add_everywhere(self, consumer: Consumer) -> None:
         """A consumer that sees every event, before the bots do."""
         self._everywhere.append(consumer)
 
     def add_bot(self, consumer: Consumer) -> None:
-        """A consumer that sees the events of the rooms its user is joined to."""
-        self._bots[consumer.user_id] = consumer
+        """A consumer that sees the events of the rooms its user is joined to; a user may have several."""
+        self._bots.setdefault(consumer.user_id, []).append(consumer)
+
+    def remove_bot(self, consumer: Consumer) -> None:
+        """It sees nothing more."""
+        self._bots[consumer.user_id].remove(consumer)
 
     def consumers(self, event: Event, joined: Iterable[str]) -> list[Consumer]:
         """In a fixed order. Bots do not hear themselves, nor each other: two of them would talk for ever."""
+        if event.consumer is not None:
+            return [consumer for consumer in self.all() if consumer.name == event.consumer]
         found = [consumer for consumer in self._everywhere if consumer.wants(event)]
         if event.sender not in self.service_users:
-            bots = [self._bots[user_id] for user_id in joined if user_id in self._bots]
+            bots = [bot for user_id in joined for bot in self._bots.get(user_id, ())]
         elif event.type == "m.room.member" and event.state_key in self._bots:
-            bots = [self._bots[event.state_key]]  # its own arrival is the one thing it hears of itself
+            bots = list(self._bots[event.state_key])  # its own arrival is the one thing it hears of itself
         else:
             bots = []
         if len(bots) > 1:
@@ -68,4 +74,4 @@ class Dispatch:
 
     def all(self) -> list[Consumer]:
         """Every consumer."""
-        return [*self._everywhere, *self._bots.values()]
+        return [*self._everywhere, *(bot for bots in self._bots.values() for bot in bots)]

@@ -11,6 +11,8 @@ from appservice.errors import RialtoError
 
 # The specification limits an event to 65,536 bytes and each of its ids to 255; what is longer is no event.
 MAX_ID = 255
+INTERNAL = "~"
+"""Begins the ids of events that are our own: a timer that is due, a webhook. No Matrix event id begins so."""
 
 
 class MalformedTransaction(RialtoError):
@@ -35,6 +37,8 @@ class Event:
     encrypted: bool = False
     """Whether it came encrypted and was decrypted for the consumer at hand."""
     redacts: str | None = None
+    consumer: str | None = None
+    """Of an internal event: the consumer that it is for."""
 
     @classmethod
     def parse(cls, raw: Mapping[str, Any]) -> Event:
@@ -54,6 +58,11 @@ class Event:
             unsigned=unsigned if isinstance(unsigned, dict) else {},
             redacts=redacts if isinstance(redacts, str) else None,
         )
+
+    @property
+    def internal(self) -> bool:
+        """Whether it is an event of our own, see :class:`InternalEvent`."""
+        return self.consumer is not None
 
     @property
     def membership(self) -> str | None:
@@ -82,12 +91,36 @@ def defect(raw: object) -> str | None:
         # PostgreSQL's text holds no NUL and no lone surrogate; no Matrix id does either.
         if len(value) > MAX_ID or "\0" in value or not value.isprintable():
             return f"{key} is no Matrix identifier"
+    if raw["event_id"].startswith(INTERNAL):
+        return "event_id is not the homeserver's to give"
     if not isinstance(raw.get("content"), dict):
         return "content is missing or no object"
     state_key = raw.get("state_key")
     if state_key is not None and not isinstance(state_key, str):
         return "state_key is no text"
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class InternalEvent:
+    """Something of our own that a consumer must answer: it goes through the inbox like a room's event, in its order."""
+
+    key: str
+    """Unique and stable for its cause: a second one with the same key is not stored."""
+    consumer: str
+    """The name of the consumer that it is for."""
+    room_id: str
+    """The room whose order it keeps; any other text for what belongs to no room."""
+    type: str
+    content: Mapping[str, Any]
+    """Sealed while it is stored."""
+    sender: str = ""
+    """The person it is about."""
+
+    @property
+    def event_id(self) -> str:
+        """Its id in the inbox."""
+        return INTERNAL + self.key
 
 
 @dataclass(frozen=True, slots=True)

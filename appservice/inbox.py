@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 
@@ -12,7 +13,8 @@ from sqlalchemy import Connection, RowMapping, delete, func, select, update
 
 from appservice import json
 from appservice.database import Database, insert_ignore
-from appservice.events import Transaction, defect, shard_of
+from appservice.events import INTERNAL, Event, InternalEvent, Transaction, defect, shard_of
+from appservice.sealing import Sealer
 from appservice.store import checkpoints
 from appservice.store.bulk import INBOX_INSERT
 from appservice.store.tables import InboxState, inbox, transactions
@@ -84,7 +86,12 @@ def now_ms() -> int:
 class Inbox:
     """Stores transactions and gives out what is not finished."""
 
-    def __init__(self, database: Database, writer: Writer, shards: int = 1) -> None:
+    def __init__(self, database: Database, writer: Writer, shards: int = 1, sealer: Sealer | None = None) -> None:
+        """
+        Args:
+            sealer: seals the content of internal events; without it they are stored as they are.
+        """
+        self._sealer = sealer
         self._database = database
         self._writer = writer
         self._shards = shards
@@ -128,8 +135,10 @@ class Inbox:
             ).rowcount
             > 0
         )
-        if not rows:
-            return [], fresh
+        return (self._insert_rows(connection, rows) if rows else []), fresh
+
+    def _insert_rows(self, connection: Connection, rows: dict[str, dict[str, Any]]) -> list[InboxItem]:
+        now = now_ms()
         known = _known(connection, list(rows))
         new = [row for event_id, row in rows.items() if event_id not in known]
         items = []
@@ -141,7 +150,61 @@ class Inbox:
                 items.append(InboxItem(shard, seq, row["room_id"], row["event_id"], row["payload"], now))
         if new:
             INBOX_INSERT.run(connection, new)
-        return items, fresh
+        return items
+
+    async def raise_events(self, work: Callable[[Connection], Iterable[InternalEvent]]) -> list[InboxItem]:
+        """Run ``work`` and store the internal events that it returns, in one commit; the new ones.
+
+        Raises:
+            DatabaseError: nothing was kept, or the outcome is unknown.
+        """
+        job = Job(work=lambda connection: self.insert_internal(connection, work(connection)))
+        items: list[InboxItem] = await self._writer.submit(job)
+        return items
+
+    def insert_internal(self, connection: Connection, events: Iterable[InternalEvent]) -> list[InboxItem]:
+        """Store internal events in the commit at hand; those that are stored already stay as they are."""
+        rows = {
+            event.event_id: {
+                "event_id": event.event_id,
+                "room_id": event.room_id,
+                "payload": self._written(event),
+                "state": int(InboxState.PENDING),
+                "error": None,
+            }
+            for event in events
+        }
+        return self._insert_rows(connection, rows) if rows else []
+
+    def _written(self, event: InternalEvent) -> bytes:
+        raw: dict[str, Any] = {
+            "event_id": event.event_id,
+            "room_id": event.room_id,
+            "sender": event.sender,
+            "type": event.type,
+            "origin_server_ts": now_ms(),
+            "consumer": event.consumer,
+        }
+        if self._sealer is None:
+            raw["content"] = dict(event.content)
+        else:
+            sealed = self._sealer.seal(json.dumps(dict(event.content)), event.event_id)
+            raw["content"] = {"sealed": b64encode(sealed).decode()}
+        return json.dumps(raw)
+
+    def read(self, payload: bytes) -> tuple[Event, dict[str, Any]]:
+        """The event that a row holds, and as it was written.
+
+        Raises:
+            SealBroken: it is an internal event that was sealed with another key.
+        """
+        raw: dict[str, Any] = json.loads(payload)
+        if not raw["event_id"].startswith(INTERNAL):
+            return Event.parse(raw), raw
+        if self._sealer is not None and "sealed" in raw["content"]:
+            opened = self._sealer.open(b64decode(raw["content"]["sealed"]), raw["event_id"])
+            raw["content"] = json.loads(opened)
+        return replace(Event.parse(raw), consumer=raw["consumer"]), raw
 
     async def unfinished(self) -> list[InboxItem]:
         """Everything pending or parked, in order, without the events themselves: see :meth:`load`."""

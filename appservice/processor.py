@@ -6,20 +6,19 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, select
 
-from appservice import json
 from appservice.config import Config
 from appservice.consumer import Consumer, Dispatch
 from appservice.database import INFRASTRUCTURE, DatabaseError
 from appservice.e2ee.errors import CryptoNotReady, DecryptionFailed, KeyMissing
 from appservice.events import Event
 from appservice.homeserver import HomeserverError
-from appservice.inbox import GAVE_UP, InboxItem, now_ms
+from appservice.inbox import GAVE_UP, Inbox, InboxItem, now_ms
 from appservice.metrics import Metrics
 from appservice.outbox import Outbox
 from appservice.parking import TOLD
@@ -82,11 +81,19 @@ class Processor:
         dispatch: Dispatch,
         metrics: Metrics,
         recorder: Recorder,
+        inbox: Inbox,
+        accept: Callable[[Iterable[InboxItem]], None],
+        reconcile: Callable[[], Awaitable[None]],
     ) -> None:
         """
         Args:
             recorder: for marks that a crash may lose without harm.
+            accept: has internal events worked that a unit has brought.
+            reconcile: has those worked whose commit was taken for lost.
         """
+        self._inbox = inbox
+        self._accept = accept
+        self._reconcile = reconcile
         self._engine = config.engine
         self._encryption = config.encryption
         self._outbox = outbox
@@ -116,8 +123,7 @@ class Processor:
             DatabaseError: nothing of the last consumer's effects was kept, or the outcome is unknown.
         """
         assert item.payload is not None
-        raw = json.loads(item.payload)
-        event = Event.parse(raw)
+        event, raw = self._inbox.read(item.payload)
         if event.state_key is not None:
             await self._take_in(event, raw)
         consumers = [
@@ -154,7 +160,7 @@ class Processor:
     ) -> bool | Commit:
         """Run one consumer once and commit what it did; whether (or the commit that) ended the event."""
         start = time.perf_counter()
-        unit = UnitOfWork(item.event_id, consumer.name, consumer.user_id)
+        unit = UnitOfWork(item.event_id, consumer.name, consumer.user_id, lambda unit: self._checkpoint(item, unit))
         try:
             try:
                 async with asyncio.timeout(self._engine.handler_timeout):
@@ -283,18 +289,25 @@ class Processor:
         progress = item.progress(done_by=_lines(marked), attempts=0)
         mark = _closing(item, marked) if last else (INBOX_PROGRESS, progress)
         commit = await self._submit(item, unit, [mark])
-        if last and not unit.operations and not item.careful:
+        if last and not (unit.operations or unit.events or item.careful):
             return commit
         try:
             await self._settled(item, commit)
         except AlreadyDone:
             await self._outbox.recover()
+            await self._reconcile()
         item.done_by, item.attempts = marked, 0
         return last
 
+    async def _checkpoint(self, item: InboxItem, unit: UnitOfWork) -> None:
+        """Commit what a unit holds, and go on with it."""
+        await self._settled(item, await self._submit(item, unit, []))
+        unit.cleared()
+
     async def _submit(self, item: InboxItem, unit: UnitOfWork, marks: list[tuple[Bulk, Row]]) -> Commit:
         outgoing, rows = await self._outbox.rows(unit.messages)
-        work = _guarded(item, unit) if unit.operations or item.careful else None
+        after = unit.callbacks
+        work = self._guarded(item, unit) if unit.operations or unit.events or item.careful else None
         for mark in marks:
             self._recorder.supersede(*mark)
         commit = self._writer.submit(Job(rows=[*rows, *marks], work=work, lane=item.room_id))
@@ -303,10 +316,28 @@ class Processor:
             if commit.cancelled() or commit.exception() is not None:
                 return
             self._outbox.enqueue(outgoing)
-            unit.committed()
+            if brought := commit.result():
+                self._accept(brought)
+            for callback in after:
+                callback()
 
         commit.add_done_callback(committed)
         return commit
+
+    def _guarded(self, item: InboxItem, unit: UnitOfWork) -> Callable[[Connection], list[InboxItem]]:
+        """The unit's own writes, unless they are there already: a commit that was given up may have happened since."""
+        operations, events = list(unit.operations), list(unit.events)
+
+        def work(connection: Connection) -> list[InboxItem]:
+            query = select(inbox.c.state, inbox.c.done_by).where(inbox.c.shard == item.shard, inbox.c.seq == item.seq)
+            row = connection.execute(query).one_or_none()
+            if row is None or row.state == InboxState.DONE or unit.consumer in row.done_by.split("\n"):
+                raise AlreadyDone
+            for operation in operations:
+                operation(connection)
+            return self._inbox.insert_internal(connection, events)
+
+        return work
 
     async def _settled(self, item: InboxItem, commit: Commit) -> None:
         """Wait for a commit."""
@@ -329,17 +360,3 @@ def _closing(item: InboxItem, done_by: frozenset[str]) -> tuple[Bulk, Row]:
 
 def _lines(names: frozenset[str]) -> str:
     return "\n".join(sorted(names))
-
-
-def _guarded(item: InboxItem, unit: UnitOfWork) -> Callable[[Connection], None]:
-    """The unit's own writes, unless they are there already: a commit that was given up may have happened since."""
-
-    def work(connection: Connection) -> None:
-        query = select(inbox.c.state, inbox.c.done_by).where(inbox.c.shard == item.shard, inbox.c.seq == item.seq)
-        row = connection.execute(query).one_or_none()
-        if row is None or row.state == InboxState.DONE or unit.consumer in row.done_by.split("\n"):
-            raise AlreadyDone
-        for operation in unit.operations:
-            operation(connection)
-
-    return work

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+
+from sqlalchemy import Connection
 
 from appservice.catchup import CatchUp
 from appservice.claim import Claim
 from appservice.config import Config
 from appservice.consumer import Consumer, Dispatch
-from appservice.database import open_database
+from appservice.database import DatabaseError, open_database
 from appservice.e2ee import BotIdentity, Crypto
+from appservice.events import InternalEvent
 from appservice.health import HealthServer, Readiness
 from appservice.homeserver import Homeserver
 from appservice.inbox import Inbox
@@ -22,6 +25,7 @@ from appservice.metrics import Metrics
 from appservice.migrate import upgrade
 from appservice.outbox import Outbox
 from appservice.rooms import Rooms
+from appservice.sealing import Sealer
 from appservice.transactions import Listener
 from appservice.worker import Worker
 from appservice.writer import Writer
@@ -56,7 +60,8 @@ class Service:
         self.dispatch = Dispatch([*bots, self.steward])
         self.rooms = Rooms(self.data.state_store, self.homeserver, bots, self.steward)
         self.writer = Writer(self.database, self.metrics)
-        self.inbox = Inbox(self.database, self.writer, config.engine.shards)
+        sealer = Sealer(config.encryption.pickle_key.get_secret_value(), "inbox")
+        self.inbox = Inbox(self.database, self.writer, config.engine.shards, sealer)
         self.crypto = Crypto(
             config,
             self.data,
@@ -92,6 +97,28 @@ class Service:
         """The homeserver has called, so it is there."""
         self.homeserver.seen()
         self.crypto.homeserver_seen()
+
+    async def raise_events(self, work: Callable[[Connection], Iterable[InternalEvent]]) -> None:
+        """Run ``work`` and have the internal events answered that it returns, all in one commit.
+
+        Raises:
+            DatabaseError: nothing was kept, or the outcome is unknown.
+        """
+        try:
+            self.worker.dispatch(await self.inbox.raise_events(work))
+        except DatabaseError:
+            self._tasks.append(asyncio.create_task(self._reconcile_later(), name="reconcile"))
+            raise
+
+    async def _reconcile_later(self) -> None:
+        """What was stored after all must not wait for the next start."""
+        while True:
+            await asyncio.sleep(1)
+            try:
+                await self.worker.reconcile()
+            except DatabaseError:
+                continue
+            return
 
     def readiness(self) -> Readiness:
         """Whether work is done, and what is in the way."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b32encode
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from appservice import json
+from appservice.events import InternalEvent
 from appservice.store.tables import OutboxKind
 
 # A message that is not sent yet has no event id; this prefix and its transaction id stand for it until then.
@@ -47,19 +48,28 @@ class Message:
 class UnitOfWork:
     """Collects the effects of one consumer on one event. Nothing happens before the commit."""
 
-    __slots__ = ("_after", "_ordinal", "_user_id", "consumer", "event_id", "messages", "operations")
+    __slots__ = ("_after", "_flush", "_ordinal", "_user_id", "consumer", "event_id", "events", "messages", "operations")
 
-    def __init__(self, event_id: str, consumer: str, user_id: str) -> None:
+    def __init__(
+        self,
+        event_id: str,
+        consumer: str,
+        user_id: str,
+        flush: Callable[[UnitOfWork], Awaitable[None]] | None = None,
+    ) -> None:
         """
         Args:
             event_id: the event that is answered, or any other stable id of the cause.
             consumer: the consumer's stable name.
             user_id: whose messages these are, when a call does not say otherwise.
+            flush: commits what is collected, see :meth:`checkpoint`.
         """
         self.event_id = event_id
         self.consumer = consumer
         self.messages: list[Message] = []
         self.operations: list[Callable[[Connection], None]] = []
+        self.events: list[InternalEvent] = []
+        self._flush = flush
         self._after: list[Callable[[], None]] = []
         self._user_id = user_id
         self._ordinal = 0
@@ -67,7 +77,7 @@ class UnitOfWork:
     @property
     def empty(self) -> bool:
         """Whether there is nothing to commit."""
-        return not (self.messages or self.operations or self._after)
+        return not (self.messages or self.operations or self.events or self._after)
 
     def send(
         self,
@@ -76,28 +86,52 @@ class UnitOfWork:
         *,
         event_type: str = "m.room.message",
         user_id: str | None = None,
+        key: str | None = None,
     ) -> str:
-        """Send a message event; returns a reference that stands for its event id in later calls."""
-        return self._add(OutboxKind.EVENT, room_id, event_type, None, content, user_id)
+        """Send a message event; returns a reference that stands for its event id in later calls.
 
-    def edit(self, room_id: str, event_id: str, content: Mapping[str, Any], *, user_id: str | None = None) -> str:
+        Args:
+            key: what the message is instead of the next one of this unit: one is sent for a key, ever, whichever
+                event it is that causes it.
+        """
+        return self._add(OutboxKind.EVENT, room_id, event_type, None, content, user_id, key)
+
+    def edit(
+        self,
+        room_id: str,
+        event_id: str,
+        content: Mapping[str, Any],
+        *,
+        user_id: str | None = None,
+        key: str | None = None,
+    ) -> str:
         """Replace the content of a message of ours (specification, "Event replacements")."""
         fallback = {key: value for key, value in content.items() if key != "m.relates_to"}
         if isinstance(body := fallback.get("body"), str):
             fallback["body"] = f"* {body}"
         fallback["m.new_content"] = dict(content)
         fallback["m.relates_to"] = {"rel_type": "m.replace", "event_id": event_id}
-        return self._add(OutboxKind.EVENT, room_id, "m.room.message", None, fallback, user_id)
+        return self._add(OutboxKind.EVENT, room_id, "m.room.message", None, fallback, user_id, key)
 
-    def react(self, room_id: str, event_id: str, key: str, *, user_id: str | None = None) -> str:
-        """React to an event with ``key``."""
-        relation = {"m.relates_to": {"rel_type": "m.annotation", "event_id": event_id, "key": key}}
-        return self._add(OutboxKind.EVENT, room_id, "m.reaction", None, relation, user_id)
+    def react(
+        self, room_id: str, event_id: str, reaction: str, *, user_id: str | None = None, key: str | None = None
+    ) -> str:
+        """React to an event with ``reaction``."""
+        relation = {"m.relates_to": {"rel_type": "m.annotation", "event_id": event_id, "key": reaction}}
+        return self._add(OutboxKind.EVENT, room_id, "m.reaction", None, relation, user_id, key)
 
-    def redact(self, room_id: str, event_id: str, *, reason: str | None = None, user_id: str | None = None) -> str:
+    def redact(
+        self,
+        room_id: str,
+        event_id: str,
+        *,
+        reason: str | None = None,
+        user_id: str | None = None,
+        key: str | None = None,
+    ) -> str:
         """Redact an event."""
         content = {"reason": reason} if reason else {}
-        return self._add(OutboxKind.REDACTION, room_id, "m.room.redaction", event_id, content, user_id)
+        return self._add(OutboxKind.REDACTION, room_id, "m.room.redaction", event_id, content, user_id, key)
 
     def set_state(
         self,
@@ -115,14 +149,37 @@ class UnitOfWork:
         """Write to the database in the commit. When ``operation`` raises, nothing of the unit happens."""
         self.operations.append(operation)
 
+    def emit(self, event: InternalEvent) -> None:
+        """Have a consumer answer an event of our own, after this commit and in the order of its room."""
+        self.events.append(event)
+
+    async def checkpoint(self) -> None:
+        """Commit what is collected so far, without the mark that the event is done, and go on with an empty unit.
+
+        After a crash the event is handled again from its start: what was committed must be found again there.
+
+        Raises:
+            DatabaseError: nothing was kept, or the outcome is unknown.
+            RuntimeError: this unit has no writer.
+        """
+        if self._flush is None:
+            raise RuntimeError("a unit without a writer has no checkpoints")
+        if self.empty:
+            return
+        await self._flush(self)
+
+    def cleared(self) -> None:
+        """The writer says that a checkpoint is durable."""
+        self.messages, self.operations, self.events, self._after = [], [], [], []
+
     def after_commit(self, callback: Callable[[], None]) -> None:
         """Call back once the unit is committed, in this process only: for caches, never for effects."""
         self._after.append(callback)
 
-    def committed(self) -> None:
-        """The writer says that the unit is durable."""
-        for callback in self._after:
-            callback()
+    @property
+    def callbacks(self) -> list[Callable[[], None]]:
+        """What to call once the unit is durable."""
+        return list(self._after)
 
     def _add(
         self,
@@ -132,9 +189,15 @@ class UnitOfWork:
         target: str | None,
         content: Mapping[str, Any],
         user_id: str | None,
+        key: str | None = None,
     ) -> str:
+        if key is None:
+            txn_id = transaction_id(self.event_id, self.consumer, self._ordinal)
+            self._ordinal += 1
+        else:
+            txn_id = transaction_id(key, self.consumer, 0)
         message = Message(
-            txn_id=transaction_id(self.event_id, self.consumer, self._ordinal),
+            txn_id=txn_id,
             room_id=room_id,
             user_id=user_id or self._user_id,
             kind=kind,
@@ -142,7 +205,6 @@ class UnitOfWork:
             target=target,
             content=_written(content),
         )
-        self._ordinal += 1
         self.messages.append(message)
         return message.reference
 

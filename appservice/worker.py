@@ -77,7 +77,19 @@ class Worker:
         self._dispatch = dispatch
         self._metrics = metrics
         self._recorder = Recorder(writer, config.engine.backoff, config.engine.backoff_max)
-        self._processor = Processor(config, outbox, writer, rooms, crypto, dispatch, metrics, self._recorder)
+        self._processor = Processor(
+            config,
+            outbox,
+            writer,
+            rooms,
+            crypto,
+            dispatch,
+            metrics,
+            self._recorder,
+            inbox,
+            self.dispatch,
+            self.reconcile,
+        )
         self._parking = Parking(config.encryption.give_up_after, metrics)
         self._rooms: dict[str, _Room] = {}
         self._ready: asyncio.Queue[_Room] = asyncio.Queue()

