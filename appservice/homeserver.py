@@ -208,14 +208,17 @@ class Homeserver:
             async with self.session.get(URL(url, encoded=True), headers=self._headers) as response:
                 if response.status != 200:
                     raise _error(response.status, await response.read())
-                data = await response.content.read(limit + 1)
-                while len(data) <= limit and not response.content.at_eof():
-                    data += await response.content.read(limit + 1 - len(data))
+                pieces, size = [], 0
+                async for piece in response.content.iter_any():
+                    pieces.append(piece)
+                    size += len(piece)
+                    if size > limit:
+                        break
         except (aiohttp.ClientError, TimeoutError) as error:
             raise self._lost(error) from error
-        if len(data) > limit:
+        if size > limit:
             raise HomeserverError(413, "TOO_LARGE", f"more than {limit} bytes")
-        return data
+        return b"".join(pieces)
 
     async def send_event(
         self,

@@ -43,7 +43,7 @@ def build(config: Config) -> tuple[Service, Callable[[], list[Consumer]], Callab
     identities = [BotIdentity(f"@{bot.localpart}:{server}", bot.display_name) for bot in bots]
     service = Service(config, identities)
     chats = Chats(service.homeserver, service.database, service.steward, server)
-    media = Media(service.homeserver)
+    media = Media(service.homeserver, config.media.max_bytes, config.media.memory)
     summaries = {"echo": Echo.summary, "hub": Hub.summary}
 
     def plugin(bot: Bot) -> Plugin:

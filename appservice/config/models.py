@@ -183,6 +183,17 @@ class Engine(Model):
     sends_per_bot: int = Field(64, ge=1, le=10_000, description="Messages that one bot sends at the same time at most.")
 
 
+class Media(Model):
+    max_bytes: int = Field(
+        50 * 1024 * 1024, ge=1024, description="Bytes of one file, image or voice note at most, sent or received."
+    )
+    memory: int = Field(
+        256 * 1024 * 1024,
+        ge=1024 * 1024,
+        description="Bytes of memory for files on their way, all together: others wait until there is room.",
+    )
+
+
 class Invites(Model):
     allow_servers: tuple[AllowedServer, ...] = Field(
         (), description="Servers beside our own whose users may invite bots; '*' allows every server."
@@ -230,6 +241,7 @@ class Config(Model):
     database: Database = Field(default_factory=Database, description="Where Rialto keeps its state.")
     encryption: Encryption = Field(description="End-to-end encryption.")
     engine: Engine = Field(default_factory=Engine, description="How events are worked.")
+    media: Media = Field(default_factory=Media, description="Files that bots send and receive.")
     invites: Invites = Field(default_factory=Invites, description="Who may invite bots.")
     bots: tuple[Bot, ...] = Field(DEFAULT_BOTS, description="The bots, each a Matrix user with its own device.")
     logging: Logging = Field(default_factory=Logging, description="Logs. They never hold bodies, tokens or keys.")
