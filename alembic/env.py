@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from alembic import context
 
-from appservice.store.tables import metadata
+from bots.store import tables
 
 config = context.config
+metadata = tables.metadata  # the engine's tables are in it
 connection = config.attributes.get("connection")
 
 if connection is not None:

@@ -25,7 +25,7 @@ from sqlalchemy.engine.reflection import Inspector
 
 from appservice import migrate
 from appservice.database import Database, open_database
-from appservice.store.tables import metadata
+from bots.store.tables import metadata
 
 ROOT = Path(__file__).parents[2]
 VERSION_TABLE = "alembic_version"

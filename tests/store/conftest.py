@@ -12,7 +12,7 @@ from sqlalchemy import Connection, delete
 
 from appservice import processor, worker
 from appservice.database import Database, open_database
-from appservice.store.tables import metadata
+from bots.store.tables import metadata
 from tests.conftest import scratch_postgres
 from tests.store.harness import Engine, FlakyDatabase
 

@@ -1,0 +1,1 @@
+"""The tables of the bot platform and the SQL on them."""
