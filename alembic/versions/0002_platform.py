@@ -17,7 +17,6 @@ depends_on = None
 
 
 def upgrade() -> None:
-
     op.create_table(
         "dialog_journal",
         sa.Column("dialog_id", sa.Text(), nullable=False),
@@ -41,7 +40,6 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("dialog_people", schema=None) as batch_op:
         batch_op.create_index("ix_dialog_people_dialog_id", ["dialog_id"], unique=False)
-
     op.create_table(
         "dialogs",
         sa.Column("id", sa.Text(), nullable=False),
@@ -68,7 +66,6 @@ def upgrade() -> None:
     with op.batch_alter_table("dialogs", schema=None) as batch_op:
         batch_op.create_index("ix_dialogs_consumer_cause", ["consumer", "cause"], unique=False)
         batch_op.create_index("ix_dialogs_state_updated_at", ["state", "updated_at"], unique=False)
-
     op.create_table(
         "people",
         sa.Column("user_id", sa.Text(), nullable=False),
@@ -91,7 +88,6 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("plugin_state", schema=None) as batch_op:
         batch_op.create_index("ix_plugin_state_expires_at", ["expires_at"], unique=False)
-
     op.create_table(
         "plugin_switches",
         sa.Column("plugin", sa.Text(), nullable=False, comment="The plugin instance."),
@@ -123,24 +119,19 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-
     with op.batch_alter_table("schedules", schema=None) as batch_op:
         batch_op.drop_index("ix_schedules_due_at")
-
     op.drop_table("schedules")
     op.drop_table("plugin_switches")
     with op.batch_alter_table("plugin_state", schema=None) as batch_op:
         batch_op.drop_index("ix_plugin_state_expires_at")
-
     op.drop_table("plugin_state")
     op.drop_table("people")
     with op.batch_alter_table("dialogs", schema=None) as batch_op:
         batch_op.drop_index("ix_dialogs_state_updated_at")
         batch_op.drop_index("ix_dialogs_consumer_cause")
-
     op.drop_table("dialogs")
     with op.batch_alter_table("dialog_people", schema=None) as batch_op:
         batch_op.drop_index("ix_dialog_people_dialog_id")
-
     op.drop_table("dialog_people")
     op.drop_table("dialog_journal")
