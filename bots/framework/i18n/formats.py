@@ -79,7 +79,7 @@ class Formats:
         places = exponent(code)
         if abs(minor) >= 10**_DIGITS:
             return f"{_plain(minor)}E-{places} {code}"
-        pattern = _money_pattern(self._locale, places)
+        pattern = _money_pattern(self._locale, places, numbers.get_currency_symbol(code, self._locale))
         return str(pattern.apply(Decimal(minor).scaleb(-places), self._locale, currency=code, currency_digits=False))
 
     def date(self, value: dt.date, length: Length = "medium") -> str:
@@ -181,10 +181,19 @@ def exponent(currency: str) -> int:
     return known.exponent if known is not None else 2
 
 
-@lru_cache(maxsize=256)
-def _money_pattern(locale: Locale, places: int) -> NumberPattern:
+@lru_cache(maxsize=512)
+def _money_pattern(locale: Locale, places: int, symbol: str) -> NumberPattern:
+    """The language's pattern with a currency's decimals, and with a space between letters and digits (CLDR,
+    currencySpacing: ``€5`` but ``KWD 5``), which Babel leaves out.
+    """
     pattern: NumberPattern = copy.copy(locale.currency_formats["standard"])
     pattern.frac_prec = (places, places)
+    plus, minus = pattern.prefix
+    if symbol[-1:].isalpha() and plus.endswith("¤"):
+        pattern.prefix = (f"{plus}\xa0", f"{minus}\xa0")
+    plus, minus = pattern.suffix
+    if symbol[:1].isalpha() and plus.startswith("¤"):
+        pattern.suffix = (f"\xa0{plus}", f"\xa0{minus}")
     return pattern
 
 
@@ -197,10 +206,9 @@ def _decimal(value: float | Decimal) -> Decimal | None:
     exact = value if isinstance(value, Decimal) else Decimal(str(value)) if isinstance(value, float) else Decimal(value)
     if not exact.is_finite():
         return None
-    digits, exp = exact.as_tuple().digits, int(exact.as_tuple().exponent)
-    if len(digits) > _DIGITS or abs(exp) > _DIGITS or exact.adjusted() > _DIGITS:
-        return None
-    return exact
+    whole, decimals = max(exact.adjusted() + 1, 1), max(-int(exact.as_tuple().exponent), 3)
+    # Two to spare: a percentage is moved by two places.
+    return exact if whole + decimals + 2 <= _DIGITS and len(exact.as_tuple().digits) <= _DIGITS else None
 
 
 def _plain(value: Any) -> str:

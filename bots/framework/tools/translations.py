@@ -115,6 +115,7 @@ def update(domain: Domain, languages: Sequence[str] = (), *, fuzzy: bool = False
         file = domain.file(language)
         before = file.read_bytes() if file.exists() else b""
         catalog = _catalog(before, domain, language, file)
+        _revive(catalog, template)
         catalog.update(template, no_fuzzy_matching=not fuzzy, update_creation_date=False)
         after = _written(catalog)
         if after != before:
@@ -161,6 +162,15 @@ def _catalog(data: bytes, domain: Domain, language: str, file: Path) -> Catalog:
     if catalog is None or problems:
         raise problems[0]
     return catalog
+
+
+def _revive(catalog: Catalog, template: Catalog) -> None:
+    """Take obsolete translations of texts that are there again back in."""
+    wanted = _ids(template)
+    for key, message in list(catalog.obsolete.items()):
+        if _id(message.id) in wanted:
+            catalog[message.id] = message
+            del catalog.obsolete[key]
 
 
 def _written(catalog: Catalog) -> bytes:
