@@ -1,0 +1,1 @@
+"""What the bots are about, free of I/O, clock and chance."""
