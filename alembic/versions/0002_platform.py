@@ -54,6 +54,16 @@ def upgrade() -> None:
         sa.Column(
             "prompt", sa.Text(), nullable=True, comment="The message that waits for an answer, by its reference."
         ),
+        sa.Column(
+            "waiting", sa.LargeBinary(), nullable=True, comment="What the open question needs to know, as JSON, sealed."
+        ),
+        sa.Column(
+            "epoch",
+            sa.Integer(),
+            server_default=sa.text("0"),
+            nullable=False,
+            comment="How often it was taken back.",
+        ),
         sa.Column("entries", sa.Integer(), nullable=False, comment="Length of the journal."),
         sa.Column("size", sa.Integer(), nullable=False, comment="Bytes of the journal."),
         sa.Column("revision", sa.BigInteger(), nullable=False, comment="Counts the changes: compare-and-set."),

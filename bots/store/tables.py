@@ -103,6 +103,8 @@ dialogs = Table(
     Column("state", SmallInteger, nullable=False, comment="DialogState"),
     Column("cause", Text, nullable=False, comment="The event that it was last worked for."),
     Column("prompt", Text, comment="The message that waits for an answer, by its reference."),
+    Column("waiting", LargeBinary, comment="What the open question needs to know, as JSON, sealed."),
+    Column("epoch", Integer, nullable=False, server_default=text("0"), comment="How often it was taken back."),
     Column("entries", Integer, nullable=False, comment="Length of the journal."),
     Column("size", Integer, nullable=False, comment="Bytes of the journal."),
     Column("revision", BigInteger, nullable=False, comment="Counts the changes: compare-and-set."),
