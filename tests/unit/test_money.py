@@ -196,5 +196,5 @@ def test_what_is_no_number(text: str) -> None:
 @given(st.decimals(-(10**15), 10**15, places=4), st.sampled_from(["en", "de", "fr"]))
 def test_numbers_are_read_as_they_are_written_in_a_language(number: Decimal, language: str) -> None:
     group, mark = {"en": (",", "."), "de": (".", ","), "fr": ("\u202f", ",")}[language]
-    text = f"{number:,.4f}".translate(str.maketrans({",": group, ".": mark}))
+    text = f"{number:,.4f}".replace(",", "_").replace(".", mark).replace("_", group)
     assert read_number(text, language) == number

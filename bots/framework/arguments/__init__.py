@@ -11,18 +11,22 @@ have. The parsers stand alone too: ``await d.ask("Where to?", parse=place)``.
 
 from bots.framework.arguments.converters import Converter, Parser, Range, Rest, Unsupported, converter_for, parser_for
 from bots.framework.arguments.definition import Kind, Parameter
-from bots.framework.arguments.durations import duration
+from bots.framework.arguments.durations import JOINERS, NUMBERS, UNITS, duration
 from bots.framework.arguments.environment import ParseEnv
 from bots.framework.arguments.errors import ArgumentError, InvalidValue, SignatureError, Text
 from bots.framework.arguments.identifiers import RoomAlias, UserID
 from bots.framework.arguments.places import Place, place, place_of
-from bots.framework.arguments.scalars import alias, decimal, integer, money, user, yes_no
+from bots.framework.arguments.scalars import YES_WORDS, alias, decimal, integer, money, user, yes_no
 from bots.framework.arguments.signature import Signature
-from bots.framework.arguments.times import date_, time_, when
+from bots.framework.arguments.times import TERMS, date_, time_, when
 from bots.framework.arguments.tokens import quote
 from bots.framework.arguments.words import fold, nearest
 
+VOCABULARIES = (YES_WORDS, TERMS, UNITS, NUMBERS, JOINERS)
+"""The words that are understood: the values are msgids, alternatives with ``|`` between, for catalogues."""
+
 __all__ = [
+    "VOCABULARIES",
     "ArgumentError",
     "Converter",
     "InvalidValue",

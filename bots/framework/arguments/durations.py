@@ -12,7 +12,7 @@ from typing import Final
 from bots.domain.numerals import NumeralError, read_number
 from bots.framework.arguments.environment import ParseEnv
 from bots.framework.arguments.errors import InvalidValue, Text, shorten
-from bots.framework.arguments.words import Vocabulary, fold
+from bots.framework.arguments.words import fold
 
 EXPECTED: Final = Text("a duration such as 90s, 1h30m or 2 days")
 LONGEST: Final = timedelta(days=36_525)
@@ -46,7 +46,8 @@ NUMBERS: Final[Mapping[str, str]] = MappingProxyType(
         "12": "twelve",
     }
 )
-_AND: Final = MappingProxyType({"and": "and|&|,"})
+JOINERS: Final = MappingProxyType({"and": "and|&|,"})
+_TERMS: Final = MappingProxyType({**UNITS, **NUMBERS, **JOINERS})
 _SECONDS: Final = MappingProxyType({"second": 1, "minute": 60, "hour": 3_600, "day": 86_400, "week": 604_800})
 _ISO: Final = re.compile(
     r"P(?:(?P<year>\d+)Y)?(?:(?P<month>\d+)M)?(?:(?P<week>\d+(?:[.,]\d+)?)W)?(?:(?P<day>\d+(?:[.,]\d+)?)D)?"
@@ -65,7 +66,7 @@ def duration_parts(text: str, env: ParseEnv) -> dict[str, Decimal] | None:
     words = _WORD.findall(folded)
     if not words or "".join(words) != folded.replace(" ", ""):
         return None
-    vocabulary = Vocabulary({**UNITS, **NUMBERS, **_AND}, env.translator)
+    vocabulary = env.vocabulary(_TERMS)
     return _read(vocabulary.names([word.rstrip(".") for word in words]))
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, time, tzinfo
 from typing import Any
 
+from bots.framework.arguments.words import Vocabulary
 from bots.framework.i18n import English, Translator
 
 
@@ -27,6 +28,7 @@ class ParseEnv:
     translator: Translator = field(default_factory=English)
     content: Mapping[str, Any] = field(default_factory=dict)
     morning: time = time(9)
+    _vocabularies: dict[int, Vocabulary] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.now.tzinfo is None:
@@ -36,3 +38,10 @@ class ParseEnv:
     def language(self) -> str:
         """The person's language, BCP 47."""
         return self.translator.language
+
+    def vocabulary(self, terms: Mapping[str, str]) -> Vocabulary:
+        """The words of the person's language for the terms of a module; made once for a message."""
+        made = self._vocabularies.get(id(terms))
+        if made is None:
+            made = self._vocabularies[id(terms)] = Vocabulary(terms, self.translator)
+        return made

@@ -11,6 +11,8 @@ from bots.framework.arguments.identifiers import linked_identifier
 
 _LONGEST = 65_536
 """Characters of a formatted body that are looked at: what a Matrix event can hold."""
+_MOST = 50
+"""Pills of a message that are looked at, and places of each name in a text: a bound on the work for one message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ def pills_of(content: Mapping[str, Any]) -> list[Pill]:
         return []
     links = _Links()
     links.feed(html[:_LONGEST])
-    return links.found
+    return links.found[:_MOST]
 
 
 def mentioned(content: Mapping[str, Any]) -> list[str]:
@@ -81,7 +83,9 @@ def place_pills(text: str, content: Mapping[str, Any]) -> list[Pill]:
     for name in sorted(by_name, key=len, reverse=True):
         users = by_name[name]
         at = len(text)
-        while users and (at := text.rfind(name, 0, at)) >= 0:
+        for _ in range(_MOST):
+            if not users or (at := text.rfind(name, 0, at)) < 0:
+                break
             end = at + len(name)
             free = all(end <= other.at or at >= other.at + len(other.name) for other in placed)
             if (

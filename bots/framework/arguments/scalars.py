@@ -14,7 +14,7 @@ from bots.framework.arguments.environment import ParseEnv
 from bots.framework.arguments.errors import InvalidValue, Text, shorten
 from bots.framework.arguments.identifiers import RoomAlias, UserID, read_alias, read_user
 from bots.framework.arguments.mentions import mentioned, pills_of
-from bots.framework.arguments.words import Vocabulary, fold, nearest
+from bots.framework.arguments.words import fold, nearest
 
 INTEGER: Final = Text("a whole number")
 DECIMAL: Final = Text("a number")
@@ -114,7 +114,7 @@ def money_words(text: str, env: ParseEnv) -> bool:
 
 def yes_no(text: str, env: ParseEnv) -> bool:
     """Yes or no, in English or the person's language."""
-    name = Vocabulary(YES_WORDS, env.translator).get(text)
+    name = env.vocabulary(YES_WORDS).get(text)
     if name is None:
         raise InvalidValue.of(text, YES_NO)
     return name == "yes"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from bots.framework.arguments.definition import Definition, Kind, Parameter
 from bots.framework.arguments.environment import ParseEnv
@@ -13,6 +13,9 @@ from bots.framework.arguments.mentions import Pill, place_pills
 from bots.framework.arguments.tokens import Token, key_at, skip_space, token_at
 from bots.framework.arguments.words import nearest
 from bots.framework.i18n import English, Translator
+
+MOST: Final = 100
+"""Values of a list: a bound on the work for one message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,8 @@ class Signature:
             if value is None:
                 continue
             items = value if isinstance(value, list) and parameter.several else [value]
+            if len(items) > MOST:
+                raise too_many_values(parameter)
             read = [_convert(parameter, _as_text(parameter, item), env) for item in items]
             values[parameter.name] = read if parameter.several else read[0]
         return self.complete(values, env)
@@ -207,7 +212,10 @@ class _Parse:
 
     def _put(self, parameter: Parameter, value: Any) -> None:
         if parameter.several:
-            self.values.setdefault(parameter.name, []).append(value)
+            values = self.values.setdefault(parameter.name, [])
+            if len(values) == MOST:
+                raise too_many_values(parameter)
+            values.append(value)
         else:
             self.values[parameter.name] = value
 
@@ -256,6 +264,12 @@ class _Parse:
             return value
         helpful = next((problem for problem in problems if problem.nearest is not None), problems[-1])
         raise ArgumentError.of(parameter.name, parameter.label, helpful)
+
+
+def too_many_values(parameter: Parameter) -> ArgumentError:
+    """More values than a list takes."""
+    msgid = "“{argument}” takes at most {most} values."
+    return ArgumentError("argument.too_many_values", msgid, argument=parameter.name, label=parameter.label, most=MOST)
 
 
 def unknown_option(key: str, signature: Signature) -> ArgumentError:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 from calendar import monthrange
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from types import MappingProxyType
@@ -25,7 +26,7 @@ from typing import Final
 from bots.framework.arguments.durations import duration_parts, to_timedelta
 from bots.framework.arguments.environment import ParseEnv
 from bots.framework.arguments.errors import InvalidValue, Text, shorten
-from bots.framework.arguments.words import Vocabulary, fold
+from bots.framework.arguments.words import fold
 
 DATE: Final = Text("a day such as 2026-05-31, 31 May, monday or tomorrow")
 TIME: Final = Text("a time of day such as 18:30 or 6 pm")
@@ -91,11 +92,13 @@ TERMS: Final[Mapping[str, str]] = MappingProxyType(
 )
 """The words of days and times: a msgid lists them with ``|`` between."""
 
+_IN: Final = MappingProxyType({"in": TERMS["in"]})
 _PARTS: Final = MappingProxyType({"noon": time(12), "morning": time(9), "afternoon": time(15), "evening": time(19)})
 _DOTTED: Final = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})")
 _WORD: Final = re.compile(
-    r"\d{4}-\d\d-\d\d|\d{1,2}\.\d{1,2}\.\d{4}|\d{1,2}[:.]\d\d(?:[:.]\d\d)?|\d+|[^\W\d_][^\s\d,]*|@"
+    r"\d{4}-\d\d-\d\d|\d{1,2}\.\d{1,2}\.\d{4}|\d{1,2}[:.]\d\d(?:[:.]\d\d)?|\d+\.?|[^\W\d_][^\s\d,]*|@"
 )
+_HALVES: Final = frozenset({"am", "pm", "oclock", "morning", "afternoon", "evening"})
 _CLOCK: Final = re.compile(r"([01]?\d|2[0-4])[:.]([0-5]\d)(?:[:.]([0-5]\d))?")
 _ISO_WEEK: Final = re.compile(r"\d{4}-?W\d\d(?:-?\d)?")
 
@@ -127,11 +130,9 @@ def date_(text: str, env: ParseEnv) -> date:
 def time_(text: str, env: ParseEnv) -> time:
     """The time of day that a text names, without a zone. Raises :class:`InvalidValue`."""
     plain = text.strip()
-    try:
+    with suppress(ValueError):
         if re.fullmatch(r"T?\d\d:\d\d(:\d\d(\.\d+)?)?", plain):
             return time.fromisoformat(plain)
-    except ValueError:
-        raise InvalidValue.of(text, TIME) from None
     names = _names(plain, env)
     if names[:1] == ["midnight"] and len(names) == 1:
         return time(0)
@@ -177,9 +178,7 @@ def _names(text: str, env: ParseEnv) -> list[str]:
     words = _WORD.findall(folded)
     if "".join(words) != re.sub(r"[\s,]", "", folded):
         return ["?"]
-    names = Vocabulary(TERMS, env.translator).names(
-        [word.rstrip(".") if not word[0].isdigit() else word for word in words]
-    )
+    names = env.vocabulary(TERMS).names([word.rstrip(".") for word in words])
     return [name for name in names if name != "of"]
 
 
@@ -265,7 +264,7 @@ def _take_time(names: list[str], *, bare: bool = False) -> tuple[time | None, bo
         clock = _half_of_day(int(match[1]), int(match[2]), int(match[3] or 0), rest)
         bare = True
     elif re.fullmatch(r"\d{1,2}", first) and int(first) <= 24:
-        marked = rest[:1] in (["am"], ["pm"], ["oclock"]) or at or bare
+        marked = at or bare or (rest[:1] and rest[0] in _HALVES)
         clock = _half_of_day(int(first), 0, 0, rest) if marked else None
     if clock is None:
         return None, False
@@ -275,7 +274,7 @@ def _take_time(names: list[str], *, bare: bool = False) -> tuple[time | None, bo
 
 def _half_of_day(hour: int, minute: int, second: int, rest: list[str]) -> time | None:
     """The time with its “am”, “pm”, “o'clock”, “in the evening”, which are taken away."""
-    half = rest[0] if rest[:1] and rest[0] in {"am", "pm", "oclock", "morning", "afternoon", "evening"} else None
+    half = rest[0] if rest[:1] and rest[0] in _HALVES else None
     if half is not None:
         rest.pop(0)
     if half in {"am", "pm"} and not 1 <= hour <= 12:
@@ -289,7 +288,7 @@ def _half_of_day(hour: int, minute: int, second: int, rest: list[str]) -> time |
 
 def _offset(text: str, env: ParseEnv) -> datetime | None:
     """“in 2 hours”, “in 3 days”, “in a month”: from now on."""
-    names = Vocabulary({"in": TERMS["in"]}, env.translator)
+    names = env.vocabulary(_IN)
     first, _, rest = text.strip().partition(" ")
     if names.get(first) != "in":
         return None

@@ -58,9 +58,11 @@ class Vocabulary:
 
     def __init__(self, terms: Mapping[str, str], translator: Translator) -> None:
         self._names: dict[str, str] = {}
-        for listed in (lambda msgid: msgid, translator.t):
-            for name, msgid in terms.items():
-                for word in listed(msgid).split("|"):
+        own = {name: translator.t(msgid) for name, msgid in terms.items()}
+        translated = {name: words for name, words in own.items() if words != terms[name]}
+        for listed in (terms, translated):
+            for name, words in listed.items():
+                for word in words.split("|"):
                     if folded := fold(word):
                         self._names[folded] = name
         # English stays understood where the person's own language does not use the word for something else.
