@@ -182,6 +182,14 @@ class TestPlurals:
             "{count} файл",
         ]
 
+    def test_arabic_forms_stand_in_the_order_of_cldr_with_and_without_a_header(self) -> None:
+        forms = ("zero", "one", "two", "{count} few", "{count} many", "{count} other")
+        text = po("ar", ("{count} file", "{count} files", *forms))
+        for each in (text, text.replace("Plural-Forms", "X-Other")):
+            catalogue = read(each, "ar")
+            used = [catalogue.one_of("{count} file", "{count} files", count) for count in (0, 1, 2, 7, 42, 102)]
+            assert tuple(form.text for form in used if form is not None) == forms
+
     def test_counts_are_grouped_and_other_whole_numbers_are_not(self, tmp_path: Path) -> None:
         n = catalogues(tmp_path).translator("en").n
         assert n("{count} order", "{count} orders since {number}", 12345, number=67890) == "12,345 orders since 67890"

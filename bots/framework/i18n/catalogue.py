@@ -25,6 +25,11 @@ _TRIES = 100
 _COUNTS = (*range(1001), 1_000_000, 10**9)
 """Every plural rule of CLDR for whole numbers repeats within a thousand, but for millions (French, Spanish)."""
 
+RULES: Mapping[str, str] = {
+    "ar": "nplurals=6; plural=(n==0 ? 0 : n==1 ? 1 : n==2 ? 2 : n%100>=3 && n%100<=10 ? 3 : n%100>=11 ? 4 : 5);",
+}
+"""Where Babel's own rule has the forms in another order than CLDR and other tools: zero, one, two, few, many, other."""
+
 PluralRule = Callable[[int], int]
 
 
@@ -88,7 +93,10 @@ def read_messages(data: bytes, language: str, file: str, problems: list[Translat
     locale = locale_of(language)
     for _ in range(_TRIES):
         try:
-            return read_po(lines, locale=locale, abort_invalid=True)
+            catalog = read_po(lines, locale=locale, abort_invalid=True)
+            if not any("Plural-Forms:" in line for line in lines):
+                set_rule(catalog, language)
+            return catalog
         except PoFileError as error:
             at = min(error.lineno, len(lines) - 1)
             reason = str(error).rsplit(" on ", 1)[0]
@@ -101,6 +109,13 @@ def read_messages(data: bytes, language: str, file: str, problems: list[Translat
             return None
         problems.append(TranslationError(file, at + 1, reason))
     return None
+
+
+def set_rule(catalog: Catalog, language: str) -> None:
+    """Give a catalogue without ``Plural-Forms`` those of ``RULES``; for other languages it has Babel's."""
+    rule = RULES.get(language.partition("-")[0])
+    if rule is not None:
+        catalog.mime_headers = [("Plural-Forms", rule)]
 
 
 def plural_rule(catalog: Catalog, file: str, problems: list[TranslationError]) -> PluralRule | None:

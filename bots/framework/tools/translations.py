@@ -16,7 +16,7 @@ from pathlib import Path
 from babel.messages.catalog import Catalog
 from babel.messages.pofile import write_po
 
-from bots.framework.i18n.catalogue import read_catalogue, read_messages, untranslated
+from bots.framework.i18n.catalogue import read_catalogue, read_messages, set_rule, untranslated
 from bots.framework.i18n.errors import TranslationError
 from bots.framework.i18n.tags import locale_of, normalise
 from bots.framework.tools.extraction import Scan, scan
@@ -156,7 +156,13 @@ def missing(domain: Domain, template: Catalog | None = None) -> tuple[Gap, ...]:
 def _catalog(data: bytes, domain: Domain, language: str, file: Path) -> Catalog:
     if not data:
         locale = locale_of(language)
-        return Catalog(locale, domain.name, project=domain.name, charset="utf-8", fuzzy=False, header_comment="")
+        begun = Catalog(
+            locale, domain.name, f"# {domain.name}: {language}", project=domain.name, version="1", charset="utf-8",
+            fuzzy=False,
+            msgid_bugs_address="-", last_translator="-", language_team="-", revision_date=dt.datetime.now(dt.UTC),
+        )  # fmt: skip
+        set_rule(begun, language)
+        return begun
     problems: list[TranslationError] = []
     catalog = read_messages(data, language, str(file), problems)
     if catalog is None or problems:
