@@ -371,6 +371,8 @@ async def test_redirects_elsewhere_are_guarded(client: HttpClient, service: Serv
     error = await failed(client.get(service.url))
     assert isinstance(error, UnsafeUrl) and error.reason == "address"
     assert inner.asked == []
+    service.says(302, Location=f"http://user:pw@{NAME}:{service.port}/")
+    assert (await failed(client.get(service.url))).reason == "userinfo"
 
 
 @pytest.mark.parametrize(
