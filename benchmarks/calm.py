@@ -17,9 +17,10 @@ from benchmarks.common import (
     chosen,
     deviation,
     finish,
-    mautrix,
     median,
     parser,
+    peer_option,
+    peers,
     percentile,
     progress,
     rialto,
@@ -101,7 +102,7 @@ async def _main(options: argparse.Namespace) -> None:
     candidates = [rialto()]
     if options.database:
         candidates.append(rialto("rialto postgresql", options.database))
-    candidates = chosen([*candidates, mautrix(False), mautrix(True)], options.only)
+    candidates = chosen([*candidates, *peers(options.peers)], options.only)
     results: list[Result] = []
     for number in range(options.runs):
         for candidate in candidates:
@@ -114,6 +115,7 @@ async def _main(options: argparse.Namespace) -> None:
 def main() -> None:
     """Entry point."""
     options = parser(__doc__, runs=3)
+    peer_option(options)
     options.add_argument("--rate", type=float, default=40, help="events a second")
     options.add_argument("--seconds", type=float, default=10)
     options.add_argument("--rooms", type=int, default=20)

@@ -9,13 +9,14 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import uvloop
 
+from benchmarks.peers import scratch
 from tests.support.fake_client_api import Device
 from tests.support.fake_homeserver import FakeHomeserver
 from tests.support.service_process import ServiceProcess, free_port, write_config
@@ -23,6 +24,7 @@ from tests.support.service_process import ServiceProcess, free_port, write_confi
 Stage = tuple[FakeHomeserver, ServiceProcess, list[str]]
 BOT = "@echo:localhost"
 HUMAN = "@alice:localhost"
+PEER_PROGRAMS = Path(scratch.__file__).parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,73 @@ def mautrix(synchronous: bool) -> Candidate:
         return ServiceProcess(arguments, folder / "peer.log")
 
     return Candidate("mautrix synchronous" if synchronous else "mautrix", make)
+
+
+def maubot() -> Candidate:
+    """maubot's standalone mode, fed by appservice transactions."""
+
+    def make(homeserver: FakeHomeserver, port: int, folder: Path) -> ServiceProcess:
+        config = {
+            "user": {
+                "credentials": {"id": BOT, "homeserver": homeserver.url, "access_token": homeserver.as_token},
+                "sync": False,
+                "appservice": True,
+                "hs_token": homeserver.hs_token,
+                "displayname": "disable",
+                "avatar_url": "disable",
+            },
+            "server": {"hostname": "127.0.0.1", "port": port},
+            "database": f"sqlite:{folder / 'maubot.db'}",
+            "logging": {"version": 1, "root": {"level": "WARNING"}, "disable_existing_loggers": False},
+        }
+        path = folder / "maubot.yaml"
+        path.write_text(json.dumps(config))  # JSON is YAML
+        meta = PEER_PROGRAMS / "maubot" / "maubot.yaml"
+        arguments = [str(scratch.maubot_python()), "-m", "maubot.standalone", "-c", str(path), "-m", str(meta)]
+        return ServiceProcess(arguments, folder / "peer.log")
+
+    return Candidate("maubot", make)
+
+
+def matrix_bot_sdk() -> Candidate:
+    """matrix-bot-sdk's Appservice, on Node.js."""
+
+    def make(homeserver: FakeHomeserver, port: int, folder: Path) -> ServiceProcess:
+        options = {
+            "modules": str(scratch.matrix_bot_sdk()),
+            "homeserver": homeserver.url,
+            "port": port,
+            "asToken": homeserver.as_token,
+            "hsToken": homeserver.hs_token,
+            "domain": homeserver.server_name,
+            "localpart": BOT[1:].partition(":")[0],
+            "sender": homeserver.sender[1:].partition(":")[0],
+            "id": homeserver.service_id,
+        }
+        arguments = ["node", str(PEER_PROGRAMS / "matrix_bot_sdk" / "echo.js"), json.dumps(options)]
+        return ServiceProcess(arguments, folder / "peer.log")
+
+    return Candidate("matrix-bot-sdk", make)
+
+
+PEERS: Mapping[str, Callable[[], list[Candidate]]] = {
+    "mautrix": lambda: [mautrix(False), mautrix(True)],
+    "maubot": lambda: [maubot()],
+    "matrix-bot-sdk": lambda: [matrix_bot_sdk()],
+}
+
+
+def peer_option(options: argparse.ArgumentParser) -> None:
+    """The option ``--peers``, for :func:`peers`."""
+    options.add_argument("--peers", default="mautrix", help=f"beside Rialto: of {', '.join(PEERS)} (mautrix)")
+
+
+def peers(names: str) -> list[Candidate]:
+    """The candidates of ``--peers``, separated by commas."""
+    wanted = [name for name in names.split(",") if name]
+    if unknown := [name for name in wanted if name not in PEERS]:
+        raise SystemExit(f"--peers: there is no {', '.join(unknown)}; there are {', '.join(PEERS)}")
+    return [candidate for name in wanted for candidate in PEERS[name]()]
 
 
 @contextlib.contextmanager

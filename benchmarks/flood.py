@@ -7,6 +7,8 @@ echoes. Every candidate is a process of its own; candidates take turns, and the 
     python -m benchmarks.flood --database postgresql://…        Rialto on PostgreSQL too
     python -m benchmarks.flood --send-delay 20                  every send takes 20 ms at the homeserver
     python -m benchmarks.flood --kill                           kill -9 in the middle, start again
+    python -m benchmarks.flood --peers mautrix,maubot,matrix-bot-sdk
+                                                more peers, installed outside the repository when they are asked for
     python -m benchmarks.flood --loopback                       the bot's messages come back, as with a real homeserver
 
 A room whose messages go out in order sends one after the other, so with a delay d per send R rooms give at most R/d
@@ -26,9 +28,10 @@ from benchmarks.common import (
     chosen,
     deviation,
     finish,
-    mautrix,
     median,
     parser,
+    peer_option,
+    peers,
     progress,
     rialto,
     run,
@@ -150,7 +153,7 @@ async def _main(options: argparse.Namespace) -> None:
     candidates = [rialto()]
     if options.database:
         candidates.append(rialto("rialto postgresql", options.database))
-    candidates = chosen([*candidates, mautrix(False), mautrix(True)], options.only)
+    candidates = chosen([*candidates, *peers(options.peers)], options.only)
     room_counts = [options.rooms] if not options.send_delay else sorted({options.rooms, 100})
     results: list[Result] = []
     for number in range(options.runs):
@@ -169,6 +172,7 @@ async def _main(options: argparse.Namespace) -> None:
 def main() -> None:
     """Entry point."""
     options = parser(__doc__, runs=3)
+    peer_option(options)
     options.add_argument("--events", type=int, default=10_000)
     options.add_argument("--rooms", type=int, default=20)
     options.add_argument("--send-delay", type=lambda text: float(text.removesuffix("ms")), default=0, metavar="MS")
