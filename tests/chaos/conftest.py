@@ -1,5 +1,5 @@
 """The real Synapse and its people, for the chaos tests that need them."""
 
-from tests.support.fixtures import alice, new_human, rialto, synapse
+from tests.support.fixtures import alice, bob, new_human, rialto, synapse
 
-__all__ = ["alice", "new_human", "rialto", "synapse"]
+__all__ = ["alice", "bob", "new_human", "rialto", "synapse"]
