@@ -92,7 +92,7 @@ def _local(arguments: argparse.Namespace, layout: Layout) -> Who:
         raise Unreachable(f"no local stack in {layout.data}: start one by `rialto up`, or name a --homeserver")
     config = load_config(layout.config)
     server = config.homeserver.server_name
-    bots = {bot.plugin: f"@{bot.localpart}:{server}" for bot in reversed(config.bots) if bot.enabled}
+    bots = {bot.plugin: f"@{bot.localpart}:{server}" for bot in reversed(config.users) if bot.enabled}
     accounts = read_accounts(layout)
     localpart = arguments.user.removeprefix("@").partition(":")[0]
     account = accounts.get(localpart)

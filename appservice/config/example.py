@@ -54,7 +54,10 @@ def _items(model: type[BaseModel], entries: tuple[BaseModel, ...], indent: str) 
         for key in keys_of(model).values():
             if number == 0:
                 yield _comment(key.description + _limits(key), indent + ("  " if mark == "  " else ""))
-            yield f"{indent}{mark}{key.name}: {_scalar(getattr(entry, key.name))}"
+            value = getattr(entry, key.name)
+            if number and value == key.default and not key.required:
+                continue  # shown above
+            yield f"{indent}{mark}{key.name}: {_scalar(value)}"
             mark = "  "
 
 

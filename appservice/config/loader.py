@@ -56,7 +56,7 @@ def read_config(path: Path, environ: Mapping[str, str] = os.environ) -> Loaded:
     reading.problems += cross_check(reading.good, reading.place_of)
     if reading.problems or not isinstance(config, Config):
         raise ConfigError(map(reading.without_secrets, reading.problems))
-    config = _resolve_sqlite(config, path)
+    config = _resolve_paths(_resolve_sqlite(config, path), path.parent.absolute()).placed(reading.places)
     for secret in secrets_of(config):
         logs.register_secret(secret)
     if reading.inline_secret and readable_by_all(path):
@@ -103,6 +103,22 @@ def _read_file(path: Path) -> tuple[Value | None, list[Problem]]:
         problems.append(Problem(value.place, "", "needs keys with values (key: value) at its top"))
         return None, problems
     return Value(Place(str(path), 1), value.data), problems
+
+
+def _resolve_paths(config: Config, folder: Path) -> Config:
+    """Relative paths of plugins and avatars start at the folder of the configuration file."""
+
+    def absolute(path: str) -> str:
+        return os.path.normpath(folder / path)
+
+    bots = tuple(
+        bot.model_copy(update={"avatar": absolute(bot.avatar)})
+        if bot.avatar and not bot.avatar.startswith("mxc://")
+        else bot
+        for bot in config.bots
+    )
+    plugins = config.plugins.model_copy(update={"folders": tuple(map(absolute, config.plugins.folders))})
+    return config.model_copy(update={"bots": bots, "plugins": plugins})
 
 
 def _resolve_sqlite(config: Config, path: Path) -> Config:

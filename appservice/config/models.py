@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
+
+from appservice.config.problems import KeyPath, Place, Places
 
 PLACEHOLDER: Final = "CHANGE-ME"
 SECRET: Final[dict[str, Any]] = {"secret": True}  # marks text keys whose value no error and no log may show
@@ -67,6 +70,30 @@ def _localpart(value: str) -> str:
     return value
 
 
+def _optional_localpart(value: str) -> str:
+    return _localpart(value) if value else value
+
+
+def _instance(value: str) -> str:
+    if value and not re.fullmatch(r"[a-z0-9_][a-z0-9._-]{0,63}", value):
+        raise ValueError(f"needs lower-case letters, digits and . _ - only, 64 at most, got {value!r}")
+    return value
+
+
+def _avatar(value: str) -> str:
+    # https://spec.matrix.org/v1.16/client-server-api/#matrix-content-mxc-uris
+    if value.startswith("mxc:") and not re.fullmatch(r"mxc://[A-Za-z0-9.:\[\]-]+/[A-Za-z0-9_-]+", value):
+        raise ValueError(f"needs the path of an image file or mxc://SERVER/ID, got {value!r}")
+    return value
+
+
+def _room_id(value: str) -> str:
+    # https://spec.matrix.org/v1.16/appendices/#room-ids; since room version 12 without a server
+    if value and not re.fullmatch(r"![^\s\x00]{1,254}", value):
+        raise ValueError(f"needs a room id like !abc:example.org, got {value!r}")
+    return value
+
+
 def _header_safe(value: SecretStr) -> SecretStr:
     if not re.fullmatch(r"[\x21-\x7e]*", value.get_secret_value()):
         raise ValueError("needs printable ASCII characters without spaces")
@@ -101,6 +128,11 @@ Address = Annotated[str, AfterValidator(_address)]
 ServerName = Annotated[str, AfterValidator(_server_name)]
 AllowedServer = Annotated[str, AfterValidator(_allowed_server)]
 Localpart = Annotated[str, AfterValidator(_localpart)]
+OptionalLocalpart = Annotated[str, AfterValidator(_optional_localpart)]
+InstanceName = Annotated[str, AfterValidator(_instance)]
+DisplayName = Annotated[str, Field(min_length=1, max_length=256)]
+Avatar = Annotated[str, AfterValidator(_avatar)]
+RoomId = Annotated[str, AfterValidator(_room_id)]
 DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 AuthToken = Annotated[SecretStr, Field(min_length=8), AfterValidator(_header_safe)]
@@ -201,10 +233,65 @@ class Invites(Model):
 
 
 class Bot(Model):
-    plugin: str = Field(min_length=1, description="The plugin that answers: hub, echo.")
-    localpart: Localpart = Field(description="The bot's user is @LOCALPART:SERVER_NAME.")
-    display_name: str = Field(min_length=1, max_length=256, description="The name people see.")
+    plugin: str = Field(
+        min_length=1, max_length=64, description="The plugin that answers. `rialto plugin list` shows those there are."
+    )
+    name: InstanceName = Field(
+        "",
+        description="The name of this instance, for state, logs and commands; the plugin's unless said. One plugin may "
+        "run several times under different names.",
+    )
+    localpart: OptionalLocalpart = Field("", description="The bot's user is @LOCALPART:SERVER_NAME.")
+    display_name: DisplayName | None = Field(None, description="The name people see.")
+    avatar: Avatar = Field("", description="Its picture: the path of a file (relative to this one), or mxc://….")
+    description: str = Field(
+        "", max_length=500, description="One line that tells people what it is for; the plugin's own unless said."
+    )
+    joins: OptionalLocalpart = Field(
+        "", description="Instead of a user of its own: the localpart of the bot that this plugin is a part of."
+    )
     enabled: bool = Field(True, description="A disabled bot is not started.")
+    settings: dict[str, Any] = Field(
+        {}, description="The plugin's own settings. A secret may be {file: PATH}. `rialto plugin list` names them."
+    )
+    scopes: tuple[str, ...] = Field(
+        (),
+        description="What the plugin may do beyond its own rooms, of what it asks for: http, rooms.create, "
+        "location.read, payments.charge. Harmless scopes need not be listed.",
+    )
+    rooms: tuple[RoomId, ...] = Field((), description="Rooms that it works in; all unless said.")
+    servers: tuple[ServerName, ...] = Field((), description="Servers whose people it answers; all unless said.")
+    handler_timeout: float = Field(
+        0, ge=0, allow_inf_nan=False, description="Seconds of one handler at most; 0: engine.handler_timeout."
+    )
+
+    @property
+    def instance(self) -> str:
+        """The name of the instance."""
+        return self.name or self.plugin
+
+
+class Plugins(Model):
+    folders: tuple[str, ...] = Field(
+        (),
+        description="Folders (relative to this file) with plugins beside the installed ones: NAME.py, or packages; a "
+        "folder may be a package or a plugin's project itself.",
+    )
+    start_timeout: Seconds = Field(20, description="Seconds that a plugin's start or stop takes at most.")
+    failures: int = Field(5, ge=1, le=1000, description="Failures of one instance that pause it. Its people hear so.")
+    failure_window: Seconds = Field(60, description="Seconds within which failures are counted together.")
+    pause: Seconds = Field(
+        30, description="Seconds of the first pause; each one that follows at once is twice as long."
+    )
+    pause_max: Seconds = Field(900, description="Seconds of a pause at most.")
+    effects: int = Field(200, ge=1, le=100_000, description="Messages in answer to one event at most.")
+    effects_per_minute: int = Field(3000, ge=1, description="Messages of one instance in one minute at most.")
+
+
+class Operators(Model):
+    room: RoomId = Field(
+        "", description="The room in which the first bot tells operators of plugins that fail; none unless said."
+    )
 
 
 class LogFormat(StrEnum):
@@ -243,6 +330,40 @@ class Config(Model):
     engine: Engine = Field(default_factory=Engine, description="How events are worked.")
     media: Media = Field(default_factory=Media, description="Files that bots send and receive.")
     invites: Invites = Field(default_factory=Invites, description="Who may invite bots.")
-    bots: tuple[Bot, ...] = Field(DEFAULT_BOTS, description="The bots, each a Matrix user with its own device.")
+    bots: tuple[Bot, ...] = Field(
+        DEFAULT_BOTS,
+        description="The bots: each a plugin, with a Matrix user and a device of its own or joined to another.",
+    )
+    plugins: Plugins = Field(
+        default_factory=Plugins, description="Where plugins are found, and how they are contained."
+    )
+    permissions: dict[str, Any] = Field(
+        {},
+        description="Who may do what. roles: {admin: [PATTERN], operator: …, user: …, guest: …, groups: {NAME: …}} with "
+        "patterns like @alice:example.org, example.org or *; rules: {PERMISSION: ROLE}.",
+    )
+    operators: Operators = Field(default_factory=Operators, description="How operators are told.")
     logging: Logging = Field(default_factory=Logging, description="Logs. They never hold bodies, tokens or keys.")
     metrics: Metrics = Field(default_factory=Metrics, description="Prometheus metrics and health checks.")
+
+    _places: Places = PrivateAttr(default_factory=Places)
+
+    @property
+    def users(self) -> tuple[Bot, ...]:
+        """The bots that are users of their own."""
+        return tuple(bot for bot in self.bots if bot.localpart)
+
+    @property
+    def folder(self) -> Path:
+        """Where relative paths start."""
+        return self._places.folder
+
+    def place_of(self, path: KeyPath) -> Place:
+        """Where a key stands, for errors that only its reader can find."""
+        return self._places.of(path)
+
+    def placed(self, places: Places) -> Config:
+        """The same, with the places of its keys."""
+        found = self.model_copy()
+        found._places = places
+        return found

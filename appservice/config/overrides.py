@@ -2,7 +2,8 @@
 
 Two underscores go one level down. Text is taken as it stands, other kinds are read as YAML (so JSON works too).
 A bot is named by its index in the list, counted from 0; the index after the last adds one. An empty variable
-counts as not set.
+counts as not set. Below a free section (a plugin's settings) every name is a key, in lower case; a list or a mapping
+is read as YAML, anything else is text.
 """
 
 from __future__ import annotations
@@ -84,8 +85,20 @@ def _apply(root: Value, model: type[BaseModel], variable: str, text: str) -> tup
             if index == len(items):
                 items.append(Value(place, {}))
             here, model = items[index], key.item.model
+        elif key.kind is Kind.FREE and all(parts):
+            return (*path, *_below(_section(here, key, place), parts, place, text))
         else:
             raise _RefusedError(_unknown(variable))
+
+
+def _below(here: Value, parts: list[str], place: Place, text: str) -> list[str]:
+    for part in parts[:-1]:
+        here = _mapping(here).setdefault(part, Value(place, {}))
+    value, problems = parse(text, lambda _: place)
+    if value is None or problems or not isinstance(value.data, dict | list):
+        value = Value(place, text)
+    _mapping(here)[parts[-1]] = value
+    return parts
 
 
 def _mapping(value: Value) -> dict[str, Value]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeAlias
 
 from appservice.errors import RialtoError
@@ -39,6 +40,31 @@ class Problem:
 
     def __str__(self) -> str:
         return f"{self.place}: {f'{self.key} ' if self.key else ''}{self.reason}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Places:
+    """Where the keys of a configuration stand. Any two are equal: the place of a value is no part of what it is.
+
+    Attributes:
+        known: place by path, ``("bots", "0", "localpart")``.
+        folder: where relative paths start.
+    """
+
+    known: Mapping[KeyPath, Place] = field(default_factory=dict)
+    folder: Path = Path()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Places)
+
+    def __hash__(self) -> int:
+        return hash(Places)
+
+    def of(self, path: KeyPath) -> Place:
+        """Where the key stands, or else the section that it belongs to."""
+        while path and path not in self.known:
+            path = path[:-1]
+        return self.known.get(path, Place("configuration"))
 
 
 class ConfigError(RialtoError):

@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 
 from appservice.config.document import BROKEN, Value, show_name
 from appservice.config.models import PLACEHOLDER, Config
-from appservice.config.problems import KeyPath, Place, Problem, dotted
+from appservice.config.problems import KeyPath, Place, Places, Problem, dotted
 from appservice.config.schema import Key, Kind, keys_of, nearest
 from appservice.config.secrets import read_secret, readable_by_all
 from appservice.redaction import HIDDEN, SHORTEST_SECRET
@@ -48,9 +48,12 @@ class Reading:
 
     def place_of(self, path: KeyPath) -> Place:
         """Where the key stands, or else the section that it belongs to."""
-        while path and path not in self._places:
-            path = path[:-1]
-        return self._places[path]
+        return self.places.of(path)
+
+    @property
+    def places(self) -> Places:
+        """Where every key stands."""
+        return Places(self._places, self.folder)
 
     def without_secrets(self, problem: Problem) -> Problem:
         """The problem without any secret that stands in the file, should one have got into its words."""
@@ -114,7 +117,7 @@ class Reading:
                     continue  # already reported: missing, or of the wrong kind
                 wrong.add(location[0] if location else "")
                 secret = bool(location) and keys[location[0]].kind is Kind.SECRET
-                self._bad((*path, *location), _words(each, secret))
+                self._bad((*path, *location), words_of(each, secret))
         for name, value in plain.items():
             if name not in wrong and not isinstance(value, BaseModel):
                 self.good[(*path, name)] = value
@@ -130,6 +133,8 @@ class Reading:
             if built is None:
                 raise _BadError
             return built
+        if key.kind is Kind.FREE:
+            return self._free(value, path)
         if data is None:
             self._bad(path, f"is empty, needs {'a list, [] for none' if key.item else key.kind.value}")
             raise _BadError
@@ -151,6 +156,26 @@ class Reading:
             needs += " (put it in quotes)"
         self._bad(path, f"needs {needs}, got {_show(value)}")
         raise _BadError
+
+    def _free(self, value: Value, path: KeyPath) -> dict[str, Any]:
+        """Keys that somebody else knows: everything plain, and the place of each noted."""
+        if value.data is None:
+            return {}
+        if not isinstance(value.data, dict):
+            self._bad(path, f"needs {Kind.SECTION.value}, got {_show(value, secret=True)}")
+            raise _BadError
+        found: dict[str, Any] = self._anything(value, path)
+        return found
+
+    def _anything(self, value: Value, path: KeyPath) -> Any:
+        self._places[path] = value.place
+        if value.data is BROKEN:
+            raise _BadError
+        if isinstance(value.data, dict):
+            return {name: self._anything(each, (*path, name)) for name, each in value.data.items()}
+        if isinstance(value.data, list):
+            return [self._anything(each, (*path, str(index))) for index, each in enumerate(value.data)]
+        return value.data
 
     def _list(self, item: Key, value: Value, path: KeyPath) -> list[Any]:
         if not isinstance(value.data, list):
@@ -223,7 +248,7 @@ def _show(value: Value, secret: bool = False) -> str:
     return text if len(text) <= 80 else f"{text[:76]}…"
 
 
-def _words(error: ErrorDetails, secret: bool) -> str:
+def words_of(error: ErrorDetails, secret: bool) -> str:
     """What pydantic found, as the rest of a sentence that begins with the key."""
     kind, context = error["type"], error.get("ctx", {})
     if kind == "value_error":

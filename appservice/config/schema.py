@@ -19,6 +19,7 @@ class Kind(StrEnum):
 
     SECTION = "a section of keys"
     LIST = "a list"
+    FREE = "a section of keys, each as its reader wants it"
     SECRET = "text, or {file: PATH}"  # noqa: S105  words, not a secret
     TEXT = "text"
     CHOICE = "one of its names"
@@ -69,6 +70,8 @@ def _key(name: str, annotation: Any, *, secret: bool = False, **about: Any) -> K
         return _key(name, inner, secret=secret, **about)
     if origin is tuple:
         return Key(name, Kind.LIST, item=_key(name, args[0]), **about)
+    if origin is dict:
+        return Key(name, Kind.FREE, **about)
     if origin is Literal:
         return Key(name, Kind.CHOICE, choices=tuple(map(str, args)), **about)
     if not isinstance(annotation, type):

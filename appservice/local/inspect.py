@@ -73,7 +73,7 @@ async def status(layout: Layout) -> Status:
         pid = None if process is None else process.pid
         processes.append(ProcessStatus(name, url, pid, answering and pid is not None, restarts))
     phase = "stopped" if supervisor is None else str(state.get("phase", "starting"))
-    bots = tuple(f"@{bot.localpart}:{config.homeserver.server_name}" for bot in config.bots if bot.enabled)
+    bots = tuple(f"@{bot.localpart}:{config.homeserver.server_name}" for bot in config.users if bot.enabled)
     return Status(str(layout.data), phase, None if supervisor is None else supervisor.pid, tuple(processes), bots)
 
 

@@ -50,7 +50,7 @@ def registration_of(config: Config) -> dict[str, Any]:
         "rate_limited": False,
         "receive_ephemeral": True,
         "namespaces": {
-            "users": user_namespaces(server_name, service.sender_localpart, (bot.localpart for bot in config.bots)),
+            "users": user_namespaces(server_name, service.sender_localpart, (bot.localpart for bot in config.users)),
             "aliases": [{"exclusive": True, "regex": aliases}],
             "rooms": [],
         },
@@ -107,7 +107,7 @@ def _namespace_problems(config: Config, registration: Mapping[str, Any]) -> list
         namespaces = {}
     service = config.appservice
     server = config.homeserver.server_name
-    users = {f"@{name}:{server}": None for name in (service.sender_localpart, *(bot.localpart for bot in config.bots))}
+    users = {f"@{name}:{server}": None for name in (service.sender_localpart, *(bot.localpart for bot in config.users))}
     # The rooms that Rialto makes are found again by their aliases: nobody else may make one.
     aliases = {f"#{service.sender_localpart}_{'a' * 24}:{server}": f"#{service.sender_localpart}_…:{server}"}
     return [

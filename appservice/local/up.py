@@ -205,7 +205,7 @@ def show_table(console: Console, layout: Layout, config: Config) -> None:
     if config.metrics.enabled:
         rows.append(("metrics", f"http://{config.metrics.listen}/metrics"))
     server = config.homeserver.server_name
-    rows.extend(("bot", f"@{bot.localpart}:{server}") for bot in config.bots if bot.enabled)
+    rows.extend(("bot", f"@{bot.localpart}:{server}") for bot in config.users if bot.enabled)
     new_accounts = take_unshown(layout)
     rows.extend(("account", f"{account.user_id}   password: {account.password}") for account in new_accounts)
     rows.append(("", f"shown once; kept in {layout.accounts}") if new_accounts else ("accounts", str(layout.accounts)))

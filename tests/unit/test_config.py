@@ -218,7 +218,7 @@ def test_bots_have_different_names_and_are_not_the_steward(folder: Path) -> None
 bots:
   - {plugin: hub, localpart: rialto, display_name: Rialto}
   - {plugin: echo, localpart: _rialto, display_name: Echo}
-  - {plugin: echo, localpart: rialto, display_name: Again}
+  - {plugin: echo, name: again, localpart: rialto, display_name: Again}
 """
     assert problems(MINIMAL + bots) == [
         "config.yaml:8: bots[1].localpart is the steward's (appservice.sender_localpart): "
@@ -298,6 +298,7 @@ def test_bots_by_index_and_as_a_whole(folder: Path) -> None:
     assert [bot.enabled for bot in load(environ={"RIALTO__BOTS__1__ENABLED": "true"}).bots] == [True, True]
     added = {
         "RIALTO__BOTS__2__PLUGIN": "echo",
+        "RIALTO__BOTS__2__NAME": "second",
         "RIALTO__BOTS__2__LOCALPART": "echo2",
         "RIALTO__BOTS__2__DISPLAY_NAME": "Second echo",
     }
@@ -307,14 +308,14 @@ def test_bots_by_index_and_as_a_whole(folder: Path) -> None:
         "RIALTO__BOTS__0__DISPLAY_NAME": "A better name",
     }
     assert [(bot.localpart, bot.display_name) for bot in load(environ=whole).bots] == [("hub", "A better name")]
-    many = ", ".join(f"{{plugin: echo, localpart: e{n}, display_name: E}}" for n in range(11))
+    many = ", ".join(f"{{plugin: echo, name: e{n}, localpart: e{n}, display_name: E}}" for n in range(11))
     ten = {"RIALTO__BOTS": f"[{many}]", "RIALTO__BOTS__11__PLUGIN": "hub", "RIALTO__BOTS__11__LOCALPART": "h",
            "RIALTO__BOTS__11__DISPLAY_NAME": "H", "RIALTO__BOTS__2__LOCALPART": "two"}  # fmt: skip
     assert [bot.localpart for bot in load(environ=ten).bots][2::9] == ["two", "h"]
     numbered = {
         f"RIALTO__BOTS__{n}__{key}": value
         for n in range(2, 12)
-        for key, value in {"PLUGIN": "echo", "LOCALPART": f"e{n}", "DISPLAY_NAME": "E"}.items()
+        for key, value in {"PLUGIN": "echo", "NAME": f"e{n}", "LOCALPART": f"e{n}", "DISPLAY_NAME": "E"}.items()
     }
     assert [bot.localpart for bot in load(environ=numbered).bots][2:] == [f"e{n}" for n in range(2, 12)]
     assert load(environ={"RIALTO__INVITES__ALLOW_SERVERS__0": "x.org"}).invites.allow_servers == ("x.org",)
@@ -330,7 +331,7 @@ def test_bots_by_index_and_as_a_whole(folder: Path) -> None:
             "3",
             "is not a key of the configuration, did you mean RIALTO__DATABASE__POOL_SIZE?",
         ),
-        ("RIALTO__BOTS__0__NAME", "3", "is not a key of the configuration"),
+        ("RIALTO__BOTS__0__NAMES", "3", "is not a key of the configuration"),
         ("RIALTO__QQQQQQQQ", "3", "is not a key of the configuration"),
         ("RIALTO__", "3", "is not a key of the configuration"),
         ("RIALTO__DATABASE__URL__X", "3", "is not a key of the configuration, did you mean RIALTO__DATABASE__URL?"),
@@ -580,3 +581,75 @@ def test_the_real_environment_is_the_default(folder: Path, monkeypatch: pytest.M
     monkeypatch.setenv("RIALTO__ENGINE__ATTEMPTS", "7")
     assert load_config(write(MINIMAL)).engine.attempts == 7
     assert os.environ["RIALTO__ENGINE__ATTEMPTS"] == "7"
+
+
+BOTS = MINIMAL + "bots:\n"
+
+
+@pytest.mark.parametrize(
+    ("bots", "told"),
+    [
+        ("  - {plugin: echo}", ["config.yaml:7: bots[0].localpart is missing"]),
+        ("  - {plugin: echo, localpart: e}", ["config.yaml:7: bots[0].display_name is missing"]),
+        (
+            "  - {plugin: echo, joins: e}",
+            ["config.yaml:7: bots[0].joins needs the localpart of another bot, 'e' is none"],
+        ),
+        (
+            "  - {plugin: hub, localpart: rialto, display_name: R}\n  - {plugin: echo, joins: rialta}",
+            ["config.yaml:8: bots[1].joins needs the localpart of another bot, 'rialta' is none, did you mean rialto?"],
+        ),
+        (
+            "  - {plugin: hub, localpart: rialto, display_name: R, joins: rialto}",
+            [
+                "config.yaml:7: bots[0].joins cannot stand beside localpart: a plugin has a user of its own, or joins "
+                "another's"
+            ],
+        ),
+        (
+            "  - {plugin: hub, localpart: a, display_name: A}\n  - {plugin: hub, localpart: b, display_name: B}",
+            ["config.yaml:8: bots[1].plugin needs a name: bots[0] is called 'hub' already"],
+        ),
+        (
+            "  - {plugin: hub, localpart: a, display_name: A}\n  - {plugin: echo, name: hub, joins: a}",
+            ["config.yaml:8: bots[1].name is taken by bots[0] already: 'hub'"],
+        ),
+        (
+            "  - {plugin: hub, name: Hub!, localpart: a, display_name: A}",
+            ["config.yaml:7: bots[0].name needs lower-case letters, digits and . _ - only, 64 at most, got 'Hub!'"],
+        ),
+        (
+            "  - {plugin: hub, localpart: a, display_name: A, settings: [1]}",
+            ["config.yaml:7: bots[0].settings needs a section of keys, got a list"],
+        ),
+        (
+            "  - {plugin: hub, localpart: a, display_name: A, avatar: 'mxc://x'}",
+            ["config.yaml:7: bots[0].avatar needs the path of an image file or mxc://SERVER/ID, got 'mxc://x'"],
+        ),
+    ],
+)
+def test_what_a_bot_needs(folder: Path, bots: str, told: list[str]) -> None:
+    assert problems(BOTS + bots + "\n") == told
+
+
+def test_settings_are_free_and_know_their_places(folder: Path) -> None:
+    text = """\
+  - plugin: hub
+    localpart: a
+    display_name: A
+    avatar: pictures/a.png
+    settings:
+      text: x
+      list:
+        - {deep: 1}
+  - {plugin: echo, joins: a}
+"""
+    config = load(BOTS + text, {"RIALTO__BOTS__0__SETTINGS__TEXT": "5", "RIALTO__BOTS__1__SETTINGS__MORE__KEYS": "[1]"})
+    assert config.bots[0].settings == {"text": "5", "list": [{"deep": 1}]}
+    assert config.bots[1].settings == {"more": {"keys": [1]}}
+    assert str(config.place_of(("bots", "0", "settings", "list", "0", "deep"))) == "config.yaml:14"
+    assert str(config.place_of(("bots", "0", "settings", "text"))) == "RIALTO__BOTS__0__SETTINGS__TEXT"
+    assert str(config.place_of(("bots", "0", "settings", "absent"))) == "config.yaml:11"
+    assert config.bots[0].avatar == str(Path.cwd() / "pictures" / "a.png")
+    assert [bot.instance for bot in config.bots] == ["hub", "echo"]
+    assert [bot.instance for bot in config.users] == ["hub"]
