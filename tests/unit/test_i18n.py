@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -67,6 +68,12 @@ def read(text: str, language: str = "de") -> Catalogue:
 
 def problems(text: str, language: str = "de") -> list[str]:
     return [str(problem) for problem in read(text, language).problems]
+
+
+@cache
+def own() -> Catalogues:
+    """The framework's own, read once."""
+    return Catalogues()
 
 
 class TestFallback:
@@ -251,7 +258,7 @@ class TestValues:
         count=st.integers(),
     )  # fmt: skip
     def test_nothing_that_is_inserted_raises(self, value: Any, language: str, count: int) -> None:
-        made = Catalogues()
+        made = own()
         for translator in (made.translator(language), made.translator("ar"), made.translator("de")):
             assert translator.t("before {value} after", value=value).startswith("before ")
             said = translator.n("{count} of {value}", "{count} of {value}", count, value=value)
@@ -259,7 +266,7 @@ class TestValues:
 
     @given(st.text())
     def test_a_text_that_is_inserted_appears_whole_but_for_closings_without_openings(self, value: str) -> None:
-        said = Catalogues().translator("en").t("({value})", value=value)
+        said = own().translator("en").t("({value})", value=value)
         assert balanced(value) in said or value.isascii()
         assert said.startswith("(") and said.endswith(")")
         if value.isascii():
@@ -267,16 +274,14 @@ class TestValues:
 
     @given(st.text())
     def test_texts_that_are_not_templates_are_said_as_they_stand(self, text: str) -> None:
-        translator = Catalogues().translator("de")
+        translator = own().translator("de")
         assert isinstance(translator.t(text, x=1), str)
         assert translator.t(text) == text
 
     @given(text=st.sampled_from(["Hi {name}", "{name} and {{braces}}", "plain"]), name=st.text(alphabet="abc{}%"))
     def test_it_says_what_the_english_pass_through_says(self, text: str, name: str) -> None:
-        assert Catalogues().translator("en").t(text, name=name) == English().t(text, name=name)
-        assert Catalogues().translator("en").n(text, text + "s", 2, name=name) == English().n(
-            text, text + "s", 2, name=name
-        )
+        assert own().translator("en").t(text, name=name) == English().t(text, name=name)
+        assert own().translator("en").n(text, text + "s", 2, name=name) == English().n(text, text + "s", 2, name=name)
 
 
 class TestDirection:
@@ -420,19 +425,19 @@ class TestBrokenCatalogues:
 class TestWords:
     @pytest.mark.parametrize("key", sorted(WORDS))
     def test_english_words_count_in_every_language(self, key: str) -> None:
-        made = Catalogues()
+        made = own()
         for language in made.languages():
             assert words(English(), key) <= words(made.translator(language), key)
 
     def test_words_of_the_language(self) -> None:
-        made = Catalogues()
+        made = own()
         assert {"ja", "yes"} <= words(made.translator("de-AT"), "yes")
         assert {"annuler", "cancel"} <= words(made.translator("fr"), "cancel")
         assert "نعم" in words(made.translator("ar"), "yes")
         assert "dalej" in words(made.translator("pl"), "more")
 
     def test_a_word_means_one_thing_in_a_language(self) -> None:
-        made = Catalogues()
+        made = own()
         for language in made.languages():
             seen: dict[str, str] = {}
             for key in WORDS:

@@ -71,10 +71,13 @@ class TestExtraction:
                 return translator.t(text)
             MESSAGES: Final = MappingProxyType({"a": "In a table"})
             OTHER = {"a": "not this"}
+            TERMS: Final[Mapping[str, str]] = MappingProxyType({"now": "now|at once"})
             """,
             bot="""
             from shop import Refused
             from . import errors
+            from .errors import TERMS
+            VOCABULARIES = (TERMS,)
             from .errors import Text as Words, shown
             raise Refused("code", "Through the package", x=1)
             Words({}, "A field")
@@ -85,6 +88,7 @@ class TestExtraction:
         )
         assert sorted(map(str, texts(extract(domain.sources, tmp_path)))) == [
             "A field", "By name", "From inside", "Handed on", "In a table", "Through the package",
+            "now|at once",
         ]  # fmt: skip
 
     def test_descriptions_of_commands_and_plugins(self, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from bots.framework.i18n.templates import BadField, parse
 
 _COMMENT = "Translators:"
 _TABLES = frozenset({"MESSAGES"})
+_LISTS_OF_TABLES = frozenset({"VOCABULARIES"})
 _MARKED = frozenset({"help", "summary"})
 _PLACE_OF_TEXT = "msgid"
 
@@ -48,7 +49,7 @@ def scan(paths: Iterable[Path], root: Path | None = None) -> Scan:
 
     - ``translator.t("…")``, ``translator.n("…", "…", count)``, ``t("…")``, ``n("…", "…", count)`` and ``_("…")``;
     - the parameter ``msgid`` of a function or class of these packages, or one that it hands to ``t`` as it is;
-    - a value of a table named ``MESSAGES``;
+    - a value of a table named ``MESSAGES``, or of one that a tuple named ``VOCABULARIES`` lists;
     - ``help=`` and ``summary=`` of a decorator, and ``summary = "…"`` in a class.
 
     A comment that begins with ``Translators:`` and ends on the line above goes into the catalogue.
@@ -63,8 +64,9 @@ def scan(paths: Iterable[Path], root: Path | None = None) -> Scan:
         module for path in _sources(paths) if (module := _read(path.resolve(), base, found.problems)) is not None
     ]
     carriers = {name: position for module in modules for name, position in _carriers(module)}
+    tables = frozenset(name for module in modules for name in _listed_tables(module))
     for module in modules:
-        _Finder(module, carriers, found).visit(module.tree)
+        _Finder(module, carriers, tables, found).visit(module.tree)
     return found
 
 
@@ -146,6 +148,21 @@ def _carriers(module: _Module) -> Iterator[tuple[Name, int]]:
                 break
 
 
+def _listed_tables(module: _Module) -> Iterator[Name]:
+    for node in module.tree.body:
+        target = (
+            node.targets[0]
+            if isinstance(node, ast.Assign)
+            else node.target
+            if isinstance(node, ast.AnnAssign)
+            else None
+        )
+        if isinstance(target, ast.Name) and target.id in _LISTS_OF_TABLES:
+            for each in ast.walk(node):
+                if isinstance(each, ast.Name) and each is not target:
+                    yield module.imports.get(each.id, (module.name, each.id))
+
+
 def _definitions(
     tree: ast.Module,
 ) -> Iterator[tuple[str, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef]]:
@@ -167,8 +184,9 @@ def _is_translation(func: ast.expr, name: str) -> bool:
 
 
 class _Finder(ast.NodeVisitor):
-    def __init__(self, module: _Module, carriers: Mapping[Name, int], found: Scan) -> None:
+    def __init__(self, module: _Module, carriers: Mapping[Name, int], tables: frozenset[Name], found: Scan) -> None:
         self._module = module
+        self._tables = tables
         self._carriers = carriers
         self._found = found
         self._class = ""
@@ -244,7 +262,8 @@ class _Finder(ast.NodeVisitor):
                         self._add_each(keyword.value)
 
     def _table(self, targets: Iterable[ast.expr], value: ast.expr | None) -> None:
-        if any(isinstance(each, ast.Name) and each.id in _TABLES for each in targets) and value is not None:
+        names = {each.id for each in targets if isinstance(each, ast.Name)}
+        if value is not None and any(each in _TABLES or (self._module.name, each) in self._tables for each in names):
             for node in ast.walk(value):
                 if isinstance(node, ast.Dict):
                     for each in node.values:
