@@ -19,6 +19,7 @@ import psutil  # type: ignore[import-untyped]  # it ships no types
 from ruamel.yaml import YAML
 
 from tests.support.fake_homeserver import FakeHomeserver
+from tests.support.fake_http import HttpClient
 
 ROOT = Path(__file__).parents[2]
 PICKLE_KEY = "a pickle key that only tests use"  # nothing real is locked with it
@@ -34,40 +35,39 @@ def free_port() -> int:
 
 def write_config(
     folder: Path,
+    homeserver: FakeHomeserver,
     *,
-    homeserver_url: str,
-    port: int,
-    as_token: str,
-    hs_token: str,
     database: str | None = None,
     bots: Sequence[tuple[str, str]] = (("echo", "echo"),),
-    metrics_port: int | None = None,
+    health_port: int | None = None,
     sections: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Path:
-    """Write ``config.yaml`` into the folder. ``bots`` are (plugin, localpart); ``sections`` are merged in."""
+    """Write ``config.yaml`` into the folder, for the service that the homeserver pushes to.
+
+    Args:
+        database: a url; SQLite in the folder by default.
+        bots: (plugin, localpart) of each.
+        health_port: where /metrics and /health are served; nowhere by default.
+        sections: merged in.
+    """
+    address = f"127.0.0.1:{homeserver.appservice_port}"
     config: dict[str, Any] = {
-        "homeserver": {"url": homeserver_url, "server_name": "localhost"},
+        "homeserver": {"url": homeserver.url, "server_name": homeserver.server_name},
         "appservice": {
-            "id": "rialto",
-            "url": f"http://127.0.0.1:{port}",
-            "listen": f"127.0.0.1:{port}",
-            "as_token": as_token,
-            "hs_token": hs_token,
+            "id": homeserver.service_id,
+            "url": f"http://{address}",
+            "listen": address,
+            "as_token": homeserver.as_token,
+            "hs_token": homeserver.hs_token,
         },
         "database": {"url": database or f"sqlite:///{folder / 'rialto.db'}"},
         "encryption": {"pickle_key": PICKLE_KEY},
         "bots": [
-            {
-                "plugin": plugin,
-                "name": localpart,
-                "localpart": localpart,
-                "display_name": localpart.title(),
-                "enabled": True,
-            }
+            {"plugin": plugin, "localpart": localpart, "display_name": localpart.title(), "enabled": True}
             for plugin, localpart in bots
         ],
         "logging": {"level": "warning", "format": "json"},
-        "metrics": {"enabled": metrics_port is not None, "listen": f"127.0.0.1:{metrics_port or free_port()}"},
+        "metrics": {"enabled": health_port is not None, "listen": f"127.0.0.1:{health_port or free_port()}"},
     }
     for name, values in (sections or {}).items():
         config[name] = config.get(name, {}) | dict(values)
@@ -114,15 +114,19 @@ class ServiceProcess:
     arguments: Sequence[str]
     log_path: Path
     environment: dict[str, str] = field(default_factory=dict)
+    health_port: int | None = None
     starts: int = 0
     _process: subprocess.Popen[bytes] | None = None
     _log: IO[bytes] | None = None
 
     @classmethod
-    def rialto(cls, config: Path, **options: Any) -> Self:
-        """`rialto run` with this configuration."""
+    def rialto(
+        cls, folder: Path, homeserver: FakeHomeserver, *, health_port: int | None = None, **options: Any
+    ) -> Self:
+        """`rialto run` with a configuration of its own in the folder; ``options`` as of :func:`write_config`."""
+        config = write_config(folder, homeserver, health_port=health_port, **options)
         arguments = [sys.executable, "-m", "appservice.cli", "run", "-c", str(config)]
-        return cls(arguments, config.parent / "service.log", **options)
+        return cls(arguments, folder / "service.log", health_port=health_port)
 
     def __enter__(self) -> Self:
         return self
@@ -162,6 +166,26 @@ class ServiceProcess:
         pings = homeserver.pings
         self.start()
         await self.wait_until(lambda: homeserver.pings > pings, seconds, "a start-up ping")
+
+    async def readiness(self) -> tuple[int, str]:
+        """Status and words of /health/ready; status 0 when nobody answers."""
+        assert self.health_port is not None
+        client = HttpClient(self.health_port)
+        try:
+            status, body = await client.request("GET", "/health/ready", b"", None, 2)
+            return status, body.decode()
+        except (OSError, EOFError):
+            return 0, ""
+        finally:
+            client.close()
+
+    async def wait_readiness(self, wanted: Callable[[int, str], bool], seconds: float, what: str) -> None:
+        """Wait until /health/ready answers so, while the process lives. Raises as :meth:`wait_until`."""
+        async with asyncio.timeout(seconds):
+            while not wanted(*await self.readiness()):
+                if not self.running:
+                    raise RuntimeError(f"the service ended before {what}:\n{self.log_tail()}")
+                await asyncio.sleep(0.005)
 
     async def wait_until(self, condition: Callable[[], bool], seconds: float, what: str) -> None:
         """Wait for a condition while the process lives. Raises ``TimeoutError``, or ``RuntimeError`` on its end."""
