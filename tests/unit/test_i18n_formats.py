@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 from babel import Locale, localedata
+from babel.numbers import format_decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -89,6 +90,12 @@ class TestFormats:
         for text in written:
             assert re.search("[0-9]", text)
             assert not [each for each in text if unicodedata.category(each) == "Nd" and not each.isascii()]
+
+    @pytest.mark.parametrize("language", LANGUAGES)
+    def test_small_counts_are_written_as_cldr_has_them(self, language: str) -> None:
+        locale = Locale.parse(language, sep="-")
+        for count in (0, 1, 10, 999, 1000, 1001, 123456):
+            assert Formats(language).number(count) == format_decimal(count, locale=locale)
 
     @pytest.mark.parametrize("language", ["xx", "", "en-ZZ", "de-Latn-AT-1996", "zz-Arab"])
     def test_a_language_that_cldr_does_not_know_is_written_as_its_nearest(self, language: str) -> None:

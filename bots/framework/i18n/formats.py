@@ -60,6 +60,8 @@ class Formats:
 
     def number(self, value: float | Decimal) -> str:
         """``1,234.5`` with all the decimals that it has."""
+        if isinstance(value, int) and 0 <= value < 1000:
+            return str(int(value))  # no language groups these, and nearly every count is one of them
         exact = _decimal(value)
         if exact is None:
             return _plain(value)
