@@ -339,8 +339,8 @@ class Config(Model):
     )
     permissions: dict[str, Any] = Field(
         {},
-        description="Who may do what. roles: {admin: [PATTERN], operator: …, user: …, guest: …, groups: {NAME: …}} with "
-        "patterns like @alice:example.org, example.org or *; rules: {PERMISSION: ROLE}.",
+        description="Who may do what. roles: {admin: [PATTERN], operator: …, user: …, guest: …, groups: {NAME: …}} "
+        "with patterns like @alice:example.org, example.org or *; rules: {PERMISSION: ROLE}.",
     )
     operators: Operators = Field(default_factory=Operators, description="How operators are told.")
     logging: Logging = Field(default_factory=Logging, description="Logs. They never hold bodies, tokens or keys.")

@@ -54,15 +54,7 @@ def _apply(root: Value, model: type[BaseModel], variable: str, text: str) -> tup
     parts = variable.removeprefix(PREFIX).lower().split("__")
     here, path = root, []
     while True:
-        keys = keys_of(model)
-        part = parts.pop(0)
-        key = keys.get(part)
-        from_file = False
-        if key is None and part.endswith(FILE_SUFFIX):
-            key = keys.get(part.removesuffix(FILE_SUFFIX))
-            from_file = key is not None and key.kind is Kind.SECRET
-        if key is None or (part not in keys and not from_file):
-            raise _RefusedError(_unknown(variable))
+        key, from_file = _key(keys_of(model), parts.pop(0), variable)
         path.append(key.name)
         if not parts:
             _mapping(here)[key.name] = _value(key, place, text, from_file)
@@ -89,6 +81,17 @@ def _apply(root: Value, model: type[BaseModel], variable: str, text: str) -> tup
             return (*path, *_below(_section(here, key, place), parts, place, text))
         else:
             raise _RefusedError(_unknown(variable))
+
+
+def _key(keys: Mapping[str, Key], part: str, variable: str) -> tuple[Key, bool]:
+    """The key, and whether its value is to be read from a file."""
+    key = keys.get(part)
+    if key is not None:
+        return key, False
+    key = keys.get(part.removesuffix(FILE_SUFFIX)) if part.endswith(FILE_SUFFIX) else None
+    if key is None or key.kind is not Kind.SECRET:
+        raise _RefusedError(_unknown(variable))
+    return key, True
 
 
 def _below(here: Value, parts: list[str], place: Place, text: str) -> list[str]:
