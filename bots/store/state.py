@@ -1,0 +1,95 @@
+"""SQL of the plugins' key-value store. What a value means, and its seal, is the framework's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, Connection, delete, func, or_, select, tuple_
+
+from bots.store.tables import plugin_state
+from bots.store.upsert import upsert
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a value lies: ``scope`` is written as the table says."""
+
+    plugin: str
+    scope: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One value. ``expires_at``: ms since the epoch."""
+
+    value: bytes
+    sealed: bool
+    expires_at: int | None
+
+
+def read(connection: Connection, place: Place, now: int, *, lock: bool = False) -> Stored | None:
+    """A value that has not expired. ``lock`` it until the transaction ends: nobody else changes it meanwhile."""
+    query = select(plugin_state.c.value, plugin_state.c.sealed, plugin_state.c.expires_at).where(
+        *_at(place), _alive(now)
+    )
+    row = connection.execute(query.with_for_update() if lock else query).one_or_none()
+    return None if row is None else Stored(bytes(row.value), bool(row.sealed), row.expires_at)
+
+
+def keys(connection: Connection, plugin: str, scope: str, prefix: str, now: int, limit: int) -> list[str]:
+    """The keys of a scope that begin with ``prefix``, in the order of their code points."""
+    # Not LIKE: SQLite's knows no case.
+    query = select(plugin_state.c.key).where(
+        *_in(plugin, scope), _alive(now), func.substr(plugin_state.c.key, 1, len(prefix)) == prefix
+    )
+    return sorted(connection.execute(query.limit(limit)).scalars())
+
+
+def write(connection: Connection, place: Place, stored: Stored, now: int) -> None:
+    """Put a value in its place, whatever is there."""
+    values = {
+        "value": stored.value,
+        "sealed": int(stored.sealed),
+        "updated_at": now,
+        "expires_at": stored.expires_at,
+    }
+    row = {"plugin": place.plugin, "scope": place.scope, "key": place.key, "version": 1} | values
+    upsert(connection, plugin_state, row, values | {"version": plugin_state.c.version + 1})
+
+
+def exists(connection: Connection, place: Place) -> bool:
+    """Whether there is a row, expired or not."""
+    return connection.execute(select(plugin_state.c.version).where(*_at(place))).scalar() is not None
+
+
+def count(connection: Connection, plugin: str, scope: str, now: int, limit: int) -> int:
+    """How many values a scope has; counts up to ``limit``."""
+    some = select(plugin_state.c.key).where(*_in(plugin, scope), _alive(now)).limit(limit).subquery()
+    return int(connection.execute(select(func.count()).select_from(some)).scalar_one())
+
+
+def remove(connection: Connection, place: Place) -> None:
+    """Forget a value."""
+    connection.execute(delete(plugin_state).where(*_at(place)))
+
+
+def purge(connection: Connection, now: int, limit: int) -> int:
+    """Forget up to ``limit`` values that have expired; how many."""
+    primary = tuple_(plugin_state.c.plugin, plugin_state.c.scope, plugin_state.c.key)
+    old = select(plugin_state.c.plugin, plugin_state.c.scope, plugin_state.c.key).where(
+        plugin_state.c.expires_at <= now
+    )
+    return connection.execute(delete(plugin_state).where(primary.in_(old.limit(limit)))).rowcount
+
+
+def _in(plugin: str, scope: str) -> tuple[ColumnElement[bool], ...]:
+    return plugin_state.c.plugin == plugin, plugin_state.c.scope == scope
+
+
+def _at(place: Place) -> tuple[ColumnElement[bool], ...]:
+    return (*_in(place.plugin, place.scope), plugin_state.c.key == place.key)
+
+
+def _alive(now: int) -> ColumnElement[bool]:
+    return or_(plugin_state.c.expires_at.is_(None), plugin_state.c.expires_at > now)
