@@ -19,7 +19,7 @@ import uvloop
 from benchmarks.peers import scratch
 from tests.support.fake_client_api import Device
 from tests.support.fake_homeserver import FakeHomeserver
-from tests.support.service_process import ServiceProcess, free_port, write_config
+from tests.support.service_process import ServiceProcess, free_port
 
 Stage = tuple[FakeHomeserver, ServiceProcess, list[str]]
 BOT = "@echo:localhost"
@@ -29,29 +29,21 @@ PEER_PROGRAMS = Path(scratch.__file__).parent
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """Something that echoes: its name, and how to make its process for a homeserver, port and folder."""
+    """Something that echoes: its name, and how to make its process for a homeserver and a folder."""
 
     name: str
-    make: Callable[[FakeHomeserver, int, Path], ServiceProcess]
+    make: Callable[[FakeHomeserver, Path], ServiceProcess]
 
 
 def rialto(name: str = "rialto", database: str | None = None, **sections: dict[str, Any]) -> Candidate:
     """Rialto with the echo bot alone, on SQLite or on the database of the URL."""
 
-    def make(homeserver: FakeHomeserver, port: int, folder: Path) -> ServiceProcess:
-        config = write_config(
-            folder,
-            homeserver_url=homeserver.url,
-            port=port,
-            as_token=homeserver.as_token,
-            hs_token=homeserver.hs_token,
-            database=database,
-            sections=sections,
-        )
+    def make(homeserver: FakeHomeserver, folder: Path) -> ServiceProcess:
+        service = ServiceProcess.rialto(folder, homeserver, database=database, sections=sections)
         # As an operator does before a first start; the migration tool is not loaded by a start that needs none.
-        migrate = [sys.executable, "-m", "appservice.cli", "migrate", "-c", str(config)]
+        migrate = [sys.executable, "-m", "appservice.cli", "migrate", "-c", str(folder / "config.yaml")]
         subprocess.run(migrate, check=True, stdout=subprocess.DEVNULL)
-        return ServiceProcess.rialto(config)
+        return service
 
     return Candidate(name, make)
 
@@ -59,9 +51,16 @@ def rialto(name: str = "rialto", database: str | None = None, **sections: dict[s
 def mautrix(synchronous: bool) -> Candidate:
     """mautrix-python's own AppService, with handlers run in the background or one after the other."""
 
-    def make(homeserver: FakeHomeserver, port: int, folder: Path) -> ServiceProcess:
+    def make(homeserver: FakeHomeserver, folder: Path) -> ServiceProcess:
         arguments = [sys.executable, "-m", "benchmarks.peers.mautrix_echo", "--homeserver", homeserver.url]
-        arguments += ["--port", str(port), "--as-token", homeserver.as_token, "--hs-token", homeserver.hs_token]
+        arguments += [
+            "--port",
+            str(homeserver.appservice_port),
+            "--as-token",
+            homeserver.as_token,
+            "--hs-token",
+            homeserver.hs_token,
+        ]
         arguments += ["--state", str(folder / "state.json")] + (["--synchronous"] if synchronous else [])
         return ServiceProcess(arguments, folder / "peer.log")
 
@@ -71,7 +70,7 @@ def mautrix(synchronous: bool) -> Candidate:
 def maubot() -> Candidate:
     """maubot's standalone mode, fed by appservice transactions."""
 
-    def make(homeserver: FakeHomeserver, port: int, folder: Path) -> ServiceProcess:
+    def make(homeserver: FakeHomeserver, folder: Path) -> ServiceProcess:
         config = {
             "user": {
                 "credentials": {"id": BOT, "homeserver": homeserver.url, "access_token": homeserver.as_token},
@@ -81,7 +80,7 @@ def maubot() -> Candidate:
                 "displayname": "disable",
                 "avatar_url": "disable",
             },
-            "server": {"hostname": "127.0.0.1", "port": port},
+            "server": {"hostname": "127.0.0.1", "port": homeserver.appservice_port},
             "database": f"sqlite:{folder / 'maubot.db'}",
             "logging": {"version": 1, "root": {"level": "WARNING"}, "disable_existing_loggers": False},
         }
@@ -97,11 +96,11 @@ def maubot() -> Candidate:
 def matrix_bot_sdk() -> Candidate:
     """matrix-bot-sdk's Appservice, on Node.js."""
 
-    def make(homeserver: FakeHomeserver, port: int, folder: Path) -> ServiceProcess:
+    def make(homeserver: FakeHomeserver, folder: Path) -> ServiceProcess:
         options = {
             "modules": str(scratch.matrix_bot_sdk()),
             "homeserver": homeserver.url,
-            "port": port,
+            "port": homeserver.appservice_port,
             "asToken": homeserver.as_token,
             "hsToken": homeserver.hs_token,
             "domain": homeserver.server_name,
@@ -136,16 +135,13 @@ def peers(names: str) -> list[Candidate]:
 
 
 @contextlib.contextmanager
-def stage(
-    candidate: Candidate, rooms: int, **options: Any
-) -> Iterator[tuple[FakeHomeserver, ServiceProcess, list[str]]]:
+def stage(candidate: Candidate, rooms: int, **options: Any) -> Iterator[Stage]:
     """A fake homeserver with rooms that the bot has joined, and the candidate's process, not yet started."""
     with tempfile.TemporaryDirectory(prefix="rialto-benchmark-") as name:
-        port = free_port()
-        homeserver = FakeHomeserver(appservice_port=port, port=free_port(), **options)
+        homeserver = FakeHomeserver(appservice_port=free_port(), port=free_port(), **options)
         homeserver.api.account(BOT).devices["PEER"] = Device("PEER")
         room_ids = [homeserver.add_room([HUMAN, BOT]).room_id for _ in range(rooms)]
-        with candidate.make(homeserver, port, Path(name)) as process:
+        with candidate.make(homeserver, Path(name)) as process:
             try:
                 yield homeserver, process, room_ids
             except BaseException:

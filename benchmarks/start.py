@@ -22,8 +22,7 @@ from pathlib import Path
 
 from benchmarks.common import HUMAN, finish, median, parser, progress, run, table
 from tests.support.fake_homeserver import FakeHomeserver
-from tests.support.fake_http import HttpClient
-from tests.support.service_process import ServiceProcess, free_port, usage, write_config
+from tests.support.service_process import ServiceProcess, free_port, usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,57 +57,39 @@ def fill(folder: Path, homeserver: FakeHomeserver) -> None:
         database.commit()
 
 
-async def _until_ready(process: ServiceProcess, metrics_port: int, seconds: float) -> float:
+async def _until_ready(process: ServiceProcess, seconds: float) -> float:
     """Start, and ask /health/ready until it says yes; the seconds that took."""
     started = time.perf_counter()
     process.start()
-    client = HttpClient(metrics_port)
-    try:
-        while time.perf_counter() - started < seconds:
-            with contextlib.suppress(OSError, EOFError):
-                if (await client.request("GET", "/health/ready", b"", None, 2))[0] == 200:
-                    return time.perf_counter() - started
-            if not process.running:
-                break
-            await asyncio.sleep(0.005)
-    finally:
-        client.close()
-    raise RuntimeError(f"not ready:\n{process.log_tail()}")
+    await process.wait_readiness(lambda status, _: status == 200, seconds, "it is ready")
+    return time.perf_counter() - started
 
 
 async def one_run(options: argparse.Namespace) -> Result:
     """Start with nothing, start with everything, be away, come back."""
     bots = ["echo", *(f"echo{number}" for number in range(2, options.bots + 1))]
     with tempfile.TemporaryDirectory(prefix="rialto-benchmark-") as name:
-        folder, port, metrics_port = Path(name), free_port(), free_port()
-        homeserver = FakeHomeserver(appservice_port=port, backoff=1, backoff_max=512)
+        folder = Path(name)
+        homeserver = FakeHomeserver(appservice_port=free_port(), backoff=1, backoff_max=512)
         await homeserver.start()
-        config = write_config(
-            folder,
-            homeserver_url=homeserver.url,
-            port=port,
-            as_token=homeserver.as_token,
-            hs_token=homeserver.hs_token,
-            bots=[("echo", bot) for bot in bots],
-            metrics_port=metrics_port,
-        )
-        with ServiceProcess.rialto(config) as process:
+        echoes = [("echo", bot) for bot in bots]
+        with ServiceProcess.rialto(folder, homeserver, bots=echoes, health_port=free_port()) as process:
             try:
-                first = await _until_ready(process, metrics_port, 60)
+                first = await _until_ready(process, 60)
                 process.kill()
                 rooms = []
                 for number in range(options.rooms):
                     room = homeserver.add_room([HUMAN, f"@{bots[number % len(bots)]}:localhost"])
                     rooms.append(room.room_id)
                 fill(folder, homeserver)
-                ready = await _until_ready(process, metrics_port, 60)
+                ready = await _until_ready(process, 60)
                 used = usage(process.pid)
                 process.kill()
                 for number in range(options.waiting):
                     homeserver.say(rooms[number * 7 % len(rooms)], f"waiting {number}")
                 progress(f"down for {options.downtime:g} s with {options.waiting} messages waiting")
                 await asyncio.sleep(options.downtime)
-                await _until_ready(process, metrics_port, 60)
+                await _until_ready(process, 60)
                 back = time.perf_counter()
                 with contextlib.suppress(TimeoutError):
                     await homeserver.wait_all(30)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import ctypes
 import os
@@ -44,11 +43,11 @@ async def test_homeserver_outage(tmp_path: Path, kind: str) -> None:
                 await place.answers_more(150)
                 if kind == "refused":
                     await place.homeserver.go_down()
-                    await asyncio.sleep(2.5)
+                    await place.outage_noticed()
                     await place.homeserver.come_back()
                 else:
                     place.homeserver.faults.status = int(kind)
-                    await asyncio.sleep(2.5)
+                    await place.refused_more(100)
                     place.homeserver.faults.status = 0
             await place.answers_more(150)
         await place.settle()
@@ -64,7 +63,7 @@ async def test_homeserver_stopped_before_it_pushed_what_it_had(tmp_path: Path, h
         for _ in range(3):
             place.say(20)
             await place.homeserver.go_down(**{how: True})
-            await asyncio.sleep(1)
+            await place.outage_noticed()
             await place.homeserver.come_back()
             place.say(20)
             await place.homeserver.wait_all(20)

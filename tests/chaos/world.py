@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.fake_homeserver import FakeHomeserver
-from tests.support.service_process import ServiceProcess, free_port, write_config
+from tests.support.service_process import ServiceProcess, free_port
 
 BOT = "@echo:localhost"
 HUMAN = "@alice:localhost"
@@ -62,6 +62,17 @@ class World:
             lambda: self.homeserver.record.answered >= target, seconds, f"{target} answers: {self.homeserver.report()}"
         )
 
+    async def outage_noticed(self, seconds: float = 30) -> None:
+        """Wait until the service says that the homeserver cannot be reached."""
+        await self.service.wait_readiness(
+            lambda status, words: status == 503 and "cannot be reached" in words, seconds, "the outage is noticed"
+        )
+
+    async def refused_more(self, count: int, seconds: float = 30) -> None:
+        """Wait until the homeserver has answered so many more requests with its fault's status."""
+        target = self.homeserver.refused + count
+        await self.homeserver.wait_for(lambda: self.homeserver.refused >= target, seconds, f"{target} refusals")
+
     async def settle(self, seconds: float = 60) -> None:
         """Everything so far is answered, and then one more message in every room: order in a room makes sure that
         nothing is left behind that could be sent a second time. Then the count must be clean."""
@@ -87,21 +98,14 @@ async def world(
     start: bool = True,
 ) -> AsyncIterator[World]:
     """A world whose service is ready (unless ``start`` is false). Its processes end with the block."""
-    port = free_port()
-    homeserver = FakeHomeserver(appservice_port=port, loopback=True, backoff=backoff, backoff_max=backoff_max)
+    homeserver = FakeHomeserver(appservice_port=free_port(), loopback=True, backoff=backoff, backoff_max=backoff_max)
     await homeserver.start()
     try:
         room_ids = [homeserver.add_room([HUMAN, BOT]).room_id for _ in range(rooms)]
-        config = write_config(
-            folder,
-            homeserver_url=homeserver.url,
-            port=port,
-            as_token=homeserver.as_token,
-            hs_token=homeserver.hs_token,
-            database=database,
-            sections={**QUICK_RETRIES, **(sections or {})},
-        )
-        with ServiceProcess.rialto(config) as service:
+        sections = {**QUICK_RETRIES, **(sections or {})}
+        with ServiceProcess.rialto(
+            folder, homeserver, database=database, health_port=free_port(), sections=sections
+        ) as service:
             made = World(homeserver, service, room_ids, folder)
             try:
                 if start:

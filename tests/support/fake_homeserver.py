@@ -67,6 +67,8 @@ class FakeHomeserver:
         self.on_put: Callable[[int], None] | None = None
         self.on_transaction: Callable[[int], None] | None = None
         self.accepted = self.transactions = self.redelivered = self.pings = 0
+        self.refused = 0
+        """Requests answered with ``faults.status``."""
         self.accepted_first = self.accepted_last = 0.0
         self._server = HttpServer(self._handle, port)
         self._client, self._ping_client = HttpClient(appservice_port), HttpClient(appservice_port)
@@ -357,6 +359,8 @@ class FakeHomeserver:
     def _route(self, request: Request) -> None:
         if self.faults.status:
             request.respond(*error(self.faults.status, "M_UNKNOWN", "Internal server error"))
+            self.refused += 1
+            self._progress()
             return
         path = request.path
         if path == "/_matrix/client/versions":

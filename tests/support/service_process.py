@@ -63,7 +63,7 @@ def write_config(
         "database": {"url": database or f"sqlite:///{folder / 'rialto.db'}"},
         "encryption": {"pickle_key": PICKLE_KEY},
         "bots": [
-            {"plugin": plugin, "localpart": localpart, "display_name": localpart.title(), "enabled": True}
+            {"plugin": plugin, "name": localpart, "localpart": localpart, "display_name": localpart.title()}
             for plugin, localpart in bots
         ],
         "logging": {"level": "warning", "format": "json"},
