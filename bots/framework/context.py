@@ -2,19 +2,41 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Collection, Mapping
-from difflib import get_close_matches
-from typing import Any
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
 from appservice.events import Event
-from appservice.media import Media
-from appservice.rooms import Rooms
+from appservice.homeserver import HomeserverError, path
 from appservice.unit import UNSENT, UnitOfWork, transaction_id
+from bots.framework import content as contents
+from bots.framework.arguments import ParseEnv
+from bots.framework.i18n import Translator
+from bots.framework.incoming import Incoming
+from bots.framework.services import Services
 
-_REPLY_FALLBACK = re.compile(r"\A(?:> .*\n)+\n?")
+if TYPE_CHECKING:
+    pass
+
+log = logging.getLogger(__name__)
+
+TYPING_MS = 30_000
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A dialog that is to begin."""
+
+    dialog: Callable[..., Any]
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    people: tuple[str, ...] = ()
 
 
 class Context:
@@ -25,25 +47,39 @@ class Context:
         event: Event,
         unit: UnitOfWork,
         user_id: str,
-        consumer: str,
-        rooms: Rooms,
-        media: Media,
-        content: Mapping[str, Any] | None = None,
+        services: Services,
+        translator: Translator,
+        *,
+        instance: str = "",
+        consumer: str = "",
+        zone: str = "UTC",
+        incoming: Incoming | None = None,
     ) -> None:
         self.event = event
+        self.unit = unit
         self.user_id = user_id
-        self.content: Mapping[str, Any] = event.content if content is None else content
+        """The bot's."""
+        self.services = services
+        self.translator = translator
+        """Texts in the person's language."""
+        self.instance = instance
+        """The name of the plugin instance."""
+        self.consumer = consumer
+        self.zone = zone
+        """The person's time zone (IANA)."""
+        self.incoming = incoming
+        self.content: Mapping[str, Any] = event.content if incoming is None else incoming.content
         """The content at hand; of an edit the new content."""
         self.addressed = True
         """Whether a text is meant for this bot: everything is in a chat with one person."""
-        self.rest = ""
+        self.rest = self.text
         """The text without the bot's name or the command prefix before it."""
-        self.names: Collection[str] = ()
-        """The names of the plugin's commands."""
-        self._unit = unit
-        self._consumer = consumer
-        self._rooms = rooms
-        self._media = media
+        self.unmatched = ""
+        """What an open question would say to a text that it does not understand."""
+        self.answerer = event.sender
+        self.starts: list[Start] = []
+
+    # What happened
 
     @property
     def sender(self) -> str:
@@ -58,67 +94,202 @@ class Context:
     @property
     def text(self) -> str:
         """The plain body, without the quotation that old clients put before a reply."""
-        body = self.content.get("body")
-        if not isinstance(body, str):
-            return ""
-        relation = self.content.get("m.relates_to")
-        if isinstance(relation, dict) and "m.in_reply_to" in relation:
-            body = _REPLY_FALLBACK.sub("", body)
-        return body
+        return "" if self.incoming is None else self.incoming.text
 
-    def unknown_command(self) -> str:
-        """What to say to a text that is no command, with the nearest command when one is near."""
-        word = self.rest.partition(" ")[0]
-        near = get_close_matches(word.casefold(), self.names, 1)
-        hint = f" Did you mean “{near[0]}”?" if near else ""
-        return f"I do not know “{word[:40]}”.{hint} Type “help” to see what I can do."
+    def now_ms(self) -> int:
+        """The time in milliseconds."""
+        return self.services.clock.now_ms()
+
+    def now(self) -> datetime:
+        """The time in the person's time zone. In a dialog use ``await d.now()``."""
+        return datetime.fromtimestamp(self.now_ms() / 1000, UTC).astimezone(ZoneInfo(self.zone))
+
+    def env(self, content: Mapping[str, Any] | None = None) -> ParseEnv:
+        """What arguments and answers are read with."""
+        return ParseEnv(
+            now=self.now(),
+            zone=ZoneInfo(self.zone),
+            server_name=self.services.server_name,
+            default_currency=self.services.default_currency,
+            translator=self.translator,
+            content=self.content if content is None else content,
+        )
+
+    def t(self, text: str, /, **values: Any) -> str:
+        """A text of the plugin in the person's language."""
+        return self.translator.t(text, **values)
+
+    def n(self, one: str, many: str, count: int, /, **values: Any) -> str:
+        """A text for ``count`` things in the person's language."""
+        return self.translator.n(one, many, count, **values)
 
     async def encrypted(self) -> bool:
         """Whether the room is encrypted."""
-        return await self._rooms.is_encrypted(self.room_id)
+        return await self.services.rooms.is_encrypted(self.room_id)
 
     async def humans(self) -> list[str]:
         """The people in the room, joined or invited."""
-        return list(await self._rooms.humans(self.room_id))
+        return list(await self.services.rooms.humans(self.room_id))
 
-    def say(self, text: str, *, html: str | None = None, room_id: str | None = None) -> str:
-        """Send a notice. ``text`` is complete in itself; ``html`` makes it nicer where it is shown."""
-        content: dict[str, Any] = {"msgtype": "m.notice", "body": text}
+    async def display_name(self, user_id: str | None = None) -> str:
+        """The name that a member shows in the room, or the first part of their user id."""
+        who = user_id or self.sender
+        return await self.services.rooms.display_name(self.room_id, who) or who[1:].partition(":")[0]
+
+    # Messages
+
+    def say(self, text: str, *, html: str | None = None, room_id: str | None = None, reply: bool = False) -> str:
+        """Send a notice; a reference that stands for its event id.
+
+        Args:
+            text: complete in itself.
+            html: makes it nicer where it is shown; sanitised.
+            reply: as a reply to the message at hand.
+        """
+        content = contents.text(text)
         if html is not None:
-            content |= {"format": "org.matrix.custom.html", "formatted_body": html}
+            content = {**content, "format": "org.matrix.custom.html", "formatted_body": contents.sanitise(html)}
+        if reply and self.event.event_id.startswith("$"):
+            content = contents.reply_to(content, self.event.event_id)
         return self.send(content, room_id=room_id)
 
-    def send(self, content: Mapping[str, Any], *, room_id: str | None = None) -> str:
-        """Send a message event; returns a reference that stands for its event id.
+    def markdown(self, source: str, *, room_id: str | None = None, reply: bool = False) -> str:
+        """Send Markdown, as sanitised HTML with a plain body. Put people's words into it by ``safe()``."""
+        content = contents.markdown(source, translator=self.translator)
+        if reply and self.event.event_id.startswith("$"):
+            content = contents.reply_to(content, self.event.event_id)
+        return self.send(content, room_id=room_id)
+
+    def send(
+        self,
+        content: Mapping[str, Any],
+        *,
+        room_id: str | None = None,
+        event_type: str = "m.room.message",
+        key: str | None = None,
+    ) -> str:
+        """Send an event, in the thread of the message at hand; a reference that stands for its event id.
 
         It mentions nobody but those in its own ``m.mentions``: names and @room in the body, which people may have
         written, count for clients only where that is missing (specification, "User and room mentions").
         """
-        return self._unit.send(room_id or self.room_id, {"m.mentions": {}, **content})
+        whole: Mapping[str, Any] = {"m.mentions": {}, **content}
+        here = room_id is None or room_id == self.room_id
+        if here and self.incoming is not None and self.incoming.thread and "m.relates_to" not in whole:
+            whole = contents.in_thread(whole, self.incoming.thread, self.event.event_id)
+        return self.unit.send(room_id or self.room_id, whole, event_type=event_type, key=key)
 
-    def edit(self, reference: str, content: Mapping[str, Any]) -> str:
+    def edit(self, reference: str, content: Mapping[str, Any], *, room_id: str | None = None) -> str:
         """Replace a message of the bot's own."""
-        return self._unit.edit(self.room_id, reference, {"m.mentions": {}, **content})
+        replaced = contents.replacement({"m.mentions": {}, **content}, reference)
+        return self.unit.send(room_id or self.room_id, replaced)
 
-    def redact(self, event_id: str, *, reason: str | None = None) -> str:
+    def redact(self, event_id: str, *, reason: str | None = None, room_id: str | None = None) -> str:
         """Redact an event; needs the power to, but for the bot's own."""
-        return self._unit.redact(self.room_id, event_id, reason=reason)
+        return self.unit.redact(room_id or self.room_id, event_id, reason=reason)
 
-    def react(self, key: str) -> str:
-        """React to the event at hand."""
-        return self._unit.react(self.room_id, self.event.event_id, key)
+    def react(
+        self, reaction: str, event_id: str | None = None, *, room_id: str | None = None, key: str | None = None
+    ) -> str:
+        """React to an event, the one at hand unless another is named."""
+        return self.unit.react(room_id or self.room_id, event_id or self.event.event_id, reaction, key=key)
+
+    def poll(self, question: str, answers: Sequence[str], *, max_selections: int = 1) -> str:
+        """Start a poll; its reference."""
+        asked = contents.poll(question, answers, max_selections=max_selections)
+        return self.send(contents.poll_start(asked), event_type=contents.POLL_START)
+
+    def location(self, latitude: float, longitude: float, description: str = "") -> str:
+        """Send a place."""
+        point = contents.GeoPoint(latitude, longitude)
+        return self.send(contents.location(point, description, translator=self.translator))
 
     def answer_to(self, event_id: str, ordinal: int = 0) -> str:
         """The reference of the bot's own ``ordinal``-th message in answer to an earlier event."""
-        return UNSENT + transaction_id(event_id, self._consumer, ordinal)
+        return UNSENT + transaction_id(event_id, self.consumer, ordinal)
 
-    def store(self, operation: Callable[[Connection], None]) -> None:
-        """Write to the database together with the other effects."""
-        self._unit.store(operation)
+    def discard(self) -> None:
+        """Forget everything that was to be sent and stored."""
+        self.unit.cleared()
 
-    async def download(self) -> bytes:
-        """The bytes of the message's media, decrypted."""
-        return await self._media.download(self.user_id, self.content)
+    # Rooms
+
+    def set_state(self, event_type: str, content: Mapping[str, Any], state_key: str = "", *, room_id: str = "") -> str:
+        """Set a state event. State is never encrypted: nothing private belongs into it."""
+        return self.unit.set_state(room_id or self.room_id, event_type, content, state_key=state_key)
+
+    def invite(self, user_id: str, *, room_id: str = "") -> str:
+        """Invite somebody."""
+        return self.set_state("m.room.member", {"membership": "invite"}, user_id, room_id=room_id)
+
+    async def direct(self, person: str | None = None) -> str:
+        """The encrypted direct chat of a person and the bot, made when there is none; its room id."""
+        if self.services.chats is None:
+            raise RuntimeError("this service makes no rooms")
+        return await self.services.chats.direct(person or self.sender, self.user_id, "")
+
+    async def profile(self, user_id: str) -> Mapping[str, Any]:
+        """What the homeserver tells of a person: displayname, avatar_url; empty when it does not."""
+        try:
+            answer = await self.services.homeserver.request(
+                "GET", path("/_matrix/client/v3/profile", user_id), user_id=self.user_id
+            )
+        except HomeserverError as error:
+            if error.temporary:
+                raise
+            return {}
+        return answer if isinstance(answer, dict) else {}
+
+    # At once, and of no consequence when lost
+
+    async def typing(self, on: bool = True) -> None:
+        """Show that the bot is writing, or is not any more."""
+        url = path("/_matrix/client/v3/rooms", self.room_id, "typing", self.user_id)
+        body = {"typing": on, "timeout": TYPING_MS} if on else {"typing": False}
+        await self._at_once("PUT", url, body)
+
+    async def read(self) -> None:
+        """Show that the bot has read the message at hand."""
+        url = path("/_matrix/client/v3/rooms", self.room_id, "receipt", "m.read", self.event.event_id)
+        await self._at_once("POST", url, {})
+
+    async def _at_once(self, method: str, url: str, body: Mapping[str, Any]) -> None:
+        try:
+            async with asyncio.timeout(5):
+                await self.services.homeserver.request(method, url, user_id=self.user_id, body=body)
+        except (HomeserverError, TimeoutError) as error:
+            log.debug("a notice was not taken: %s", type(error).__name__)
+
+    # Files
+
+    async def download(self, content: Mapping[str, Any] | None = None) -> bytes:
+        """The bytes of a message's media, decrypted: of the message at hand unless another content is given."""
+        return await self.services.media.download(self.user_id, content or self.content)
+
+    async def send_image(self, data: bytes, name: str, *, caption: str = "", room_id: str | None = None) -> str:
+        """Send a picture with thumbnail and blurhash; encrypted in an encrypted room."""
+        stored = await self.services.media.upload_image(self.user_id, data, encrypted=await self._encrypted_in(room_id))
+        return self.send(contents.image(stored, name, caption=caption), room_id=room_id)
+
+    async def send_file(
+        self,
+        data: bytes,
+        name: str,
+        mimetype: str = "application/octet-stream",
+        *,
+        caption: str = "",
+        room_id: str | None = None,
+    ) -> str:
+        """Send a file; encrypted in an encrypted room."""
+        stored = await self.services.media.upload_file(
+            self.user_id, data, mimetype, encrypted=await self._encrypted_in(room_id)
+        )
+        return self.send(contents.file(stored, name, caption=caption), room_id=room_id)
+
+    async def send_voice(self, data: bytes, *, room_id: str | None = None) -> str:
+        """Send a voice note."""
+        stored = await self.services.media.upload_audio(self.user_id, data, encrypted=await self._encrypted_in(room_id))
+        return self.send(contents.voice(stored, translator=self.translator), room_id=room_id)
 
     async def send_media(self, data: bytes, like: Mapping[str, Any]) -> str:
         """Send media with body, type and info of ``like``; encrypted in an encrypted room."""
@@ -129,7 +300,7 @@ class Context:
             else {}
         )
         mimetype = info.get("mimetype")
-        upload = await self._media.upload(
+        upload = await self.services.media.upload(
             self.user_id,
             data,
             mimetype if isinstance(mimetype, str) else "application/octet-stream",
@@ -144,3 +315,23 @@ class Context:
         if isinstance(like.get("filename"), str):
             content["filename"] = like["filename"]
         return self.send(content)
+
+    async def _encrypted_in(self, room_id: str | None) -> bool:
+        return await self.services.rooms.is_encrypted(room_id or self.room_id)
+
+    # What stays
+
+    def store(self, operation: Callable[[Connection], None]) -> None:
+        """Write to the database together with the other effects."""
+        self.unit.store(operation)
+
+    # Dialogs
+
+    def start(self, dialog: Callable[..., Any], *args: Any, people: Sequence[str] = (), **kwargs: Any) -> None:
+        """Begin a dialog of the plugin when this handler has returned.
+
+        Args:
+            people: who may answer beside the person at hand; ``*`` is everybody in the room.
+        """
+        who = tuple(dict.fromkeys([self.sender, *people])) if people else ()
+        self.starts.append(Start(dialog, args, kwargs, who))

@@ -1,103 +1,83 @@
-"""Plugins and how their handlers are marked."""
+"""The class that a plugin is."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self, TypeVar
 
-from bots.framework.context import Context
+from pydantic import BaseModel
 
-F = TypeVar("F", bound=Callable[..., Awaitable[None]])
-_MARK = "__rialto_handler__"
+from appservice.errors import RialtoError
 
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """What a decorator says of a handler."""
-
-    kind: str
-    name: str = ""
-    help: str = ""
-    aliases: tuple[str, ...] = ()
+T = TypeVar("T")
 
 
-def _mark(mark: Mark) -> Callable[[F], F]:
-    def decorate(function: F) -> F:
-        setattr(function, _MARK, mark)
-        return function
+class ScopeMissing(RialtoError):
+    """A plugin asks for something that it has not declared, or was not granted."""
 
-    return decorate
-
-
-def command(name: str, *, help: str, aliases: tuple[str, ...] = ()) -> Callable[[F], F]:
-    """A handler ``(self, ctx, rest: str)`` for messages that begin with ``name`` (any case)."""
-    return _mark(Mark("command", name, help, aliases))
-
-
-def message(function: F) -> F:
-    """A handler ``(self, ctx)`` for text that is no command."""
-    return _mark(Mark("message"))(function)
-
-
-def media(function: F) -> F:
-    """A handler ``(self, ctx)`` for images, files, audio and video."""
-    return _mark(Mark("media"))(function)
-
-
-def edited(function: F) -> F:
-    """A handler ``(self, ctx, event_id: str)`` for an edit of a message; ``ctx.content`` is the new content."""
-    return _mark(Mark("edited"))(function)
-
-
-def redacted(function: F) -> F:
-    """A handler ``(self, ctx, event_id: str)`` for the redaction of ``event_id``."""
-    return _mark(Mark("redacted"))(function)
-
-
-def joined(function: F) -> F:
-    """A handler ``(self, ctx)`` for the bot's own arrival in a room."""
-    return _mark(Mark("joined"))(function)
+    code = "plugin_scope_missing"
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
-    """One command of a plugin."""
+class Setup:
+    """What a plugin is made with.
 
-    name: str
-    help: str
-    handler: Callable[[Context, str], Awaitable[None]]
+    Attributes:
+        instance: the name of this instance; a plugin may run several times with different settings.
+        user_id: the bot's user.
+        settings: an instance of the plugin's ``Settings``.
+        services: what the plugin's scopes give it, by type.
+    """
+
+    instance: str
+    user_id: str
+    settings: Any = None
+    services: Mapping[type, Any] = field(default_factory=dict)
+
+    def service(self, kind: type[T]) -> T:
+        """A service by its type.
+
+        Raises:
+            ScopeMissing: no scope of the plugin gives it.
+        """
+        found = self.services.get(kind)
+        if found is None:
+            raise ScopeMissing(f"{self.instance} has no scope that gives it {kind.__name__}", plugin=self.instance)
+        return found  # type: ignore[no-any-return]
 
 
 class Plugin:
-    """One bot's behaviour. What it needs arrives in its constructor."""
+    """One bot's behaviour: a class with handlers. What it needs arrives in its constructor.
 
-    summary: str = ""
+    The constructor takes nothing, or a :class:`Setup`.
+    """
+
+    name: ClassVar[str] = ""
+    """How configurations call it; the class's name in lower case unless said."""
+    summary: ClassVar[str] = ""
     """One line that tells people what the bot is for."""
+    Settings: ClassVar[type[BaseModel] | None] = None
+    """What an operator can set; checked at start."""
+    scopes: ClassVar[frozenset[str]] = frozenset()
+    """What it needs beyond its own rooms: ``http``, ``payments.charge``, ``rooms.create``, ``location.read``, …"""
+    locales: ClassVar[str] = ""
+    """The package whose ``locales/`` folder holds its translations; its own package unless said."""
 
-    def handlers(self) -> dict[str, list[Callable[..., Awaitable[None]]]]:
-        """The handlers of each kind, in the order of their definition."""
-        found: dict[str, list[Callable[..., Awaitable[None]]]] = {}
-        for mark, handler in self._marked():
-            found.setdefault(mark.kind, []).append(handler)
-        return found
+    @classmethod
+    def plugin_name(cls) -> str:
+        """The name that configurations know it by."""
+        return cls.name or cls.__name__.lower()
 
-    def commands(self) -> dict[str, Command]:
-        """Commands by each name they go by, the first one first."""
-        found: dict[str, Command] = {}
-        for mark, handler in self._marked():
-            if mark.kind == "command":
-                for name in (mark.name, *mark.aliases):
-                    found[name] = Command(mark.name, mark.help, handler)
-        return found
+    @classmethod
+    def create(cls, setup: Setup) -> Self:
+        """An instance, its constructor given the setup when it takes one."""
+        takes = [p for p in inspect.signature(cls).parameters.values() if p.default is inspect.Parameter.empty]
+        return cls(setup) if takes else cls()  # type: ignore[call-arg]
 
-    def _marked(self) -> list[tuple[Mark, Callable[..., Awaitable[None]]]]:
-        names = [name for cls in reversed(type(self).__mro__) for name in vars(cls)]
-        found: list[tuple[Mark, Callable[..., Awaitable[None]]]] = []
-        for name in dict.fromkeys(names):
-            member: Any = inspect.getattr_static(type(self), name)
-            mark = getattr(member, _MARK, None)
-            if mark is not None:
-                found.append((mark, getattr(self, name)))
-        return found
+    async def start(self) -> None:
+        """Before the first event. Raising means that this plugin does not start; the others do."""
+
+    async def stop(self) -> None:
+        """After the last event."""

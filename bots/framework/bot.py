@@ -1,0 +1,171 @@
+"""One Matrix user and the plugins that answer as it: which of them an event belongs to."""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from appservice.events import Event
+from bots.framework.arguments import fold
+from bots.framework.commands import CommandTable, Matched, Unknown
+from bots.framework.dialogs.service import Target
+from bots.framework.handlers import Filter
+from bots.framework.incoming import Incoming
+from bots.framework.table import Handler
+
+if TYPE_CHECKING:
+    from bots.framework.consumer import PluginConsumer
+
+PREFIX: Final = "!"
+REMEMBERED: Final = 1_000
+_HANDLED: Final = {"text": "message", "media": "media", "location": "location", "reaction": "reaction"}
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Which plugin answers an event, and how."""
+
+    consumer: PluginConsumer
+    addressed: bool
+    rest: str
+    command: Matched | None = None
+    unknown: Unknown | None = None
+    handler: Handler | None = None
+    target: Target | None = None
+    groups: Mapping[str, Any] | None = None
+
+
+class BotUser:
+    """A bot: one user of the homeserver, one table of commands, one or more plugins."""
+
+    def __init__(self, user_id: str, display_name: str) -> None:
+        self.user_id = user_id
+        self.display_name = display_name
+        self.consumers: list[PluginConsumer] = []
+        self.commands = CommandTable(())
+        self._claims: OrderedDict[str, Claim | None] = OrderedDict()
+
+    def rebuild(self) -> None:
+        """The plugins have changed: make the table of commands anew.
+
+        Raises:
+            CommandConflict: two plugins have a command of the same name.
+        """
+        self.commands = CommandTable(entry for consumer in self.consumers for entry in consumer.table.commands)
+        self._claims.clear()
+
+    def owner(self, name: str) -> PluginConsumer | None:
+        """The consumer of a plugin instance."""
+        return next((consumer for consumer in self.consumers if consumer.instance == name), None)
+
+    async def claim(self, event: Event, incoming: Incoming) -> Claim | None:
+        """Which plugin answers, the same whoever asks and however often."""
+        if len(self.consumers) == 1:
+            return await self._claim(event, incoming)
+        if event.event_id not in self._claims:
+            self._claims[event.event_id] = await self._claim(event, incoming)
+            if len(self._claims) > REMEMBERED:
+                self._claims.popitem(last=False)
+        return self._claims[event.event_id]
+
+    async def _claim(self, event: Event, incoming: Incoming) -> Claim | None:
+        present = [consumer for consumer in self.consumers if consumer.enabled_in(event.room_id, event.sender)]
+        if not present:
+            return None
+        addressed, rest, explicit = await self._addressed(event, incoming, present[0])
+        command = self._command(incoming, rest, present) if addressed else None
+        matched = command if isinstance(command, Matched) else None
+        answer = await self._dialog(event, incoming, present, addressed=addressed)
+        if answer is not None and not (matched is not None and explicit and not answer[1].resume):
+            return Claim(answer[0], addressed, rest, command=matched, target=answer[1])
+        if matched is not None:
+            owner = self.owner(matched.entry.owner)
+            assert owner is not None
+            return Claim(owner, addressed, rest, command=matched)
+        kind = _HANDLED.get(incoming.kind)
+        for consumer in present:
+            for handler in consumer.table.of(kind or ""):
+                groups = await self._fits(handler.mark.filter, event, incoming, addressed=addressed, rest=rest)
+                if groups is not None:
+                    return Claim(consumer, addressed, rest, handler=handler, groups=groups)
+        if incoming.kind == "text" and addressed and rest:
+            unknown = command if isinstance(command, Unknown) else None
+            return Claim(present[0], addressed, rest, unknown=unknown)
+        return None
+
+    def _command(self, incoming: Incoming, rest: str, present: Sequence[PluginConsumer]) -> Matched | Unknown | None:
+        if incoming.kind != "text":
+            return None
+        names = {consumer.instance for consumer in present}
+        found = self.commands.match_structured(incoming.content) or self.commands.match(rest)
+        if isinstance(found, Matched) and found.entry.owner not in names:
+            return None
+        return found
+
+    async def _dialog(
+        self, event: Event, incoming: Incoming, present: Sequence[PluginConsumer], *, addressed: bool
+    ) -> tuple[PluginConsumer, Target] | None:
+        refers = incoming.target or incoming.reply_to
+        for consumer in present:
+            target = await consumer.dialogs.find(event.room_id, event.event_id, event.sender, refers)
+            if target is None and refers and incoming.kind == "text" and addressed:
+                # A reply to something else than a question, in a chat of two, is still said to the bot.
+                target = await consumer.dialogs.find(event.room_id, event.event_id, event.sender)
+            if target is None:
+                continue
+            if target.resume or refers or addressed or await consumer.overhears(event, incoming, target):
+                return consumer, target
+        return None
+
+    async def _fits(
+        self, wanted: Filter, event: Event, incoming: Incoming, *, addressed: bool, rest: str
+    ) -> Mapping[str, Any] | None:
+        """Whether a handler hears a message: the named groups of its pattern, or None."""
+        text = rest if addressed else incoming.text.strip()
+        if wanted.text is not None and fold(wanted.text) != fold(text):
+            return None
+        if wanted.addressed is not None and wanted.addressed != addressed:
+            return None
+        if wanted.thread is not None and wanted.thread != bool(incoming.thread):
+            return None
+        kind = str(incoming.content.get("msgtype", "")).removeprefix("m.")
+        if wanted.kinds and kind not in wanted.kinds:
+            return None
+        if wanted.keys and not set(wanted.keys) & set(incoming.values):
+            return None
+        if wanted.reply is not None and wanted.reply != await self._is_reply(event, incoming):
+            return None
+        if wanted.regex is None:
+            return {}
+        found = wanted.regex.search(text[:10_000])
+        return None if found is None else {key: value or "" for key, value in found.groupdict().items()}
+
+    async def _is_reply(self, event: Event, incoming: Incoming) -> bool:
+        if not incoming.reply_to:
+            return False
+        rooms = self.consumers[0].services.rooms
+        return await rooms.sender_of(event.room_id, incoming.reply_to, self.user_id) == self.user_id
+
+    async def _addressed(self, event: Event, incoming: Incoming, consumer: PluginConsumer) -> tuple[bool, str, bool]:
+        """Whether a message is meant for this bot, what is left without the address, and whether it has a prefix.
+
+        Alone with one person everything is; among several people what begins with ``!`` or with the bot's name, or
+        mentions it (specification, "User and room mentions").
+        """
+        text = incoming.text.strip()
+        if text.startswith(PREFIX) and len(text) > 1:
+            return True, text[1:].lstrip(), True
+        localpart = self.user_id[1:].partition(":")[0]
+        for name in (self.user_id, "@" + localpart, self.display_name, localpart):
+            if text.casefold().startswith(name.casefold()):
+                rest = text[len(name) :]
+                if not rest or not rest[0].isalnum():
+                    return True, rest.lstrip(":, ") or "help", False
+        mentions = incoming.content.get("m.mentions")
+        users = mentions.get("user_ids") if isinstance(mentions, dict) else None
+        if isinstance(users, list) and self.user_id in users:
+            return True, re.sub(rf"@?{re.escape(localpart)}(?::\S+)?", "", text).strip() or text, False
+        return len(await consumer.services.rooms.humans(event.room_id)) <= 1, text, False

@@ -1,0 +1,103 @@
+"""What the handlers of every plugin stand on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from sqlalchemy import Connection
+
+from appservice.database import Database
+from appservice.events import InternalEvent
+from appservice.media import Media
+from appservice.sealing import Sealer
+from appservice.unit import UnitOfWork
+from bots.framework.clock import Clock
+from bots.framework.dialogs.payments import Payments
+from bots.framework.i18n import Catalogues
+from bots.framework.permissions import Permissions
+
+
+class RoomsView(Protocol):
+    """What is known of rooms: :class:`appservice.rooms.Rooms`, or a test's."""
+
+    async def is_encrypted(self, room_id: str) -> bool: ...
+
+    async def humans(self, room_id: str) -> Sequence[str]: ...
+
+    async def members(self, room_id: str) -> Mapping[str, str]: ...
+
+    async def display_name(self, room_id: str, user_id: str) -> str | None: ...
+
+    async def sender_of(self, room_id: str, event_id: str, user_id: str) -> str | None: ...
+
+
+class HomeserverView(Protocol):
+    """What may happen at once, outside the unit of work: typing notices, receipts, look-ups."""
+
+    async def request(self, method: str, path: str, *, user_id: str, body: Any = None) -> Any: ...
+
+
+class ChatsView(Protocol):
+    """Makes rooms, once for each purpose: :class:`bridge.chats.Chats`."""
+
+    async def direct(self, person: str, bot: str, name: str) -> str: ...
+
+
+class PeopleView(Protocol):
+    """What people have said of themselves."""
+
+    async def get(self, user_id: str) -> Any: ...
+
+
+class Timers(Protocol):
+    """Internal events of the future, one for a key of a consumer."""
+
+    def set(
+        self,
+        unit: UnitOfWork,
+        *,
+        consumer: str,
+        key: str,
+        room_id: str,
+        person: str,
+        kind: str,
+        due_at: int,
+        content: Mapping[str, Any],
+    ) -> None:
+        """Have an internal event of the type ``kind`` raised at ``due_at`` (ms); replaces one of the same key."""
+
+    def cancel(self, unit: UnitOfWork, *, consumer: str, key: str) -> None:
+        """Not any more."""
+
+
+RaiseEvents = Callable[[Callable[[Connection], Iterable[InternalEvent]]], Any]
+
+
+@dataclass(frozen=True)
+class Services:
+    """What every consumer is made with.
+
+    Attributes:
+        strict: find determinism errors of dialogs (in tests and in ``rialto plugin dev``): each run is replayed.
+    """
+
+    database: Database
+    rooms: RoomsView
+    media: Media
+    homeserver: HomeserverView
+    sealer: Sealer
+    clock: Clock
+    people: PeopleView
+    catalogues: Catalogues
+    permissions: Permissions
+    timers: Timers
+    server_name: str
+    chats: ChatsView | None = None
+    payments: Payments | None = None
+    store: Any = None
+    schedules: Any = None
+    default_currency: str | None = None
+    strict: bool = False
+    extra: Mapping[type, Any] = field(default_factory=dict)

@@ -1,0 +1,244 @@
+"""Dialogs and their journals. What people said and what plugins know of them is sealed on the way in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection, RowMapping, delete, insert, select, update
+
+from appservice.errors import RialtoError
+from appservice.sealing import Sealer
+from appservice.store.tables import outbox
+from bots.store.tables import DialogState, dialog_journal, dialog_people, dialogs
+
+ANYBODY = "*"
+OPEN = (int(DialogState.RUNNING), int(DialogState.WAITING))
+
+
+class DialogConflict(RialtoError):
+    """A dialog was changed by somebody else meanwhile."""
+
+    code = "dialog_conflict"
+
+
+@dataclass(frozen=True, slots=True)
+class EntryRow:
+    """One entry of a journal; ``value`` is JSON."""
+
+    kind: str
+    name: str
+    value: bytes
+    prompt: str | None
+    at: int
+
+
+@dataclass(slots=True)
+class DialogRow:
+    """One dialog. ``arguments`` and ``waiting`` are JSON."""
+
+    id: str
+    consumer: str
+    room_id: str
+    owner: str
+    name: str
+    version: str
+    arguments: bytes
+    state: DialogState
+    cause: str
+    started_at: int
+    updated_at: int
+    people: tuple[str, ...] = ()
+    """Who may answer; ``*`` is everybody in the room."""
+    prompt: str | None = None
+    waiting: bytes | None = None
+    epoch: int = 0
+    entries: int = 0
+    size: int = 0
+    revision: int = 0
+    error: str | None = None
+    expires_at: int | None = None
+
+    @property
+    def open(self) -> bool:
+        """Whether it goes on."""
+        return int(self.state) in OPEN
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What one commit does to a dialog: ``row`` as it is after, with the revision before."""
+
+    row: DialogRow
+    first: int
+    """Position of the first of ``entries``; what lies at it and behind is replaced."""
+    entries: Sequence[EntryRow] = field(default_factory=tuple)
+    cut: bool = False
+    """Whether there may be something behind ``first`` to remove."""
+
+
+def save(connection: Connection, sealer: Sealer, change: Change) -> None:
+    """Make or change a dialog.
+
+    Raises:
+        DialogConflict: it is not at the revision that the change was made from.
+    """
+    row = change.row
+    values = {
+        "state": int(row.state),
+        "cause": row.cause,
+        "prompt": row.prompt,
+        "waiting": None if row.waiting is None else sealer.seal(row.waiting, f"dialog:{row.id}:waiting"),
+        "epoch": row.epoch,
+        "entries": row.entries,
+        "size": row.size,
+        "version": row.version,
+        "revision": row.revision + 1,
+        "error": row.error,
+        "updated_at": row.updated_at,
+        "expires_at": row.expires_at,
+    }
+    if row.revision == 0:
+        _make(connection, sealer, row, values)
+    else:
+        mine = (dialogs.c.id == row.id, dialogs.c.revision == row.revision)
+        if connection.execute(update(dialogs).where(*mine).values(values)).rowcount != 1:
+            raise DialogConflict("a dialog was changed meanwhile", dialog=row.id)
+    if change.cut:
+        connection.execute(
+            delete(dialog_journal).where(
+                dialog_journal.c.dialog_id == row.id, dialog_journal.c.position >= change.first
+            )
+        )
+    if change.entries:
+        connection.execute(
+            insert(dialog_journal),
+            [
+                {
+                    "dialog_id": row.id,
+                    "position": position,
+                    "kind": entry.kind,
+                    "name": entry.name,
+                    "value": sealer.seal(entry.value, f"dialog:{row.id}:{position}"),
+                    "prompt": entry.prompt,
+                    "at": entry.at,
+                }
+                for position, entry in enumerate(change.entries, change.first)
+            ],
+        )
+    if not row.open:
+        connection.execute(delete(dialog_people).where(dialog_people.c.dialog_id == row.id))
+
+
+def _make(connection: Connection, sealer: Sealer, row: DialogRow, values: dict[str, object]) -> None:
+    fixed = {
+        "id": row.id,
+        "consumer": row.consumer,
+        "room_id": row.room_id,
+        "owner": row.owner,
+        "name": row.name,
+        "arguments": sealer.seal(row.arguments, f"dialog:{row.id}:arguments"),
+        "started_at": row.started_at,
+    }
+    connection.execute(insert(dialogs), fixed | values)
+    connection.execute(
+        insert(dialog_people),
+        [
+            {"consumer": row.consumer, "room_id": row.room_id, "user_id": user_id, "dialog_id": row.id}
+            for user_id in dict.fromkeys(row.people)
+        ],
+    )
+
+
+def active(
+    connection: Connection, sealer: Sealer, consumer: str, room_id: str, person: str | None = None
+) -> list[DialogRow]:
+    """The open dialogs of a room that a person may answer (None: all of the room), the newest first."""
+    people = dialog_people.c
+    query = (
+        select(dialogs)
+        .join(dialog_people, people.dialog_id == dialogs.c.id)
+        .where(people.consumer == consumer, people.room_id == room_id)
+        .distinct()
+    )
+    if person is not None:
+        query = query.where(people.user_id.in_([person, ANYBODY]))
+    rows = connection.execute(query.order_by(dialogs.c.started_at.desc(), dialogs.c.id.desc())).mappings()
+    return [_row(connection, sealer, row) for row in rows]
+
+
+def get(connection: Connection, sealer: Sealer, dialog_id: str) -> DialogRow | None:
+    """One dialog."""
+    row = connection.execute(select(dialogs).where(dialogs.c.id == dialog_id)).mappings().one_or_none()
+    return None if row is None else _row(connection, sealer, row)
+
+
+def listed(connection: Connection, sealer: Sealer, *, consumer: str | None, ended: bool, limit: int) -> list[DialogRow]:
+    """Dialogs for the operator, those changed last first."""
+    query = select(dialogs)
+    if consumer is not None:
+        query = query.where(dialogs.c.consumer == consumer)
+    if not ended:
+        query = query.where(dialogs.c.state.in_(OPEN))
+    rows = connection.execute(query.order_by(dialogs.c.updated_at.desc()).limit(limit)).mappings()
+    return [_row(connection, sealer, row) for row in rows]
+
+
+def journal(connection: Connection, sealer: Sealer, dialog_id: str) -> list[EntryRow]:
+    """A dialog's journal, in order."""
+    query = select(dialog_journal).where(dialog_journal.c.dialog_id == dialog_id).order_by(dialog_journal.c.position)
+    return [
+        EntryRow(
+            kind=row["kind"],
+            name=row["name"],
+            value=sealer.open(bytes(row["value"]), f"dialog:{dialog_id}:{row['position']}"),
+            prompt=row["prompt"],
+            at=row["at"],
+        )
+        for row in connection.execute(query).mappings()
+    ]
+
+
+def event_ids(connection: Connection, txn_ids: Iterable[str]) -> dict[str, str]:
+    """The events that messages of ours became, by transaction id, as far as they are sent and remembered."""
+    wanted = list(txn_ids)
+    query = select(outbox.c.txn_id, outbox.c.event_id).where(outbox.c.txn_id.in_(wanted))
+    return {row.txn_id: row.event_id for row in connection.execute(query) if row.event_id} if wanted else {}
+
+
+def purge(connection: Connection, before: int) -> int:
+    """Forget dialogs that ended before ``before`` (ms), and their journals; how many."""
+    over = select(dialogs.c.id).where(dialogs.c.state.not_in(OPEN), dialogs.c.updated_at < before).limit(1_000)
+    ids = list(connection.execute(over).scalars())
+    if ids:
+        connection.execute(delete(dialog_journal).where(dialog_journal.c.dialog_id.in_(ids)))
+        connection.execute(delete(dialogs).where(dialogs.c.id.in_(ids)))
+    return len(ids)
+
+
+def _row(connection: Connection, sealer: Sealer, row: RowMapping) -> DialogRow:
+    dialog_id = row["id"]
+    people = connection.execute(select(dialog_people.c.user_id).where(dialog_people.c.dialog_id == dialog_id)).scalars()
+    waiting = row["waiting"]
+    return DialogRow(
+        id=dialog_id,
+        consumer=row["consumer"],
+        room_id=row["room_id"],
+        owner=row["owner"],
+        name=row["name"],
+        version=row["version"],
+        arguments=sealer.open(bytes(row["arguments"]), f"dialog:{dialog_id}:arguments"),
+        state=DialogState(row["state"]),
+        cause=row["cause"],
+        started_at=row["started_at"],
+        updated_at=row["updated_at"],
+        people=tuple(sorted(people)),
+        prompt=row["prompt"],
+        waiting=None if waiting is None else sealer.open(bytes(waiting), f"dialog:{dialog_id}:waiting"),
+        epoch=row["epoch"],
+        entries=row["entries"],
+        size=row["size"],
+        revision=row["revision"],
+        error=row["error"],
+        expires_at=row["expires_at"],
+    )
