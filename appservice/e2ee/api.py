@@ -44,8 +44,6 @@ class Requester(Protocol):
         device_id: str | None = None,
         query: Mapping[str, str] | None = None,
         body: object | None = None,
-        data: bytes | None = None,
-        content_type: str | None = None,
         timeout: float | None = None,
     ) -> Any: ...
 
