@@ -14,7 +14,7 @@ from bots.framework.arguments import ArgumentError
 from bots.framework.arguments.places import place_of
 from bots.framework.bot import PREFIX, BotUser, Claim
 from bots.framework.commands import CommandEntry, Matched, Page, Unknown
-from bots.framework.context import Context, Start
+from bots.framework.context import TIMER_FIRED, Context, Start
 from bots.framework.dialogs.payments import OUTCOME
 from bots.framework.dialogs.service import START, TIMER, Dialogs, Target, Verdict
 from bots.framework.i18n import fold, words
@@ -29,7 +29,6 @@ log = logging.getLogger(__name__)
 WANTED: Final = frozenset(
     {"m.room.message", "m.room.encrypted", "m.room.redaction", "m.room.member", "m.reaction", *contents.POLL_RESPONSES}
 )
-TIMER_FIRED: Final = "rialto.timer"
 SCHEDULE_FIRED: Final = "rialto.schedule"
 HOOK_CALLED: Final = "rialto.hook"
 
@@ -260,14 +259,16 @@ class PluginConsumer:
             start = Start(self._dialog_named(content["name"]), people=tuple(content.get("people", ())))
             await self._begin_one(ctx, start, content.get("arguments"))
             return
+        fired = content.get("data") if "schedule" in content else None
+        fired = fired if isinstance(fired, dict) else {}
         if event.type == TIMER:
-            await self.dialogs.timer(ctx, await self._dialog_of(content), content)
+            await self.dialogs.timer(ctx, await self._dialog_of(fired), fired)
         elif event.type == OUTCOME:
             await self.dialogs.payment(ctx, await self._dialog_of(content), content)
         elif event.type == TIMER_FIRED:
-            await self._fire(ctx, self.table.timer(str(content.get("name"))), content.get("data"))
+            await self._fire(ctx, self.table.timer(str(fired.get("name"))), fired.get("data"))
         elif event.type == SCHEDULE_FIRED:
-            await self._fire(ctx, self.table.schedule(str(content.get("name"))))
+            await self._fire(ctx, self.table.schedule(str(fired.get("name"))))
         elif event.type == HOOK_CALLED:
             await self._fire(ctx, self.table.webhook(str(content.get("name"))), content)
         await self._begin(ctx)
@@ -317,8 +318,8 @@ class PluginConsumer:
     async def context(self, event: Event, unit: UnitOfWork, incoming: Incoming | None = None) -> Context:
         """What handlers of an event are given, in the language of its sender."""
         person = await self.services.people.get(event.sender) if event.sender else None
-        language = getattr(person, "language", None)
-        zone = getattr(person, "zone", None) or "UTC"
+        language = None if person is None else person.language
+        zone = (None if person is None else person.zone) or "UTC"
         translator = (
             self.services.catalogues.translator(language, self.domain)
             if self.domain

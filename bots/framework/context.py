@@ -6,7 +6,8 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -19,7 +20,10 @@ from bots.framework import content as contents
 from bots.framework.arguments import ParseEnv
 from bots.framework.i18n import Translator
 from bots.framework.incoming import Incoming
+from bots.framework.recurrence import CatchUp
+from bots.framework.schedules import Schedules
 from bots.framework.services import Services
+from bots.framework.state import State, States
 
 if TYPE_CHECKING:
     pass
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TYPING_MS = 30_000
+TIMER_FIRED = "rialto.timer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,6 +325,65 @@ class Context:
         return await self.services.rooms.is_encrypted(room_id or self.room_id)
 
     # What stays
+
+    @cached_property
+    def states(self) -> States:
+        """What the plugin keeps, by scope."""
+        return self.services.store.open(self.instance, self.unit)
+
+    @property
+    def state(self) -> State:
+        """What the plugin keeps for this room."""
+        return self.states.room(self.room_id)
+
+    @property
+    def user_state(self) -> State:
+        """What the plugin keeps for this person."""
+        return self.states.user(self.sender)
+
+    @property
+    def member_state(self) -> State:
+        """What the plugin keeps for this person in this room."""
+        return self.states.member(self.room_id, self.sender)
+
+    @property
+    def plugin_state(self) -> State:
+        """What the plugin keeps for itself."""
+        return self.states.plugin
+
+    @cached_property
+    def schedules(self) -> Schedules:
+        """What is to happen later; :meth:`later` and :meth:`regularly` have a handler of the plugin called."""
+        return self.services.scheduler.of(self.consumer, self.unit, self.room_id, self.sender)
+
+    def later(
+        self, when: datetime, name: str, data: Any = None, *, key: str | None = None, catch_up: CatchUp = "once"
+    ) -> str:
+        """Have the ``@timer(name)`` handler called with ``data``, in this room's order; the schedule's key.
+
+        Args:
+            when: aware, or by the person's wall clock.
+            key: one with the same key is replaced; ``ctx.schedules.cancel(key)`` takes it back.
+        """
+        call = {"name": name, "data": data}
+        return self.schedules.at(when, TIMER_FIRED, call, key=key, zone=self.zone, catch_up=catch_up)
+
+    def regularly(
+        self,
+        rule: str | timedelta,
+        name: str,
+        data: Any = None,
+        *,
+        key: str | None = None,
+        catch_up: CatchUp = "once",
+    ) -> str:
+        """Have the ``@timer(name)`` handler called again and again: by a cron line in the person's time zone, or at an
+        interval; the schedule's key.
+        """
+        call = {"name": name, "data": data}
+        if isinstance(rule, timedelta):
+            return self.schedules.every(rule, TIMER_FIRED, call, key=key, catch_up=catch_up)
+        return self.schedules.cron(rule, TIMER_FIRED, call, key=key, catch_up=catch_up)
 
     def store(self, operation: Callable[[Connection], None]) -> None:
         """Write to the database together with the other effects."""

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from sqlalchemy import Connection
-
 from appservice.database import Database
-from appservice.events import InternalEvent
 from appservice.media import Media
 from appservice.sealing import Sealer
-from appservice.unit import UnitOfWork
 from bots.framework.clock import Clock
 from bots.framework.dialogs.payments import Payments
 from bots.framework.i18n import Catalogues
+from bots.framework.people import Person
 from bots.framework.permissions import Permissions
+from bots.framework.schedules import Scheduler
+from bots.framework.state import Store
 
 
 class RoomsView(Protocol):
@@ -48,31 +47,7 @@ class ChatsView(Protocol):
 class PeopleView(Protocol):
     """What people have said of themselves."""
 
-    async def get(self, user_id: str) -> Any: ...
-
-
-class Timers(Protocol):
-    """Internal events of the future, one for a key of a consumer."""
-
-    def set(
-        self,
-        unit: UnitOfWork,
-        *,
-        consumer: str,
-        key: str,
-        room_id: str,
-        person: str,
-        kind: str,
-        due_at: int,
-        content: Mapping[str, Any],
-    ) -> None:
-        """Have an internal event of the type ``kind`` raised at ``due_at`` (ms); replaces one of the same key."""
-
-    def cancel(self, unit: UnitOfWork, *, consumer: str, key: str) -> None:
-        """Not any more."""
-
-
-RaiseEvents = Callable[[Callable[[Connection], Iterable[InternalEvent]]], Any]
+    async def get(self, user_id: str) -> Person: ...
 
 
 @dataclass(frozen=True)
@@ -92,12 +67,11 @@ class Services:
     people: PeopleView
     catalogues: Catalogues
     permissions: Permissions
-    timers: Timers
+    scheduler: Scheduler
+    store: Store
     server_name: str
     chats: ChatsView | None = None
     payments: Payments | None = None
-    store: Any = None
-    schedules: Any = None
     default_currency: str | None = None
     strict: bool = False
     extra: Mapping[type, Any] = field(default_factory=dict)

@@ -6,7 +6,7 @@ import inspect
 import logging
 import secrets
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from appservice import json
 from appservice.unit import UNSENT
+from bots.framework.clock import from_ms
 from bots.framework.dialogs import codec
 from bots.framework.dialogs.answers import Answer
 from bots.framework.dialogs.dialog import Dialog
@@ -109,20 +110,18 @@ class Dialogs:
     async def _referred(self, rows: Sequence[DialogRow], target: str) -> Target | None:
         """The dialog whose message is replied to, reacted to or voted in."""
         prompts = {row.prompt.removeprefix(UNSENT): row for row in rows if row.prompt}
-        known = await self._services.database.read(lambda connection: store.event_ids(connection, prompts))
+        known = await self._sent(prompts)
         for txn_id, row in prompts.items():
             if known.get(txn_id) == target:
                 return Target(row)
-        sealer = self._services.sealer
         for row in rows:
-            entries = await self._services.database.read(
-                lambda connection, row=row: store.journal(connection, sealer, row.id)
-            )
-            old = [entry.prompt.removeprefix(UNSENT) for entry in entries if entry.prompt]
-            found = await self._services.database.read(lambda connection, old=old: store.event_ids(connection, old))
-            if target in found.values():
+            old = [entry.prompt.removeprefix(UNSENT) for entry in await self._entries(row) if entry.prompt]
+            if target in (await self._sent(old)).values():
                 return Target(row, late=True)
         return None
+
+    async def _sent(self, txn_ids: Iterable[str]) -> dict[str, str]:
+        return await self._services.database.read(lambda connection: store.event_ids(connection, txn_ids))
 
     def _be_quiet(self, room_id: str) -> None:
         self._quiet[room_id] = None
@@ -389,15 +388,9 @@ class Dialogs:
         if reminded:
             run.waiting = {**run.waiting, "reminded": True}
         run.store(DialogState.WAITING)
-        self._services.timers.set(
-            ctx.unit,
-            consumer=self._consumer,
-            key=f"dialog:{row.id}",
-            room_id=row.room_id,
-            person=row.owner,
-            kind=TIMER,
-            due_at=due,
-            content={"dialog": row.id, "entries": row.entries, "epoch": row.epoch, "what": what},
+        content = {"dialog": row.id, "entries": row.entries, "epoch": row.epoch, "what": what}
+        ctx.schedules.at(
+            from_ms(due), TIMER, content, key=f"dialog:{row.id}", person=row.owner, room=row.room_id, catch_up="once"
         )
 
     def _deadline(self, run: Run, handler: DialogHandler, now: int) -> int:
@@ -416,7 +409,7 @@ class Dialogs:
     def _end(self, ctx: Context, run: Run, state: DialogState, error: str | None = None) -> None:
         run.row.expires_at = None
         run.store(state, error)
-        self._services.timers.cancel(ctx.unit, consumer=self._consumer, key=f"dialog:{run.row.id}")
+        ctx.schedules.cancel(f"dialog:{run.row.id}")
 
     async def _restart(self, ctx: Context, handler: DialogHandler, run: Run, why: str) -> None:
         """The function is another one than the dialog began with: begin again, politely."""
