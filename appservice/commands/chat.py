@@ -117,8 +117,9 @@ def _remote(arguments: argparse.Namespace) -> Who:
 
 def demo(echo: str | None) -> list[str]:
     """A short conversation with the hub, and with the echo bot where it is enabled."""
-    lines = ["help", "services", "space"]
-    return lines if echo is None else [*lines, "open echo", f"/join {echo}", "good morning", "good night"]
+    if echo is None:
+        return ["help", "services"]
+    return ["help", "services", "open echo", "space", f"/join {echo}", "good morning", "good night"]
 
 
 async def _talk(arguments: argparse.Namespace, who: Who, target: str, folder: Path) -> int:
@@ -137,6 +138,8 @@ async def _talk(arguments: argparse.Namespace, who: Who, target: str, folder: Pa
         timing = Timing(reply=arguments.reply, wait=arguments.wait)
         if arguments.demo:
             answered = await chat.script(lines_of(demo(who.echo)), timing, echo=True)
+            if who.echo is None:
+                sys.stdout.write("The demo goes on with the echo bot where that is enabled, in config.yaml.\n")
         elif sys.stdin.isatty():
             await chat.talk(Prompt(f"{who.user_id.partition(':')[0].removeprefix('@')}> "))
             answered = True

@@ -20,6 +20,7 @@ PORTS = {"homeserver": 8008, "appservice": 29300, "metrics": 29301}
 HEADER = """\
 # The configuration of this local stack, made by `rialto up`. It holds secrets: keep it private, and keep a copy of
 # it, because without encryption.pickle_key the bots' devices are lost. Every key: config.example.yaml.
+# The echo bot is enabled here, and nowhere else by default, so that there is a service to try.
 """
 
 
@@ -62,11 +63,16 @@ def _first_config(layout: Layout) -> None:
     ports = {name: choose_port(port, taken) for name, port in PORTS.items()}
     if (layout.synapse / CONFIG).exists():  # a run that was cut off: Synapse's port stands already
         ports["homeserver"] = read_settings(layout.synapse).port
-    write_private(layout.config, HEADER + to_yaml(config_values(ports, secrets.token_urlsafe(32))))
+    values = config_values(ports, secrets.token_urlsafe(32), echo=True)
+    write_private(layout.config, HEADER + to_yaml(values))
 
 
-def config_values(ports: dict[str, int], pickle_key: str) -> dict[str, Any]:
-    """The configuration of a new local stack; everything else is the default."""
+def config_values(ports: dict[str, int], pickle_key: str, *, echo: bool = False) -> dict[str, Any]:
+    """The configuration of a new installation; everything else is the default.
+
+    Args:
+        echo: whether the developer's example is enabled, so that there is a service to try.
+    """
     return {
         "homeserver": {"url": f"http://127.0.0.1:{ports['homeserver']}", "server_name": "localhost"},
         "appservice": {
@@ -79,7 +85,7 @@ def config_values(ports: dict[str, int], pickle_key: str) -> dict[str, Any]:
         "encryption": {"pickle_key": pickle_key},
         "bots": [
             {"plugin": "hub", "localpart": "rialto", "display_name": "Rialto"},
-            {"plugin": "echo", "localpart": "echo", "display_name": "Echo", "enabled": False},
+            {"plugin": "echo", "localpart": "echo", "display_name": "Echo", "enabled": echo},
         ],
         "metrics": {"listen": f"127.0.0.1:{ports['metrics']}"},
     }

@@ -81,6 +81,9 @@ class Hub(Plugin):
     @command("space", help="Make the Rialto space that holds all your services.")
     async def space(self, ctx: Context, _rest: str) -> None:
         """The space with a direct chat for each service."""
+        if not self._services:
+            ctx.say("No services are installed yet, so there is nothing for a space to hold.")
+            return
         rooms = [await self._chats.direct(ctx.sender, service.user_id, service.name) for service in self._services]
         room_id = await self._chats.space(ctx.sender, rooms)
         ctx.say(

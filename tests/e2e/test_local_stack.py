@@ -141,6 +141,8 @@ async def test_the_whole_life_of_a_stack(stack: Stack, capsys: pytest.CaptureFix
     assert (demo.code, demo.err) == (0, ""), demo
     assert "Hello" not in demo.out, "the same chat goes on after a restart: no second greeting"
     assert "@_rialto:localhost invited you to Rialto" in demo.out
+    assert "1. Echo" in demo.out
+    assert demo.out.count("good morning") == demo.out.count("good night") == 2, "what is said, and its echo"
     with capsys.disabled():
         sys.stdout.write(f"[first up {first.seconds:.1f} s, second {second.seconds:.1f} s] ")
 

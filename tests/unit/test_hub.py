@@ -133,5 +133,8 @@ async def test_without_services_it_says_so() -> None:
     (said,), chats = await say("open 1", services=[])
     assert "No services are installed" in said["body"]
     assert chats.opened == []
+    (said,), chats = await say("space", services=[])
+    assert "No services are installed" in said["body"]
+    assert chats.opened == []
     (said,), _ = await say("services", services=[])
     assert said["body"] == "No services are installed yet."
