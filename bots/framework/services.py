@@ -11,6 +11,7 @@ from appservice.media import Media
 from appservice.sealing import Sealer
 from bots.framework.clock import Clock
 from bots.framework.dialogs.payments import Payments
+from bots.framework.dialogs.storage import DialogStorage, StoredDialogs
 from bots.framework.i18n import Catalogues
 from bots.framework.people import Person
 from bots.framework.permissions import Permissions
@@ -75,3 +76,10 @@ class Services:
     default_currency: str | None = None
     strict: bool = False
     extra: Mapping[type, Any] = field(default_factory=dict)
+    dialogs: DialogStorage | None = None
+    """Where dialogs lie; in the database unless told."""
+
+    @property
+    def dialog_storage(self) -> DialogStorage:
+        """Where dialogs lie."""
+        return self.dialogs if self.dialogs is not None else StoredDialogs(self.database, self.sealer)

@@ -13,7 +13,7 @@ from bots.framework.dialogs import codec
 from bots.framework.dialogs.answers import Answer
 from bots.framework.dialogs.errors import Changed, DialogTooLong, Interrupted, Suspended
 from bots.framework.dialogs.questions import Accepted, Again, NotMine, Question, Turned
-from bots.store.dialogs import Change, DialogRow, EntryRow, save
+from bots.store.dialogs import Change, DialogRow, EntryRow
 from bots.store.tables import DialogState
 
 if TYPE_CHECKING:
@@ -271,8 +271,7 @@ class Run:
             row.prompt = None
         fresh = self.entries[self._saved :]
         change = Change(replace(row), self._saved, tuple(fresh), cut=self._cut)
-        sealer = self.ctx.services.sealer
-        self.ctx.unit.store(lambda connection: save(connection, sealer, change))
+        self.ctx.services.dialog_storage.save(self.ctx.unit, change)
         row.revision += 1
         self._saved = len(self.entries)
         self._cut = False

@@ -89,10 +89,7 @@ class Dialogs:
         if room_id in self._quiet:
             self._quiet.move_to_end(room_id)
             return None
-        sealer, consumer = self._services.sealer, self._consumer
-        rows = await self._services.database.read(
-            lambda connection: store.active(connection, sealer, consumer, room_id, None)
-        )
+        rows = await self._services.dialog_storage.active(self._consumer, room_id)
         if not rows:
             self._be_quiet(room_id)
             return None
@@ -121,7 +118,7 @@ class Dialogs:
         return None
 
     async def _sent(self, txn_ids: Iterable[str]) -> dict[str, str]:
-        return await self._services.database.read(lambda connection: store.event_ids(connection, txn_ids))
+        return await self._services.dialog_storage.event_ids(txn_ids)
 
     def _be_quiet(self, room_id: str) -> None:
         self._quiet[room_id] = None
@@ -161,10 +158,7 @@ class Dialogs:
 
     async def _make_room(self, ctx: Context, person: str) -> None:
         """The oldest dialog of a person gives way when there are too many."""
-        sealer, consumer, room_id = self._services.sealer, self._consumer, ctx.room_id
-        rows = await self._services.database.read(
-            lambda connection: store.active(connection, sealer, consumer, room_id, person)
-        )
+        rows = await self._services.dialog_storage.active(self._consumer, ctx.room_id, person)
         for row in rows[MAX_OPEN - 1 :]:
             if row.owner == person:
                 self._end(ctx, Run(row, await self._entries(row), ctx), DialogState.CANCELLED)
@@ -309,9 +303,7 @@ class Dialogs:
 
     async def gave_up(self, ctx: Context, event_id: str) -> None:
         """The last attempt at an event has failed: a dialog that stood in the middle of it ends."""
-        rows = await self._services.database.read(
-            lambda connection: store.active(connection, self._services.sealer, self._consumer, ctx.room_id, None)
-        )
+        rows = await self._services.dialog_storage.active(self._consumer, ctx.room_id)
         for row in rows:
             if row.state is DialogState.RUNNING and row.cause == event_id:
                 self._end(ctx, Run(row, await self._entries(row), ctx), DialogState.FAILED, "a handler failed")
@@ -442,13 +434,11 @@ class Dialogs:
         ctx.say(ctx.translator.t("What we talked about is not offered any more, so I have to stop here. I am sorry."))
 
     async def _entries(self, row: DialogRow) -> list[store.EntryRow]:
-        sealer = self._services.sealer
-        return await self._services.database.read(lambda connection: store.journal(connection, sealer, row.id))
+        return await self._services.dialog_storage.journal(row.id)
 
     async def get(self, dialog_id: str) -> DialogRow | None:
         """One dialog."""
-        sealer = self._services.sealer
-        return await self._services.database.read(lambda connection: store.get(connection, sealer, dialog_id))
+        return await self._services.dialog_storage.get(dialog_id)
 
 
 async def _undo(handler: DialogHandler, step: Mapping[str, Any]) -> None:
