@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import combinations
 from typing import Any
 
 from appservice.config.problems import KeyPath, Place, Problem, dotted
@@ -30,13 +31,16 @@ def _tokens(good: Mapping[KeyPath, Any]) -> Found:
 
 
 def _listeners(good: Mapping[KeyPath, Any]) -> Found:
-    one, other = good.get(("appservice", "listen")), good.get(("metrics", "listen"))
-    if one is None or other is None or not good.get(("metrics", "enabled"), False):
-        return
-    (host, _, port), (other_host, _, other_port) = one.rpartition(":"), other.rpartition(":")
-    same_host = host == other_host or bool({host, other_host} & _EVERYWHERE)
-    if int(port) == int(other_port) != 0 and same_host:
-        yield ("metrics", "listen"), f"needs another port than appservice.listen ({one})"
+    listening = [("appservice", "listen")]
+    listening += [(section, "listen") for section in ("metrics", "web") if good.get((section, "enabled"), False)]
+    for later, earlier in ((b, a) for a, b in combinations(listening, 2)):
+        one, other = good.get(earlier), good.get(later)
+        if one is None or other is None:
+            continue
+        (host, _, port), (other_host, _, other_port) = one.rpartition(":"), other.rpartition(":")
+        same_host = host == other_host or bool({host, other_host} & _EVERYWHERE)
+        if int(port) == int(other_port) != 0 and same_host:
+            yield later, f"needs another port than {dotted(earlier)} ({one})"
 
 
 def _sqlite_shards(good: Mapping[KeyPath, Any]) -> Found:

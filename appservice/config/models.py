@@ -314,6 +314,23 @@ class Metrics(Model):
     listen: Address = Field("127.0.0.1:29301", description="host:port of the metrics and health listener.")
 
 
+class Web(Model):
+    enabled: bool = Field(False, description="Take webhooks of other services, and serve the bots' pages.")
+    listen: Address = Field(
+        "127.0.0.1:29302",
+        description="host:port of this listener. Put a reverse proxy with TLS before it: it is for the outside.",
+    )
+    public_url: HttpUrl = Field(
+        "http://127.0.0.1:29302", description="Where the outside reaches this listener: links and webhooks begin so."
+    )
+    max_body: int = Field(
+        1024 * 1024,
+        ge=1024,
+        le=64 * 1024 * 1024,
+        description="Bytes of a request at most; a larger one is answered 413.",
+    )
+
+
 DEFAULT_BOTS: tuple[Bot, ...] = (
     Bot(plugin="hub", localpart="rialto", display_name="Rialto", enabled=True),
     Bot(plugin="echo", localpart="echo", display_name="Echo", enabled=False),
@@ -345,6 +362,7 @@ class Config(Model):
     operators: Operators = Field(default_factory=Operators, description="How operators are told.")
     logging: Logging = Field(default_factory=Logging, description="Logs. They never hold bodies, tokens or keys.")
     metrics: Metrics = Field(default_factory=Metrics, description="Prometheus metrics and health checks.")
+    web: Web = Field(default_factory=Web, description="The listener of the bots for the outside.")
 
     _places: Places = PrivateAttr(default_factory=Places)
 

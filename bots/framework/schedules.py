@@ -6,7 +6,8 @@ service or the consumer did not run follows the schedule's policy, see :func:`bo
 
 The content of a firing: ``{"schedule": key, "due": ms, "data": …}``, its type is the schedule's ``kind``.
 
-Bounds: a key has :data:`MAX_KEY` characters, data :data:`MAX_DATA` bytes of JSON, a consumer :data:`MAX_SCHEDULES`.
+Bounds: a key has :data:`MAX_KEY` characters, data :data:`MAX_DATA` bytes of JSON, and one handler makes
+:data:`MAX_AT_ONCE` schedules at most.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from base64 import b32encode
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -54,7 +55,7 @@ RaiseEvents = Callable[[Callable[[Connection], Iterable[InternalEvent]]], Awaita
 
 MAX_KEY: Final = 200
 MAX_DATA: Final = 64 * 1024
-MAX_SCHEDULES: Final = 100_000
+MAX_AT_ONCE: Final = 1_000
 MAX_LISTED: Final = 1_000
 BATCH: Final = 100
 LOOK_MS: Final = 15_000
@@ -101,6 +102,8 @@ class _Wanted:
     follows: bool
     """By the wall clock of wherever the person is."""
     incarnation: str
+    bare: bool = False
+    """The data is the whole content of a firing."""
 
 
 class Schedules:
@@ -192,8 +195,13 @@ class Schedules:
 
     def cancel(self, key: str) -> None:
         """Forget a schedule; what has fired already happens."""
-        consumer = self._consumer
-        self._effect(_checked_key(key), None, lambda connection: sql.remove(connection, consumer, key))
+        self._pending[_checked_key(key)] = None
+        self._scheduler.cancel(self._unit, consumer=self._consumer, key=key)
+        self._unit.after_commit(self._pending.clear)
+
+    def discard(self) -> None:
+        """The unit was emptied: what it was going to do is not going to happen."""
+        self._pending.clear()
 
     async def list(self, prefix: str = "") -> list[Schedule]:
         """Those whose key begins with ``prefix``, the earliest first, 1,000 at most.
@@ -233,6 +241,8 @@ class Schedules:
         incarnation = _digest(self._unit.event_id, self._consumer, str(self._ordinal))
         self._ordinal += 1
         key = incarnation if key is None else _checked_key(key)
+        if self._ordinal > MAX_AT_ONCE:
+            raise ScheduleError(f"one handler makes {MAX_AT_ONCE} schedules at most", consumer=self._consumer)
         if catch_up not in CATCH_UP:
             raise ScheduleError(f"a schedule catches up by one of {', '.join(CATCH_UP)}, not {str(catch_up)[:40]!r}")
         if not kind or len(kind) > 255 or not kind.isprintable():
@@ -248,27 +258,10 @@ class Schedules:
             follows,
             incarnation,
         )
-        scheduler, consumer = self._scheduler, self._consumer
-
-        def operation(connection: Connection) -> None:
-            if not sql.exists(connection, consumer, key) and (
-                sql.count(connection, consumer, MAX_SCHEDULES) >= MAX_SCHEDULES
-            ):
-                raise ScheduleError(f"{consumer} has {MAX_SCHEDULES} schedules, which is the most", consumer=consumer)
-            sql.put(connection, scheduler.row(connection, consumer, wanted))
-
-        self._effect(key, wanted, operation)
-        return key
-
-    def _effect(self, key: str, wanted: _Wanted | None, operation: Callable[[Connection], None]) -> None:
-        if not self._pending:
-            self._unit.after_commit(self._committed)
         self._pending[key] = wanted
-        self._unit.store(operation)
-
-    def _committed(self) -> None:
-        self._pending.clear()
-        self._scheduler.wake()
+        self._scheduler.store(self._unit, self._consumer, wanted)
+        self._unit.after_commit(self._pending.clear)
+        return key
 
 
 class Scheduler:
@@ -298,6 +291,8 @@ class Scheduler:
         self._sealer = sealer
         self._consumers = consumers
         self._wake = asyncio.Event()
+        self._until: int | None = None
+        """When it wakes by itself; None while it is looking."""
         self._task: asyncio.Task[None] | None = None
 
     def of(self, consumer: str, unit: UnitOfWork, room_id: str, person: str = "") -> Schedules:
@@ -318,6 +313,50 @@ class Scheduler:
     def wake(self) -> None:
         """Look again: a schedule was stored, a consumer has started, a time zone has changed."""
         self._wake.set()
+
+    def set(
+        self,
+        unit: UnitOfWork,
+        *,
+        consumer: str,
+        key: str,
+        room_id: str,
+        person: str,
+        kind: str,
+        due_at: int,
+        content: Mapping[str, Any],
+    ) -> None:
+        """Have an internal event with exactly this content raised once, at ``due_at`` (ms); replaces one of this key.
+
+        Raises:
+            ScheduleError: key or content cannot be kept.
+        """
+        data = _plain(dict(content), _checked_key(key))
+        # Two timers under one key are two: what they are and when tells them apart.
+        incarnation = _digest(unit.event_id, consumer, key, str(due_at), json.dumps(data).decode())
+        rule = At(from_ms(due_at))
+        wanted = _Wanted(key, kind, rule, "once", room_id, person, data, False, incarnation, bare=True)
+        self.store(unit, consumer, wanted)
+
+    def cancel(self, unit: UnitOfWork, *, consumer: str, key: str) -> None:
+        """Forget the schedule or timer of this key, in the commit."""
+        unit.store(lambda connection: sql.remove(connection, consumer, key))
+
+    def store(self, unit: UnitOfWork, consumer: str, wanted: _Wanted) -> None:
+        """Store a schedule in the commit of a unit, and be there when it is due."""
+        due: list[int] = []
+
+        def operation(connection: Connection) -> None:
+            row = self.row(connection, consumer, wanted)
+            sql.put(connection, row)
+            due.append(row.due_at)
+
+        def committed() -> None:
+            if self._until is None or min(due, default=0) < self._until:
+                self.wake()
+
+        unit.store(operation)
+        unit.after_commit(committed)
 
     async def next_due(self) -> int | None:
         """When the next firing is due (ms), or None."""
@@ -368,7 +407,7 @@ class Scheduler:
                     consumer=row.consumer,
                     room_id=row.room_id,
                     type=row.kind,
-                    content={"schedule": row.key, "due": due, "data": data},
+                    content=data if stored.get("bare") else {"schedule": row.key, "due": due, "data": data},
                     sender=row.person,
                 )
                 for index, due in enumerate(todo.fire)
@@ -382,6 +421,7 @@ class Scheduler:
     async def _run(self) -> None:
         while True:
             self._wake.clear()
+            self._until = None
             try:
                 await self.run_due()
                 due = await self.next_due()
@@ -394,7 +434,8 @@ class Scheduler:
                 await asyncio.sleep(PAUSE_S)
                 continue
             latest = self.clock.now_ms() + LOOK_MS
-            await self.clock.wait_until(latest if due is None else min(due, latest), self._wake)
+            self._until = latest if due is None else min(due, latest)
+            await self.clock.wait_until(self._until, self._wake)
 
     def row(self, connection: Connection, consumer: str, wanted: _Wanted) -> ScheduleRow:
         """The row of a schedule that is stored now."""
@@ -409,6 +450,8 @@ class Scheduler:
         stored = encode(rule) | {"catch_up": wanted.catch_up, "id": wanted.incarnation}
         if wanted.follows:
             stored["follows"] = True
+        if wanted.bare:
+            stored["bare"] = True
         content = self._sealer.seal(json.dumps(wanted.data), _context(consumer, wanted.key))
         return ScheduleRow(
             consumer=consumer,

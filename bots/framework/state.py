@@ -213,11 +213,14 @@ class States:
 
     def effect(self, place: Place, done: _Pending, operation: Callable[[Connection], None]) -> None:
         """Have ``operation`` run in the commit, and read ``done`` until then."""
-        if not self._pending:
-            # From the commit on the database says it: also after a checkpoint, while the unit goes on.
-            self.unit.after_commit(self._pending.clear)
         self._pending[place] = done
         self.unit.store(operation)
+        # From the commit on the database says it: also after a checkpoint, while the unit goes on.
+        self.unit.after_commit(self._pending.clear)
+
+    def discard(self) -> None:
+        """The unit was emptied: what it was going to do is not going to happen."""
+        self._pending.clear()
 
 
 class State:
