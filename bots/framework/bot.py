@@ -163,6 +163,8 @@ class BotUser:
             if text.casefold().startswith(name.casefold()):
                 rest = text[len(name) :]
                 if not rest or not rest[0].isalnum():
+                    if isinstance(self.commands.match(text), Matched):
+                        return True, text, False  # a bot that is called like its command
                     return True, rest.lstrip(":, ") or "help", False
         mentions = incoming.content.get("m.mentions")
         users = mentions.get("user_ids") if isinstance(mentions, dict) else None

@@ -20,6 +20,7 @@ from bots.framework.dialogs.service import START, TIMER, Dialogs, Target, Verdic
 from bots.framework.i18n import fold, words
 from bots.framework.incoming import Incoming
 from bots.framework.limits import Limited, RateLimiter
+from bots.framework.permissions import ROLES, Role
 from bots.framework.plugin import Plugin
 from bots.framework.services import Services
 from bots.framework.table import Handler, HandlerTable
@@ -170,7 +171,7 @@ class PluginConsumer:
 
     async def _heard(self, ctx: Context, handler: Handler, incoming: Incoming, groups: Mapping[str, Any]) -> None:
         permission = handler.mark.permission
-        if permission is not None and not self.services.permissions.allows(ctx.sender, permission):
+        if permission is not None and not self._permitted(ctx, permission):
             return
         if self._limited(ctx, handler.limiter):
             return
@@ -207,7 +208,12 @@ class PluginConsumer:
         ctx.say(page.text, html=page.html)
 
     def _allowed(self, ctx: Context, entry: CommandEntry) -> bool:
-        return entry.permission is None or self.services.permissions.allows(ctx.sender, entry.permission)
+        return entry.permission is None or self._permitted(ctx, entry.permission)
+
+    def _permitted(self, ctx: Context, permission: str) -> bool:
+        """A role's own name needs that role; anything else needs an operator where no rule says otherwise."""
+        default = permission if permission in ROLES else Role.OPERATOR
+        return self.services.permissions.allows(ctx.sender, permission, default=default)
 
     def _limited(self, ctx: Context, limiter: RateLimiter | None) -> bool:
         if limiter is None:

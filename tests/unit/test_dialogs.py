@@ -1,0 +1,296 @@
+"""Dialogs: every kind of question, and that a conversation survives whatever happens."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from enum import Enum
+from typing import Any, ClassVar
+
+import pytest
+from pydantic import BaseModel, Field
+
+from bots.domain.money import Money
+from bots.framework import Context, Dialog, Place, Plugin, command, dialog
+from bots.framework.testing import World
+
+
+class Size(Enum):
+    SMALL = "Small"
+    LARGE = "Large"
+
+
+class Coffee(Plugin):
+    """Takes coffee orders."""
+
+    quotes: ClassVar[list[tuple[Any, ...]]] = []
+
+    @command("coffee", help="Order a coffee")
+    async def coffee(self, ctx: Context, size: Size = Size.SMALL) -> None:
+        ctx.start(self.order, size)
+
+    async def quote(self, drink: str, size: Size, address: Place, idempotency_key: str = "") -> Money:
+        self.quotes.append((drink, size, address, idempotency_key))
+        return Money(350 if size is Size.SMALL else 450, "EUR")
+
+    @dialog
+    async def order(self, d: Dialog, size: Size) -> None:
+        drink = await d.choose("What would you like?", ["Espresso", "Flat white", "Cold brew"])
+        address = await d.ask("Where to?", parse=Place)
+        total = await d.step("quote", self.quote, drink, size, address)
+        if await d.pay(total, to="merchant:coffee", memo=drink):
+            await d.say(f"Paid {total}.")
+        else:
+            await d.say("Not paid.")
+
+
+@pytest.fixture(autouse=True)
+def _fresh() -> None:
+    Coffee.quotes = []
+
+
+async def test_a_whole_order() -> None:
+    world = World(Coffee)
+    alice = world.user("alice")
+    await alice.says("coffee large")
+    asked = await alice.hears()
+    assert asked.body.startswith("What would you like?\n\n1. Espresso\n2. Flat white")
+    assert set(asked.reactions) == {"1️⃣", "2️⃣", "3️⃣"}
+    await alice.picks(2)
+    assert (await alice.hears()).body == "Where to?"
+    await alice.shares_place(52.5, 13.4, "home")
+    assert "payment" in (await alice.hears()).body
+    await world.payments.succeed()
+    assert (await alice.hears()).body == "Paid 4.50 EUR."
+    await alice.hears_nothing()
+    assert [quote[:2] for quote in Coffee.quotes] == [("Flat white", Size.LARGE)]
+    assert world.payments.paid == [Money(450, "EUR")]
+    world.check()
+
+
+@pytest.mark.parametrize("commits", range(1, 14))
+async def test_a_kill_at_any_commit_changes_nothing(commits: int) -> None:
+    async def play(world: World) -> list[str]:
+        alice = world.user("alice")
+        await alice.says("coffee")
+        await alice.picks("espresso")
+        await alice.says("52.5, 13.4")
+        await world.payments.succeed()
+        return world.transcript(await world.direct(alice))
+
+    calm = await play(World(Coffee))
+    world = World(Coffee)
+    alice = world.user("alice")
+    await world.direct(alice)
+    world.kill_after(commits)
+    assert await play(world) == calm
+    keys = {quote[3] for quote in Coffee.quotes}
+    assert len(keys) == 2, "one key for each of the two worlds, however often it was tried"
+
+
+async def test_restart_between_any_two_answers() -> None:
+    world = World(Coffee)
+    alice = world.user("alice")
+    for act in ("coffee", "1", "52.5, 13.4"):
+        await alice.says(act)
+        await world.restart()
+    await world.payments.fail()
+    assert (await alice.hears_all())[-1].body == "Not paid."
+    assert len(Coffee.quotes) == 1
+
+
+async def test_back_cancel_and_help() -> None:
+    world = World(Coffee)
+    alice = world.user("alice")
+    await alice.says("coffee")
+    await alice.hears()
+    await alice.says("back")
+    assert "first question" in (await alice.hears()).body
+    await alice.picks("Cold brew")
+    assert (await alice.hears()).body == "Where to?"
+    await alice.says("back")
+    assert "What would you like?" in (await alice.hears()).body
+    await alice.picks("Espresso")
+    assert (await alice.hears()).body == "Where to?"
+    await alice.says("help")
+    assert "cancel" in (await alice.hears()).body
+    assert (await alice.hears()).body == "Where to?"
+    await alice.says("nowhere at all")
+    assert "place" in (await alice.hears()).body
+    await alice.says("cancel")
+    assert (await alice.hears()).body == "Cancelled."
+    await alice.says("1")
+    assert "coffee" not in (await alice.hears()).body.partition("Type")[0]
+    assert Coffee.quotes == []
+    world.check()
+
+
+async def test_reactions_and_buttons_and_late_answers() -> None:
+    world = World(Coffee)
+    alice = world.user("alice")
+    await alice.says("coffee")
+    first = await alice.hears()
+    await alice.reacts("3️⃣", first)
+    assert (await alice.hears()).body == "Where to?"
+    await alice.reacts("1️⃣", first)
+    again = await alice.hears()
+    assert again.body == "Where to?", "a late answer shows the current question again"
+    await alice.hears_nothing()
+    await alice.says("back")
+    await alice.hears()
+    await alice.taps("flat-white")
+    assert (await alice.hears()).body == "Where to?"
+    world.check()
+
+
+async def test_two_people_and_two_rooms_do_not_meet() -> None:
+    world = World(Coffee)
+    alice, bob = world.user("alice"), world.user("bob")
+    room = await world.room("team", alice, bob)
+    await alice.says("!coffee", room=room)
+    await bob.says("!coffee large", room=room)
+    await alice.says("coffee")
+    await alice.hears_all(room)
+    await alice.hears_all()
+    await alice.picks("1", room=room)
+    assert (await alice.hears(room)).body == "Where to?"
+    await alice.hears_nothing()
+    await bob.picks("2", room=room)
+    assert (await bob.hears_all(room))[-1].body == "Where to?"
+    await alice.hears_all(room)
+    await alice.says("see you at 52.5", room=room)
+    await alice.hears_nothing(room)
+    world.check()
+
+
+async def test_it_ends_with_a_word_when_nobody_answers() -> None:
+    world = World(Coffee)
+    alice = world.user("alice")
+    await alice.says("coffee")
+    await alice.hears()
+    world.clock.advance(timedelta(hours=25))
+    assert "for a while" in (await alice.hears()).body
+    await alice.picks("1")
+    assert "I do not know" in (await alice.hears()).body
+    world.check()
+
+
+class Guest(BaseModel):
+    name: str = Field(description="What is your name?")
+    age: int = Field(description="How old are you?", ge=18)
+    size: Size = Field(description="Which size?")
+
+
+class Forms(Plugin):
+    """Asks for everything."""
+
+    got: ClassVar[list[Any]] = []
+
+    @command("join", help="Join")
+    async def join(self, ctx: Context) -> None:
+        ctx.start(self.ask_all)
+
+    @dialog(remind=timedelta(hours=1))
+    async def ask_all(self, d: Dialog) -> None:
+        guest = await d.form(Guest)
+        extras = await d.choose_many("What else?", ["Tea", "Cake", "Jam"], minimum=0)
+        sure = await d.confirm("Sure?")
+        moment, number = await d.now(), await d.random()
+        await d.do("keep", self.keep, guest, extras, sure, moment.isoformat(), number)
+        await d.say(f"Welcome, {guest.name}.")
+
+    async def keep(self, ctx: Context, *values: Any) -> None:
+        self.got.append(values)
+        ctx.user_state.add("visits")
+
+
+async def test_forms_and_effects_of_the_unit() -> None:
+    Forms.got = []
+    world = World(Forms)
+    alice = world.user("alice")
+    for text in ("join", "Alice", "twelve", "12", "30", "large", "tea and jam", "yes"):
+        await alice.says(text)
+    heard = [message.body for message in await alice.hears_all()]
+    assert heard[-1] == "Welcome, Alice."
+    assert any("18" in body for body in heard)
+    guest, extras, sure, *_ = Forms.got[-1]
+    assert (guest.age, guest.size, extras, sure) == (30, Size.LARGE, ["Tea", "Jam"], True)
+    world.check()
+
+
+async def test_a_reminder_comes_once() -> None:
+    world = World(Forms)
+    alice = world.user("alice")
+    await alice.says("join")
+    await alice.hears()
+    world.clock.advance(timedelta(hours=1, minutes=1))
+    assert (await alice.hears()).body == "What is your name?"
+    world.clock.advance(timedelta(hours=3))
+    await alice.hears_nothing()
+    world.check()
+
+
+class Lunch(Plugin):
+    """Asks a group."""
+
+    @command("lunch", help="Vote on lunch")
+    async def lunch(self, ctx: Context) -> None:
+        ctx.start(self.pick, people=await ctx.humans())
+
+    @dialog
+    async def pick(self, d: Dialog) -> None:
+        votes = await d.vote("Where to?", ["Soup", "Pizza"], until=timedelta(hours=1), voters=d.people)
+        counts: dict[str, int] = {}
+        for chosen in votes.values():
+            for label in chosen:
+                counts[label] = counts.get(label, 0) + 1
+        best = max(sorted(counts), key=lambda label: counts[label], default="nothing")
+        await d.say(f"It is {best}.")
+
+
+async def test_a_group_votes_until_all_have() -> None:
+    world = World(Lunch)
+    alice, bob = world.user("alice"), world.user("bob")
+    room = await world.room("team", alice, bob)
+    await alice.says("!lunch", room=room)
+    poll = await alice.hears(room)
+    await alice.votes("Pizza", poll=poll, room=room)
+    await alice.hears_nothing(room)
+    await world.restart()
+    await alice.votes("Soup", poll=poll, room=room)
+    await bob.picks("soup", room=room)
+    assert (await bob.hears_all(room))[-1].body == "It is Soup."
+    world.check()
+
+
+async def test_a_group_votes_until_the_time_is_over() -> None:
+    world = World(Lunch)
+    alice, bob = world.user("alice"), world.user("bob")
+    room = await world.room("team", alice, bob)
+    await alice.says("!lunch", room=room)
+    await alice.votes("Pizza", room=room)
+    world.clock.advance(timedelta(minutes=61))
+    assert (await bob.hears_all(room))[-1].body == "It is Pizza."
+    world.check()
+
+
+class Careless(Plugin):
+    """Depends on what is not recorded."""
+
+    runs = 0
+
+    @command("go", help="Go")
+    async def go(self, ctx: Context) -> None:
+        ctx.start(self.talk)
+
+    @dialog
+    async def talk(self, d: Dialog) -> None:
+        Careless.runs += 1
+        await d.ask(f"Number {Careless.runs}?")
+
+
+async def test_a_determinism_error_is_named() -> None:
+    world = World(Careless, attempts=1)
+    alice = world.user("alice")
+    await alice.says("go")
+    assert "Careless.talk" in str(world.failures[0]) and "test_dialogs.py" in str(world.failures[0])
+    assert "something went wrong" in (await alice.hears()).body
