@@ -286,17 +286,43 @@ class Dialog:
         name = sha256(repr(sorted(content.items())).encode(errors="surrogatepass")).hexdigest()[:16]
         return str(run.once("say", lambda: run.ctx.send(content, key=run.key()), name))
 
+    @overload
     async def step(
         self,
         name: str,
-        function: Callable[..., Awaitable[T]] | Callable[..., T],
+        function: Callable[..., Awaitable[T]],
+        /,
+        *args: Any,
+        final: bool = ...,
+        undo: str = ...,
+        raises: tuple[type[Exception], ...] = ...,
+        **kwargs: Any,
+    ) -> T: ...
+
+    @overload
+    async def step(
+        self,
+        name: str,
+        function: Callable[..., T],
+        /,
+        *args: Any,
+        final: bool = ...,
+        undo: str = ...,
+        raises: tuple[type[Exception], ...] = ...,
+        **kwargs: Any,
+    ) -> T: ...
+
+    async def step(
+        self,
+        name: str,
+        function: Callable[..., Any],
         /,
         *args: Any,
         final: bool = False,
         undo: str = "",
         raises: tuple[type[Exception], ...] = (),
         **kwargs: Any,
-    ) -> T:
+    ) -> Any:
         """Do something outside, once, and record its result; later runs get the result.
 
         A crash in the very moment between the effect and its record makes it happen again: a parameter of the function
@@ -307,15 +333,19 @@ class Dialog:
             undo: the name of a method of the plugin ``(self, result)`` that takes it back when ``back`` goes behind it.
             raises: errors that are recorded too, and raised again in later runs. Any other makes the engine try again.
         """
-        return cast(T, await self._run.step(name, function, args, kwargs, final=final, undo=undo, raises=raises))
+        return await self._run.step(name, function, args, kwargs, final=final, undo=undo, raises=raises)
 
-    async def do(
-        self, name: str, function: Callable[..., Awaitable[T]] | Callable[..., T], /, *args: Any, **kwargs: Any
-    ) -> T:
+    @overload
+    async def do(self, name: str, function: Callable[..., Awaitable[T]], /, *args: Any, **kwargs: Any) -> T: ...
+
+    @overload
+    async def do(self, name: str, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T: ...
+
+    async def do(self, name: str, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Run ``function(ctx, …)``, whose effects through ``ctx`` (state, schedules, messages, transfers) are committed
         together with the record that it ran: exactly once.
         """
-        return cast(T, await self._run.do(name, function, args, kwargs))
+        return await self._run.do(name, function, args, kwargs)
 
     async def now(self) -> datetime:
         """The time, aware (UTC), the same in every run."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, event
@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from appservice.database import Database, DatabaseError
-from bots.store.tables import metadata
+from bots.store import tables
 
 T = TypeVar("T")
 
@@ -31,8 +31,8 @@ class MemoryDatabase(Database):
         """After so many further commits nothing more is kept, as after a kill."""
 
         @event.listens_for(self._engine, "connect")
-        def _configure(connection: sa.engine.interfaces.DBAPIConnection, _record: object) -> None:
-            connection.isolation_level = None  # type: ignore[attr-defined]
+        def _configure(connection: Any, _record: object) -> None:
+            connection.isolation_level = None
 
         @event.listens_for(self._engine, "begin")
         def _begin(connection: Connection) -> None:
@@ -49,7 +49,7 @@ class MemoryDatabase(Database):
 
     async def start(self) -> None:
         with self._engine.begin() as connection:
-            metadata.create_all(connection)
+            tables.plugin_state.metadata.create_all(connection)
 
     async def stop(self) -> None:
         self._engine.dispose()

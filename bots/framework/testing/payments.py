@@ -35,7 +35,11 @@ class WorldPayments:
 
     async def request(self, payment: Payment, unit: UnitOfWork) -> None:
         """Ask the payer."""
-        unit.after_commit(lambda: self.asked.setdefault(payment.key, payment) and None)
+
+        def ask() -> None:
+            self.asked.setdefault(payment.key, payment)
+
+        unit.after_commit(ask)
 
     async def withdraw(self, key: str, unit: UnitOfWork) -> None:
         """The payment is not wanted any more."""

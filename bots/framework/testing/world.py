@@ -452,7 +452,7 @@ class _Chats:
 def _named(plugin: PluginType) -> tuple[str, PluginType]:
     if isinstance(plugin, Plugin):
         return type(plugin).plugin_name(), plugin
-    if isinstance(plugin, type):
+    if isinstance(plugin, type) and issubclass(plugin, Plugin):
         return plugin.plugin_name(), plugin
     return getattr(plugin, "__name__", "bot").strip("<>_"), plugin
 
@@ -460,6 +460,7 @@ def _named(plugin: PluginType) -> tuple[str, PluginType]:
 def _make(plugin: PluginType, setup: Setup) -> Plugin:
     if isinstance(plugin, Plugin):
         return plugin
-    if isinstance(plugin, type):
+    if isinstance(plugin, type) and issubclass(plugin, Plugin):
         return plugin.create(setup)
-    return plugin(setup) if inspect.signature(plugin).parameters else plugin()  # type: ignore[call-arg]
+    make: Callable[..., Plugin] = plugin
+    return make(setup) if inspect.signature(make).parameters else make()
