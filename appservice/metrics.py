@@ -54,6 +54,12 @@ class Metrics:
         self.sends_given_up = counter(
             "sends_given_up", "Messages refused for so long, by a homeserver that works, that their rooms went on."
         )
+        self.plugin_problems = gauge("plugin_problems", "What is wrong with plugins: those that do not run, and why.")
+        self.plugin_failures = counter(
+            "plugin_failures", "Handlers of plugins that failed: error, timeout, flood, blocked.", "plugin", "kind"
+        )
+        self.plugin_pauses = counter("plugin_pauses", "Pauses of plugins that failed again and again.", "plugin")
+        self.plugin_paused = gauge("plugin_paused", "1 while a plugin is paused.", "plugin")
         self.send_seconds = histogram("send_seconds", "One send to the homeserver.", SLOW)
         self.handler_seconds = histogram("handler_seconds", "One run of a consumer's handler.", SLOW, "consumer")
         self.commit_seconds = histogram("commit_seconds", "One group commit.", FAST)

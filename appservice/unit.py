@@ -11,11 +11,18 @@ from typing import Any
 from sqlalchemy import Connection
 
 from appservice import json
+from appservice.errors import RialtoError
 from appservice.events import InternalEvent
 from appservice.store.tables import OutboxKind
 
 # A message that is not sent yet has no event id; this prefix and its transaction id stand for it until then.
 UNSENT = "rialto-txn:"
+
+
+class TooManyEffects(RialtoError):
+    """A handler sends more than it may in answer to one event."""
+
+    code = "too_many_effects"
 
 
 def transaction_id(event_id: str, consumer: str, ordinal: int) -> str:
@@ -48,7 +55,19 @@ class Message:
 class UnitOfWork:
     """Collects the effects of one consumer on one event. Nothing happens before the commit."""
 
-    __slots__ = ("_after", "_flush", "_ordinal", "_user_id", "consumer", "event_id", "events", "messages", "operations")
+    __slots__ = (
+        "_after",
+        "_flush",
+        "_ordinal",
+        "_user_id",
+        "added",
+        "consumer",
+        "event_id",
+        "events",
+        "limit",
+        "messages",
+        "operations",
+    )
 
     def __init__(
         self,
@@ -69,6 +88,10 @@ class UnitOfWork:
         self.messages: list[Message] = []
         self.operations: list[Callable[[Connection], None]] = []
         self.events: list[InternalEvent] = []
+        self.added = 0
+        """Messages so far, those that a checkpoint has committed included."""
+        self.limit: int | None = None
+        """Messages at most; one more raises TooManyEffects."""
         self._flush = flush
         self._after: list[Callable[[], None]] = []
         self._user_id = user_id
@@ -191,6 +214,9 @@ class UnitOfWork:
         user_id: str | None,
         key: str | None = None,
     ) -> str:
+        self.added += 1
+        if self.limit is not None and self.added > self.limit:
+            raise TooManyEffects(f"a handler sends {self.limit} messages at most in answer to one event")
         if key is None:
             txn_id = transaction_id(self.event_id, self.consumer, self._ordinal)
             self._ordinal += 1
