@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from appservice.events import Event
+from bots.framework import builtin
 from bots.framework.arguments import fold
 from bots.framework.commands import CommandTable, Matched, Unknown
 from bots.framework.dialogs.service import Target
@@ -54,7 +55,9 @@ class BotUser:
         Raises:
             CommandConflict: two plugins have a command of the same name.
         """
-        self.commands = CommandTable(entry for consumer in self.consumers for entry in consumer.table.commands)
+        own = [entry for consumer in self.consumers for entry in consumer.table.commands]
+        names = {fold(name) for entry in own for name in (entry.name, *entry.aliases)}
+        self.commands = CommandTable([*own, *(entry for entry in builtin.entries() if fold(entry.name) not in names)])
         self._claims.clear()
 
     def owner(self, name: str) -> PluginConsumer | None:
@@ -82,8 +85,7 @@ class BotUser:
         if answer is not None and not (matched is not None and explicit and not answer[1].resume):
             return Claim(answer[0], addressed, rest, command=matched, target=answer[1])
         if matched is not None:
-            owner = self.owner(matched.entry.owner)
-            assert owner is not None
+            owner = self.owner(matched.entry.owner) or present[0]
             return Claim(owner, addressed, rest, command=matched)
         kind = _HANDLED.get(incoming.kind)
         for consumer in present:
@@ -99,7 +101,7 @@ class BotUser:
     def _command(self, incoming: Incoming, rest: str, present: Sequence[PluginConsumer]) -> Matched | Unknown | None:
         if incoming.kind != "text":
             return None
-        names = {consumer.instance for consumer in present}
+        names = {builtin.OWNER, *(consumer.instance for consumer in present)}
         found = self.commands.match_structured(incoming.content) or self.commands.match(rest)
         if isinstance(found, Matched) and found.entry.owner not in names:
             return None

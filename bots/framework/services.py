@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from appservice.database import Database
 from appservice.media import Media
 from appservice.sealing import Sealer
+from appservice.unit import UnitOfWork
 from bots.framework.clock import Clock
 from bots.framework.dialogs.payments import Payments
 from bots.framework.dialogs.storage import DialogStorage, StoredDialogs
@@ -49,6 +50,10 @@ class PeopleView(Protocol):
     """What people have said of themselves."""
 
     async def get(self, user_id: str) -> Person: ...
+
+    def set_language(self, unit: UnitOfWork, user_id: str, language: str | None) -> None: ...
+
+    def set_zone(self, unit: UnitOfWork, user_id: str, zone: str | None) -> None: ...
 
 
 @dataclass(frozen=True)

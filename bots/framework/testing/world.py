@@ -454,7 +454,7 @@ def _named(plugin: PluginType) -> tuple[str, PluginType]:
         return type(plugin).plugin_name(), plugin
     if isinstance(plugin, type) and issubclass(plugin, Plugin):
         return plugin.plugin_name(), plugin
-    return getattr(plugin, "__name__", "bot").strip("<>_"), plugin
+    return str(getattr(plugin, "__name__", "bot")).strip("<>_"), cast(Any, plugin)
 
 
 def _make(plugin: PluginType, setup: Setup) -> Plugin:
@@ -462,5 +462,5 @@ def _make(plugin: PluginType, setup: Setup) -> Plugin:
         return plugin
     if isinstance(plugin, type) and issubclass(plugin, Plugin):
         return plugin.create(setup)
-    make: Callable[..., Plugin] = plugin
+    make = cast(Callable[..., Plugin], plugin)
     return make(setup) if inspect.signature(make).parameters else make()
