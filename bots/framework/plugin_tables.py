@@ -79,7 +79,9 @@ class PluginTables:
     def owns(self, table_name: str) -> bool:
         """Whether a table of this name may be the plugin's."""
         plain = table_name.lower().removeprefix(_BATCH)
-        return plain not in own.metadata.tables and (plain == self.name or plain.startswith(f"{self.name}_"))
+        if plain in own.plugin_state.metadata.tables:
+            return False
+        return plain == self.name or plain.startswith(f"{self.name}_")
 
     def files(self) -> dict[str, Path]:
         """The files by their revisions, oldest first.

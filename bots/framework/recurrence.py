@@ -231,7 +231,7 @@ def decode(raw: dict[str, Any]) -> Rule:
         if "every" in raw:
             return Every(timedelta(milliseconds=raw["every"]), from_ms(raw["start"]))
         return Cron(raw["cron"], raw["zone"])
-    except (KeyError, TypeError, OverflowError):
+    except (KeyError, TypeError, AttributeError, OverflowError):
         raise RuleError("a stored schedule has no rule") from None
 
 

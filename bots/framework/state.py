@@ -307,8 +307,7 @@ class State:
         expires_at = self._expiry(wanted, ttl)
 
         def operation(connection: Connection) -> None:
-            now = self._store.clock_ms()
-            old = sql.read(connection, place, now, lock=True)
+            old = self._locked(connection, place)
             count = self._count(place, self._opened(place, old)) + amount
             if abs(count) > _COUNTER_MAX:
                 raise self._error(place.key, "has counted as far as 63 bits go")
@@ -370,7 +369,7 @@ class State:
         stored = self._stored(place, data, key, ttl)
 
         def operation(connection: Connection) -> None:
-            row = sql.read(connection, place, self._store.clock_ms(), lock=True)
+            row = self._locked(connection, place)
             if not same(self._opened(place, row)):
                 where = self._where(place.key)
                 raise StateConflict(f"{where} was changed by somebody else", **self._fields(place.key))
@@ -392,12 +391,19 @@ class State:
         return data
 
     def _put(self, connection: Connection, place: Place, stored: Stored) -> None:
+        self._room_for(connection, place)
+        sql.write(connection, place, stored, self._store.clock_ms())
+
+    def _locked(self, connection: Connection, place: Place) -> Stored | None:
+        self._room_for(connection, place)
+        return sql.lock(connection, place, self._store.clock_ms())
+
+    def _room_for(self, connection: Connection, place: Place) -> None:
+        if sql.exists(connection, place):
+            return
         now = self._store.clock_ms()
-        if not sql.exists(connection, place):
-            held = sql.count(connection, place.plugin, place.scope, now, MAX_KEYS)
-            if held >= MAX_KEYS:
-                raise self._error(place.key, f"is one too many: a scope holds {MAX_KEYS} keys")
-        sql.write(connection, place, stored, now)
+        if sql.count(connection, place.plugin, place.scope, now, MAX_KEYS) >= MAX_KEYS:
+            raise self._error(place.key, f"is one too many: a scope holds {MAX_KEYS} keys")
 
     def _stored(self, place: Place, data: bytes, key: Key[Any], ttl: timedelta | None) -> Stored:
         return Stored(self._store.sealer.seal(data, _context(place)), True, self._expiry(key, ttl))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, delete, func, or_, select, tuple_
 
+from appservice.database import insert_ignore
 from bots.store.tables import plugin_state
 from bots.store.upsert import upsert
 
@@ -28,13 +29,24 @@ class Stored:
     expires_at: int | None
 
 
-def read(connection: Connection, place: Place, now: int, *, lock: bool = False) -> Stored | None:
-    """A value that has not expired. ``lock`` it until the transaction ends: nobody else changes it meanwhile."""
-    query = select(plugin_state.c.value, plugin_state.c.sealed, plugin_state.c.expires_at).where(
-        *_at(place), _alive(now)
-    )
-    row = connection.execute(query.with_for_update() if lock else query).one_or_none()
+def read(connection: Connection, place: Place, now: int) -> Stored | None:
+    """A value that has not expired."""
+    row = connection.execute(select(*_VALUE).where(*_at(place), _alive(now))).one_or_none()
     return None if row is None else Stored(bytes(row.value), bool(row.sealed), row.expires_at)
+
+
+def lock(connection: Connection, place: Place, now: int) -> Stored | None:
+    """A value that has not expired, and nobody else changes it, or sets it first, until the transaction ends."""
+    # A row that is not there cannot be locked: one that has always been expired is made for that.
+    blank = {"value": b"", "sealed": 0, "version": 0, "updated_at": now, "expires_at": 0}
+    connection.execute(
+        insert_ignore(connection, plugin_state, "plugin", "scope", "key"),
+        {"plugin": place.plugin, "scope": place.scope, "key": place.key} | blank,
+    )
+    row = connection.execute(select(*_VALUE).where(*_at(place)).with_for_update()).one()
+    if row.expires_at is not None and row.expires_at <= now:
+        return None
+    return Stored(bytes(row.value), bool(row.sealed), row.expires_at)
 
 
 def keys(connection: Connection, plugin: str, scope: str, prefix: str, now: int, limit: int) -> list[str]:
@@ -81,6 +93,9 @@ def purge(connection: Connection, now: int, limit: int) -> int:
         plugin_state.c.expires_at <= now
     )
     return connection.execute(delete(plugin_state).where(primary.in_(old.limit(limit)))).rowcount
+
+
+_VALUE = (plugin_state.c.value, plugin_state.c.sealed, plugin_state.c.expires_at)
 
 
 def _in(plugin: str, scope: str) -> tuple[ColumnElement[bool], ...]:
