@@ -1,6 +1,7 @@
 """The plugin API: a bot is a class with handlers, and what a handler may do stands on its context."""
 
 from bots.framework.arguments import Place, Range, Rest, RoomAlias, UserID
+from bots.framework.calls import WebhookCall
 from bots.framework.choices import Option
 from bots.framework.consumer import PluginConsumer
 from bots.framework.content import safe
@@ -42,6 +43,7 @@ __all__ = [
     "Said",
     "Setup",
     "UserID",
+    "WebhookCall",
     "at",
     "command",
     "cron",

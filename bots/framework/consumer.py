@@ -13,6 +13,7 @@ from bots.framework import content as contents
 from bots.framework.arguments import ArgumentError
 from bots.framework.arguments.places import place_of
 from bots.framework.bot import PREFIX, BotUser, Claim
+from bots.framework.calls import HOOK_CALLED, WebhookCall
 from bots.framework.commands import CommandEntry, Matched, Page, Unknown
 from bots.framework.context import TIMER_FIRED, Context, Start
 from bots.framework.dialogs.payments import OUTCOME
@@ -31,7 +32,6 @@ WANTED: Final = frozenset(
     {"m.room.message", "m.room.encrypted", "m.room.redaction", "m.room.member", "m.reaction", *contents.POLL_RESPONSES}
 )
 SCHEDULE_FIRED: Final = "rialto.schedule"
-HOOK_CALLED: Final = "rialto.hook"
 
 Guard = Callable[[str], bool]
 
@@ -276,7 +276,8 @@ class PluginConsumer:
         elif event.type == SCHEDULE_FIRED:
             await self._fire(ctx, self.table.schedule(str(fired.get("name"))))
         elif event.type == HOOK_CALLED:
-            await self._fire(ctx, self.table.webhook(str(content.get("name"))), content)
+            call = WebhookCall.of(content)
+            await self._fire(ctx, self.table.webhook(call.name), call)
         await self._begin(ctx)
 
     async def _fire(self, ctx: Context, handler: Handler | None, *args: Any) -> None:

@@ -26,6 +26,7 @@ from appservice.worker import Worker
 from appservice.writer import Writer
 from bots.framework import content as contents
 from bots.framework.bot import BotUser
+from bots.framework.calls import HOOK_CALLED
 from bots.framework.clock import ManualClock
 from bots.framework.consumer import PluginConsumer
 from bots.framework.i18n import Catalogues
@@ -170,7 +171,7 @@ class World:
             key=f"hook:{self._numbers['event']}",
             consumer=consumer.name,
             room_id=f"~{consumer.name}",
-            type="rialto.hook",
+            type=HOOK_CALLED,
             content={"name": name, "json": payload, "headers": {}, "method": "POST", "text": ""},
         )
         await self.raise_events(lambda _connection: [event])
