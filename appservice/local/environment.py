@@ -35,7 +35,7 @@ def environment_path(data: Path | None = None) -> Path:
 
 
 def lock_text() -> str:
-    """The exact versions of Synapse and everything it needs, as pip reads them."""
+    """The exact versions and hashes of Synapse and everything it needs, as pip reads them."""
     return resources.files("appservice.local").joinpath(LOCK).read_text(encoding="utf-8")
 
 
@@ -89,7 +89,7 @@ async def _install(path: Path, python: Path, progress: Progress) -> None:
     lock.write_text(lock_text(), encoding="utf-8")
     options = ["--disable-pip-version-check", "--no-input", "--progress-bar", "off"]
     pip = [str(python), "-I", "-m", "pip", "install", *options]
-    await _run([*pip, "-r", str(lock)], PipProgress(progress))
+    await _run([*pip, "--require-hashes", "-r", str(lock)], PipProgress(progress))
 
 
 class PipProgress:

@@ -188,14 +188,16 @@ def test_passwords_are_shown_once(tmp_path: Path) -> None:
     assert "p1" not in repr(read_accounts(layout))
 
 
-def test_the_lock_pins_synapse_and_names_no_host_or_path() -> None:
+def test_the_locks_pin_versions_and_hashes_and_name_no_host_or_path() -> None:
     assert synapse_version() == "1.163.2"
     root = Path(__file__).parents[2]
     for text in (lock_text(), (root / "requirements.lock").read_text()):
-        lines = [line for line in text.splitlines() if line and not line.startswith("#")]
-        assert lines
-        for line in lines:
-            assert re.fullmatch(r"[A-Za-z0-9._\[\]-]+==[A-Za-z0-9.!+]+( ;.*)?", line), line
+        lines = [line for line in text.splitlines() if not line.startswith("#")]
+        requirements = "\n".join(lines).replace(" \\\n", " ").splitlines()
+        assert len(requirements) > 20
+        for line in requirements:
+            form = r"[A-Za-z0-9._\[\]-]+==[A-Za-z0-9.!+]+( ; [^/]+?)?( +--hash=sha256:[0-9a-f]{64})+"
+            assert re.fullmatch(form, line), line[:200]
 
 
 def test_the_environment_can_be_put_elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
