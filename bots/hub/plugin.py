@@ -2,116 +2,185 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from html import escape
+from typing import Final, Literal
 
-from bots.framework import Context, Plugin, command, joined, message
+from bots.framework import Context, Plugin, Setup, command, joined, message
+from bots.framework.directory import Directory, ServiceEntry
+from bots.framework.i18n import fold, words
+from bots.framework.permissions import Role
+from bots.framework.switchboard import Switchboard, UnknownInstance
+from bots.store.switches import EVERYWHERE, room_scope, server_scope
 from bridge.chats import Chats
 
-
-@dataclass(frozen=True, slots=True)
-class ServiceEntry:
-    """A service that people can open."""
-
-    user_id: str
-    name: str
-    summary: str
+HERE: Final = "here"
 
 
 class Hub(Plugin):
-    """Greets, explains, lists the services, opens a direct chat with the one chosen, and makes the person's space."""
+    """Greets, explains, lists the services, opens a direct chat with the one chosen, and makes the person's space.
+
+    Operators see the plugins here, and enable and disable them.
+    """
 
     summary = "Where you begin: lists the services and opens them."
+    scopes = frozenset({"rooms.create", "services.list", "plugins.manage"})
 
-    def __init__(self, chats: Chats, services: Sequence[ServiceEntry]) -> None:
-        """
-        Args:
-            services: what can be opened, in the order of the list; the hub itself is not among them.
-        """
-        self._chats = chats
-        self._services = list(services)
+    def __init__(self, setup: Setup) -> None:
+        self._instance = setup.instance
+        self._user_id = setup.user_id
+        self._chats = setup.service(Chats)
+        self._directory = setup.service(Directory)
+        self._switchboard = setup.service(Switchboard)
+
+    # For people
 
     @joined
     async def greet(self, ctx: Context) -> None:
         """Once for each arrival in a room."""
-        ctx.say(
-            "Hello, I am Rialto. From here you open services as chats of their own.\n\n"
-            + self._listing()
-            + "\n\nType “help” to see what else I can do."
-        )
-
-    @command("help", help="Show what I can do.")
-    async def help(self, ctx: Context, _rest: str) -> None:
-        """Every command with its line."""
-        lines = {entry.name: entry.help for entry in self.commands().values()}
-        text = "\n".join(f"{name} – {words}" for name, words in lines.items())
-        items = "".join(f"<li><code>{escape(name)}</code> – {escape(words)}</li>" for name, words in lines.items())
-        ctx.say(
-            "I open Rialto's services for you.\n\n" + text + "\n\nIn a group begin with “!” or with my name.",
-            html=f"I open Rialto's services for you.<ul>{items}</ul>"
-            "In a group begin with <code>!</code> or with my name.",
-        )
+        hello = ctx.t("Hello, I am Rialto. From here you open services as chats of their own.")
+        more = ctx.t("Type “help” to see what else I can do.")
+        ctx.say(f"{hello}\n\n{self._listing(ctx)}\n\n{more}")
 
     @command("services", help="List the services.", aliases=("list", "menu"))
-    async def services(self, ctx: Context, _rest: str) -> None:
+    async def services(self, ctx: Context) -> None:
         """A numbered list."""
-        ctx.say(self._listing())
+        ctx.say(self._listing(ctx))
 
     @command("open", help="Open a service: open 1, or open with its name.")
-    async def open(self, ctx: Context, rest: str) -> None:
+    async def open(self, ctx: Context, service: str = "") -> None:
         """Open a direct, encrypted chat with a service and put it into the person's space."""
-        if not self._services:
-            ctx.say("No services are installed yet, so there is nothing to open.")
+        if not self._services():
+            ctx.say(ctx.t("No services are installed yet, so there is nothing to open."))
             return
-        service = self._find(rest)
-        if service is None:
-            reason = f"There is no “{rest[:40]}” in the list." if rest else "Which one? Type “open” and its number."
-            ctx.say(f"{reason}\n\n{self._listing()}")
+        found = self._find(service)
+        if found is None:
+            reason = ctx.t("There is no “{service}” in the list.", service=service[:40])
+            if not service:
+                reason = ctx.t("Which one? Type “open” and its number.")
+            ctx.say(f"{reason}\n\n{self._listing(ctx)}")
             return
-        room_id = await self._chats.direct(ctx.sender, service.user_id, service.name)
+        room_id = await self._chats.direct(ctx.sender, found.user_id, found.name)
         await self._chats.space(ctx.sender, [room_id])
-        ctx.say(
-            f"I have opened an encrypted chat with {service.name}. Accept its invitation, or go there: "
-            f"https://matrix.to/#/{room_id}",
-            html=f"I have opened an encrypted chat with {escape(service.name)}. Accept its invitation, or go there: "
-            f'<a href="https://matrix.to/#/{escape(room_id)}">{escape(service.name)}</a>',
+        words = ctx.t(
+            "I have opened an encrypted chat with {service}. Accept its invitation, or go there:", service=found.name
         )
+        link = f"https://matrix.to/#/{room_id}"
+        ctx.say(f"{words} {link}", html=f'{escape(words)} <a href="{escape(link)}">{escape(found.name)}</a>')
 
     @command("space", help="Make the Rialto space that holds all your services.")
-    async def space(self, ctx: Context, _rest: str) -> None:
+    async def space(self, ctx: Context) -> None:
         """The space with a direct chat for each service."""
-        if not self._services:
-            ctx.say("No services are installed yet, so there is nothing for a space to hold.")
+        services = self._services()
+        if not services:
+            ctx.say(ctx.t("No services are installed yet, so there is nothing for a space to hold."))
             return
-        rooms = [await self._chats.direct(ctx.sender, service.user_id, service.name) for service in self._services]
+        rooms = [await self._chats.direct(ctx.sender, service.user_id, service.name) for service in services]
         room_id = await self._chats.space(ctx.sender, rooms)
-        ctx.say(
-            f"Your Rialto space holds {len(rooms)} services. Accept the invitations, or go there: "
-            f"https://matrix.to/#/{room_id}"
+        holds = ctx.n(
+            "Your Rialto space holds {count} service. Accept the invitations, or go there:",
+            "Your Rialto space holds {count} services. Accept the invitations, or go there:",
+            len(rooms),
         )
+        ctx.say(f"{holds} https://matrix.to/#/{room_id}")
 
-    @message
+    @message(addressed=True)
     async def other(self, ctx: Context) -> None:
         """A bare number or name opens a service; anything else is answered with what can be said."""
-        if not ctx.addressed:
-            return
         if self._find(ctx.rest) is not None:
             await self.open(ctx, ctx.rest)
-        else:
-            ctx.say(f"{ctx.unknown_command()}\n\n{self._listing()}")
+            return
+        known = ctx.unknown_command()
+        # A page of help says everything by itself.
+        asked = fold(ctx.rest.partition(" ")[0]) in words(ctx.translator, "help")
+        ctx.say(known.text if asked else f"{known.text}\n\n{self._listing(ctx)}", html=known.html if asked else None)
 
-    def _listing(self) -> str:
-        if not self._services:
-            return "No services are installed yet."
-        lines = [f"{number}. {entry.name} – {entry.summary}" for number, entry in enumerate(self._services, 1)]
-        return "Services:\n" + "\n".join(lines) + "\nType a number to open one."
+    # For operators
+
+    @command("plugins", help="Show the plugins and where they are disabled.", permission=Role.OPERATOR)
+    async def plugins(self, ctx: Context) -> None:
+        """Every plugin instance, whether it runs, and what operators have decided."""
+        switches = await self._switchboard.switches()
+        lines = []
+        for info in self._switchboard.instances():
+            state = ctx.t("runs")
+            if info.problem:
+                state = ctx.t("does not run")
+            elif info.paused:
+                state = ctx.t("paused after failures")
+            line = f"• {info.name} ({info.plugin}, {info.user_id}): {state}"
+            for switch in switches:
+                if switch.plugin == info.name:
+                    where = switch.scope.partition(":")[2] or ctx.t("everywhere")
+                    decided = ctx.t("enabled: {where}", where=where)
+                    if not switch.enabled:
+                        decided = ctx.t("disabled: {where}", where=where)
+                    line += f"; {decided}"
+            lines.append(line)
+        ctx.say("\n".join(lines))
+
+    @command("plugin enable", help="Enable a plugin again, in a place or everywhere.", permission=Role.OPERATOR)
+    async def plugin_enable(self, ctx: Context, plugin: str, where: str = "") -> None:
+        """The place is “here”, a room id or a server name; without one it is everywhere."""
+        self._switch(ctx, plugin, where, "enable")
+
+    @command("plugin disable", help="Disable a plugin, in a place or everywhere.", permission=Role.OPERATOR)
+    async def plugin_disable(self, ctx: Context, plugin: str, where: str = "") -> None:
+        """The place is “here”, a room id or a server name; without one it is everywhere."""
+        if plugin == self._instance and not where:
+            ctx.say(ctx.t("I cannot disable myself everywhere: nobody could enable me again from here."))
+            return
+        self._switch(ctx, plugin, where, "disable")
+
+    def _switch(self, ctx: Context, plugin: str, where: str, action: Literal["enable", "disable"]) -> None:
+        scope = _scope(where, ctx.room_id)
+        if scope is None:
+            ctx.say(ctx.t("“{where}” is no place: write “here”, a room id or a server name.", where=where[:80]))
+            return
+        try:
+            self._switchboard.set(ctx.unit, plugin, action == "enable", scope=scope, by=ctx.sender)
+        except UnknownInstance:
+            ctx.say(ctx.t("There is no plugin “{plugin}”. Type “plugins” to see them.", plugin=plugin[:40]))
+            return
+        place = scope.partition(":")[2] or ctx.t("everywhere")
+        done = ctx.t("Enabled: {plugin} ({where}).", plugin=plugin, where=place)
+        if action == "disable":
+            done = ctx.t("Disabled: {plugin} ({where}).", plugin=plugin, where=place)
+        ctx.say(done)
+
+    # What there is
+
+    def _services(self) -> list[ServiceEntry]:
+        return self._directory.entries(without=self._user_id)
+
+    def _listing(self, ctx: Context) -> str:
+        services = self._services()
+        if not services:
+            return ctx.t("No services are installed yet.")
+        catalogues, language = ctx.services.catalogues, ctx.translator.language
+        lines = [
+            f"{number}. {entry.name} – {catalogues.translator(language, entry.domain or 'framework').t(entry.summary)}"
+            for number, entry in enumerate(services, 1)
+        ]
+        return "\n".join([ctx.t("Services:"), *lines, ctx.t("Type a number to open one.")])
 
     def _find(self, text: str) -> ServiceEntry | None:
-        if text.isdecimal() and 1 <= int(text[:6]) <= len(self._services):
-            return self._services[int(text[:6]) - 1]
+        services, text = self._services(), text.strip()
+        if text.isdecimal() and 1 <= int(text[:6]) <= len(services):
+            return services[int(text[:6]) - 1]
         wanted = text.casefold()
-        for entry in self._services:
+        for entry in services:
             if wanted in {entry.name.casefold(), entry.user_id.casefold(), entry.user_id[1:].partition(":")[0]}:
                 return entry
         return None
+
+
+def _scope(where: str, room_id: str) -> str | None:
+    """The scope of a switch; None when it is no place."""
+    if not where:
+        return EVERYWHERE
+    if fold(where) == HERE:
+        return room_scope(room_id)
+    if where.startswith("!") and len(where) > 1:
+        return room_scope(where)
+    name = where.removeprefix("server:")
+    return server_scope(name) if name and all(each.isalnum() or each in ".-:[]" for each in name) else None
