@@ -2,79 +2,134 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import logging
 import signal
 import sys
-from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from appservice.config import Config
-from appservice.config.models import Bot
 from appservice.consumer import Consumer
 from appservice.e2ee import BotIdentity
-from appservice.errors import RialtoError
 from appservice.media import Media
+from appservice.sealing import Sealer
 from appservice.service import Service
-from bots.echo import Echo
-from bots.framework import BotConsumer, Plugin
-from bots.hub import Hub, ServiceEntry
+from bots.framework.clock import SystemClock
+from bots.framework.host import Host
+from bots.framework.http import HttpClient
+from bots.framework.i18n import Catalogues
+from bots.framework.instances import Plan, plan, read_permissions
+from bots.framework.people import People
+from bots.framework.schedules import Scheduler
+from bots.framework.services import Services
+from bots.framework.state import Store
+from bots.framework.web import WebServer
+from bots.framework.webhooks import Webhooks
 from bridge.chats import Chats
 from bridge.membership import Membership
+
+if TYPE_CHECKING:
+    from bots.framework.problems import PluginProblem
 
 log = logging.getLogger(__name__)
 
 SWITCH_INTERVAL_S = 0.001
 
 
-class UnknownPlugin(RialtoError):
-    """The configuration names a plugin that is not installed."""
+@dataclass(slots=True)
+class Rialto:
+    """Everything that runs: the engine, the plugins, and what both stand on."""
 
-    code = "config_unknown_plugin"
+    service: Service
+    host: Host
+    scheduler: Scheduler
+    http: HttpClient
+    web: WebServer
+    everywhere: list[Consumer]
+
+    async def start(self) -> None:
+        """Start in order: the database, the plugins, the events, then what happens by itself.
+
+        Raises:
+            RialtoError: it cannot start, and why.
+        """
+        await self.http.start()
+        await self.service.start(self.host.consumers, self.everywhere, prepare=self.host.start)
+        await self.scheduler.start()
+        await self.web.start()
+        self.host.publish()
+
+    async def stop(self) -> None:
+        """Stop in the opposite order; running handlers finish, then the plugins stop, then the database."""
+        await self.web.stop()
+        await self.scheduler.stop()
+        await self.service.stop(self._stop_plugins)
+
+    async def _stop_plugins(self) -> None:
+        await self.host.stop()
+        await self.http.stop()
 
 
-def build(config: Config) -> tuple[Service, Callable[[], list[Consumer]], Callable[[], list[Consumer]]]:
-    """The service, its bots, and the consumers that see every event.
+def build(config: Config, found: Plan | None = None, *, strict: bool = False) -> Rialto:
+    """Put everything together; nothing is started.
+
+    Args:
+        found: the plugins, when they were looked for already.
+        strict: replay each run of a dialog at once, and say where it differs.
 
     Raises:
-        UnknownPlugin: the configuration names a plugin that is not there.
+        ConfigError: the permissions cannot be used.
     """
+    permissions = read_permissions(config)
+    found = found or plan(config)
     server = config.homeserver.server_name
-    bots = [bot for bot in config.bots if bot.enabled]
-    identities = [BotIdentity(f"@{bot.localpart}:{server}", bot.display_name) for bot in bots]
+    identities = [
+        BotIdentity(f"@{bot.localpart}:{server}", bot.display_name or "") for bot in config.users if bot.enabled
+    ]
     service = Service(config, identities)
     chats = Chats(service.homeserver, service.database, service.steward, server)
     media = Media(service.homeserver, config.media.max_bytes, config.media.memory)
-    summaries = {"echo": Echo.summary, "hub": Hub.summary}
-
-    def plugin(bot: Bot) -> Plugin:
-        if bot.plugin == "echo":
-            return Echo()
-        if bot.plugin == "hub":
-            return Hub(
-                chats,
-                [
-                    ServiceEntry(f"@{other.localpart}:{server}", other.display_name, summaries[other.plugin])
-                    for other in bots
-                    if other.plugin != "hub"
-                ],
-            )
-        raise UnknownPlugin(f"bots: there is no plugin {bot.plugin!r}; installed are {', '.join(sorted(summaries))}")
-
-    for bot in bots:
-        if bot.plugin not in summaries:
-            plugin(bot)
-
-    def consumers() -> list[Consumer]:
-        return [
-            BotConsumer(plugin(bot), identity.user_id, bot.display_name, service.rooms, media)
-            for bot, identity in zip(bots, identities, strict=True)
-        ]
-
-    def everywhere() -> list[Consumer]:
-        users = [identity.user_id for identity in identities]
-        return [Membership(service.homeserver, service.rooms, users, server, config.invites.allow_servers)]
-
-    return service, consumers, everywhere
+    clock, key = SystemClock(), config.encryption.pickle_key.get_secret_value()
+    http = HttpClient()
+    scheduler = Scheduler(
+        service.database, service.raise_events, Sealer(key, "schedules"), clock, lambda: host.consumer_names
+    )
+    web, webhooks = WebServer(config.web), Webhooks(service.raise_events, clock.now_ms)
+    web.mount("/hooks", webhooks.app())
+    services = Services(
+        database=service.database,
+        rooms=service.rooms,
+        media=media,
+        homeserver=service.homeserver,
+        sealer=Sealer(key, "dialogs"),
+        clock=clock,
+        people=People(service.database, clock, scheduler),
+        catalogues=Catalogues(),
+        permissions=permissions,
+        scheduler=scheduler,
+        store=Store(service.database, Sealer(key, "state"), clock.now_ms),
+        server_name=server,
+        chats=chats,
+        strict=strict,
+    )
+    host = Host(
+        config,
+        found,
+        services,
+        {"rooms.create": {Chats: chats}, "http": {HttpClient: http}},
+        metrics=service.metrics,
+        homeserver=service.homeserver,
+        media=media,
+        webhooks=webhooks,
+        raise_events=service.raise_events,
+    )
+    users = [identity.user_id for identity in identities]
+    everywhere: list[Consumer] = [
+        Membership(service.homeserver, service.rooms, users, server, config.invites.allow_servers)
+    ]
+    return Rialto(service, host, scheduler, http, web, everywhere)
 
 
 async def run(config: Config) -> int:
@@ -83,15 +138,23 @@ async def run(config: Config) -> int:
     Raises:
         RialtoError: it cannot start, and why.
     """
+    return await serve(build(config))
+
+
+async def serve(rialto: Rialto) -> int:
+    """Start, wait for SIGTERM or SIGINT, stop; the exit code.
+
+    Raises:
+        RialtoError: it cannot start, and why.
+    """
     # The database's thread gives the interpreter lock away at every statement and asks for it back: with the default
     # of 5 ms a busy event loop would keep it waiting longer than the disk does.
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    service, consumers, everywhere = build(config)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    starting = asyncio.create_task(service.start(consumers(), everywhere()), name="start")
+    starting = asyncio.create_task(rialto.start(), name="start")
     stopping = asyncio.create_task(stop.wait(), name="stop-signal")
     try:
         await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -105,5 +168,22 @@ async def run(config: Config) -> int:
         # A second signal ends the process at once.
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
-        await service.stop()
+        await rialto.stop()
     return 0
+
+
+def plugin_problems(config: Config) -> list[PluginProblem]:
+    """What is wrong with the plugins of a configuration, for ``rialto check``.
+
+    Raises:
+        ConfigError: the permissions cannot be used.
+    """
+    read_permissions(config)
+    return list(plan(config).problems)
+
+
+def plugin_command(arguments: argparse.Namespace) -> int:
+    """``rialto plugin …``: the tools live with the framework."""
+    from bots.framework.tools import command
+
+    return command.run(arguments)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
 from sqlalchemy import Connection
@@ -28,7 +28,7 @@ from appservice.rooms import Rooms
 from appservice.sealing import Sealer
 from appservice.transactions import Listener
 from appservice.worker import Worker
-from appservice.writer import Writer
+from appservice.writer import Job, Writer
 
 log = logging.getLogger(__name__)
 
@@ -115,6 +115,8 @@ class Service:
         while True:
             await asyncio.sleep(1)
             try:
+                # A commit may come true after its answer was given up; behind another one it has, or never will.
+                await self.writer.submit(Job())
                 await self.worker.reconcile()
             except DatabaseError:
                 continue
@@ -128,12 +130,19 @@ class Service:
         problems.update({f"encryption {bot}": words for bot, words in self.crypto.healthy().items()})
         return Readiness(not problems, problems)
 
-    async def start(self, consumers: Iterable[Consumer], everywhere: Iterable[Consumer] = ()) -> None:
+    async def start(
+        self,
+        consumers: Iterable[Consumer],
+        everywhere: Iterable[Consumer] = (),
+        *,
+        prepare: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         """Open everything, take up what the last run left, and ask the homeserver for what it has queued.
 
         Args:
-            consumers: one for each identity.
+            consumers: of the identities; looked at after ``prepare``.
             everywhere: consumers that see every event.
+            prepare: runs when the database is there, before any event.
         """
         begin = time.perf_counter()
         if self.config.metrics.enabled:
@@ -146,6 +155,8 @@ class Service:
         await self.homeserver.start()
         await self.writer.start()
         await self.inbox.start()
+        if prepare is not None:
+            await prepare()
         for consumer in everywhere:
             self.dispatch.add_everywhere(consumer)
         for consumer in consumers:
@@ -183,8 +194,12 @@ class Service:
     def _session_arrived(self, user_id: str, room_id: str, session_id: str) -> None:
         self.worker.session_arrived(user_id, room_id, session_id)
 
-    async def stop(self) -> None:
-        """Accept nothing more, finish what runs within the grace period, flush, close."""
+    async def stop(self, between: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Accept nothing more, finish what runs within the grace period, flush, close.
+
+        Args:
+            between: runs when no handler runs any more, and the database is still there.
+        """
         self._problems["service"] = "stopping"
         grace = self.config.engine.grace
         deadline = time.monotonic() + grace
@@ -193,6 +208,8 @@ class Service:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.listener.stop()
         await self.worker.stop(max(deadline - time.monotonic(), 1))
+        if between is not None:
+            await between()
         await self.outbox.stop(max(deadline - time.monotonic(), 0.5))
         await self.crypto.stop()
         await self.writer.stop(max(deadline - time.monotonic(), 2))

@@ -183,6 +183,8 @@ class PluginConsumer:
             await self._run(ctx, handler.function, incoming.values[0], incoming.target)
         else:
             await self._run(ctx, handler.function, **groups)
+        if ctx.declined and ctx.addressed and incoming.kind == "text":
+            self._unknown(ctx, None)
 
     def _unknown(self, ctx: Context, unknown: Unknown | None) -> None:
         """Nobody knows what was said: help, or the nearest that is known."""

@@ -15,10 +15,11 @@ from typing import Any, Final, Literal, TypeAlias
 
 from appservice.database import DatabaseError
 from appservice.events import Event
-from appservice.metrics import Metrics
 from appservice.homeserver import HomeserverError
+from appservice.metrics import Metrics
 from appservice.processor import PASSING, TRY_LATER, Parked, Wait
 from appservice.unit import TooManyEffects, UnitOfWork
+from bots.framework.bot import BotUser
 from bots.framework.breaker import Breaker, BreakerSettings, State
 from bots.framework.consumer import PluginConsumer
 from bots.framework.incoming import Incoming
@@ -30,8 +31,6 @@ REPORT: Final = "rialto.report"
 """The internal event that has a bot tell operators something: ``{"text": …}``."""
 BLOCKED_S: Final = 5.0
 """A handler that keeps the event loop for so long is named."""
-_MARGIN: Final = 0.95
-"""Of the engine's own limit: ours comes first, and so is counted."""
 
 NO_FAULT: Final[tuple[type[BaseException], ...]] = (Wait, Parked, DatabaseError, *TRY_LATER)
 """What the engine tries again later: the homeserver, the keys or the database are away."""
@@ -73,10 +72,12 @@ class Contained:
         metrics: Metrics,
         report: Report,
         clock: Callable[[], float] = time.monotonic,
+        joined: Callable[[BotUser, str], None] = lambda _bot, _room: None,
     ) -> None:
         """
         Args:
             report: called when the instance is paused, and when it is well again.
+            joined: told when the bot has come into a room.
             clock: seconds, monotonic.
         """
         self.inner = inner
@@ -85,6 +86,7 @@ class Contained:
         self._metrics = metrics
         self._report = report
         self._clock = clock
+        self._joined = joined
         self._told: set[str] = set()
         self._sent: deque[tuple[float, int]] = deque()
         self._sent_sum = 0
@@ -118,6 +120,8 @@ class Contained:
         if event.internal and event.type == REPORT:
             unit.send(event.room_id, {"msgtype": "m.notice", "body": str(event.content.get("text")), "m.mentions": {}})
             return
+        if event.membership == "join" and event.state_key == self.user_id:
+            self._joined(self.inner.bot, event.room_id)
         if not event.internal and not self.breaker.admits(self._clock()):
             await self._refuse(event, unit)
             return

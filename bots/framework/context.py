@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -83,6 +83,8 @@ class Context:
         """What an open question would say to a text that it does not understand."""
         self.answerer = event.sender
         self.starts: list[Start] = []
+        self.declined = False
+        """Whether the handler has found that the message is not for it."""
 
     # What happened
 
@@ -108,6 +110,17 @@ class Context:
     def now(self) -> datetime:
         """The time in the person's time zone. In a dialog use ``await d.now()``."""
         return datetime.fromtimestamp(self.now_ms() / 1000, UTC).astimezone(ZoneInfo(self.zone))
+
+    @property
+    def due(self) -> datetime | None:
+        """Of a schedule's firing: when it was due, in the person's time zone. It comes later after downtime."""
+        due = self.event.content.get("due") if self.event.internal else None
+        return datetime.fromtimestamp(due / 1000, UTC).astimezone(ZoneInfo(self.zone)) if isinstance(due, int) else None
+
+    @property
+    def late(self) -> timedelta:
+        """How long after it was due a schedule fires; nothing for whatever else."""
+        return timedelta() if self.due is None else max(timedelta(), self.now() - self.due)
 
     def env(self, content: Mapping[str, Any] | None = None) -> ParseEnv:
         """What arguments and answers are read with."""
@@ -143,15 +156,25 @@ class Context:
 
     # Messages
 
-    def say(self, text: str, *, html: str | None = None, room_id: str | None = None, reply: bool = False) -> str:
+    def say(
+        self,
+        text: str,
+        *,
+        html: str | None = None,
+        room_id: str | None = None,
+        reply: bool = False,
+        notice: bool = True,
+    ) -> str:
         """Send a notice; a reference that stands for its event id.
 
         Args:
             text: complete in itself.
             html: makes it nicer where it is shown; sanitised.
             reply: as a reply to the message at hand.
+            notice: False makes it a message that rings: clients are silent about notices (specification, push rule
+                ``.m.rule.suppress_notices``).
         """
-        content = contents.text(text)
+        content = contents.text(text, notice=notice)
         if html is not None:
             content = {**content, "format": "org.matrix.custom.html", "formatted_body": contents.sanitise(html)}
         if reply and self.event.event_id.startswith("$"):
@@ -212,6 +235,22 @@ class Context:
     def answer_to(self, event_id: str, ordinal: int = 0) -> str:
         """The reference of the bot's own ``ordinal``-th message in answer to an earlier event."""
         return UNSENT + transaction_id(event_id, self.consumer, ordinal)
+
+    def reference(self, key: str) -> str:
+        """The reference of the message that the bot sends, has sent or will send with this ``key``."""
+        return UNSENT + transaction_id(key, self.consumer, 0)
+
+    async def event_ids(self, references: Iterable[str]) -> dict[str, str]:
+        """The event ids of the bot's own messages by their references, of those that are sent.
+
+        References are known for as long as ``engine.retention`` (a week): keep event ids for what lasts longer.
+
+        Raises:
+            DatabaseError: they cannot be read now.
+        """
+        txn_ids = {reference.removeprefix(UNSENT): reference for reference in references}
+        found = await self.services.dialog_storage.event_ids(txn_ids) if txn_ids else {}
+        return {txn_ids[txn_id]: event_id for txn_id, event_id in found.items()}
 
     def discard(self) -> None:
         """Forget everything that was to be sent and stored."""
@@ -296,7 +335,9 @@ class Context:
         stored = await self.services.media.upload_audio(self.user_id, data, encrypted=await self._encrypted_in(room_id))
         return self.send(contents.voice(stored, translator=self.translator), room_id=room_id)
 
-    async def send_media(self, data: bytes, like: Mapping[str, Any]) -> str:
+    async def send_media(
+        self, data: bytes, like: Mapping[str, Any], *, room_id: str | None = None, key: str | None = None
+    ) -> str:
         """Send media with body, type and info of ``like``; encrypted in an encrypted room."""
         info = like.get("info")
         info = (
@@ -309,7 +350,7 @@ class Context:
             self.user_id,
             data,
             mimetype if isinstance(mimetype, str) else "application/octet-stream",
-            encrypted=await self.encrypted(),
+            encrypted=await self._encrypted_in(room_id),
         )
         content: dict[str, Any] = {
             "msgtype": like.get("msgtype", "m.file"),
@@ -319,10 +360,14 @@ class Context:
         }
         if isinstance(like.get("filename"), str):
             content["filename"] = like["filename"]
-        return self.send(content)
+        return self.send(content, room_id=room_id, key=key)
 
     async def _encrypted_in(self, room_id: str | None) -> bool:
         return await self.services.rooms.is_encrypted(room_id or self.room_id)
+
+    def decline(self) -> None:
+        """Say nothing to a message: it is answered as if no handler had heard it, with help or the nearest command."""
+        self.declined = True
 
     # What stays
 
@@ -375,15 +420,19 @@ class Context:
         data: Any = None,
         *,
         key: str | None = None,
+        zone: str | None = None,
         catch_up: CatchUp = "once",
     ) -> str:
         """Have the ``@timer(name)`` handler called again and again: by a cron line in the person's time zone, or at an
         interval; the schedule's key.
+
+        Args:
+            zone: of a cron line: this time zone (IANA), wherever the person is.
         """
         call = {"name": name, "data": data}
         if isinstance(rule, timedelta):
             return self.schedules.every(rule, TIMER_FIRED, call, key=key, catch_up=catch_up)
-        return self.schedules.cron(rule, TIMER_FIRED, call, key=key, catch_up=catch_up)
+        return self.schedules.cron(rule, TIMER_FIRED, call, key=key, zone=zone, catch_up=catch_up)
 
     def store(self, operation: Callable[[Connection], None]) -> None:
         """Write to the database together with the other effects."""
@@ -399,3 +448,9 @@ class Context:
         """
         who = tuple(dict.fromkeys([self.sender, *people])) if people else ()
         self.starts.append(Start(dialog, args, kwargs, who))
+
+    async def running(self, dialog: Callable[..., Any], *, person: str | None = None) -> bool:
+        """Whether a dialog of the plugin is under way in this room: with anybody, or one that ``person`` may answer."""
+        name = getattr(dialog, "__name__", "")
+        rows = await self.services.dialog_storage.active(self.consumer, self.room_id, person)
+        return any(row.name == name for row in rows)

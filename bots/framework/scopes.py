@@ -30,6 +30,7 @@ SCOPES: Final = {
         Scope("schedules", "act at a time of its own", harmless=True),
         Scope("media", "read files that people send it, and send files", harmless=True),
         Scope("people.read", "know the language and the time zone that a person has chosen", harmless=True),
+        Scope("services.list", "know which bots there are", harmless=True),
         Scope("webhooks", "be called by other services under /hooks/, by signed requests", harmless=True),
         Scope("http", "call other services over the network"),
         Scope("location.read", "learn where people are when they share a location"),

@@ -1,5 +1,5 @@
 """``@rialto``: where people begin. It explains, lists the services and opens a chat with the one chosen."""
 
-from bots.hub.plugin import Hub, ServiceEntry
+from bots.hub.plugin import Hub
 
-__all__ = ["Hub", "ServiceEntry"]
+__all__ = ["Hub"]

@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from bots.framework import Context, Plugin, Setup, command, joined, message
 from bots.framework.directory import Directory, ServiceEntry
-from bots.framework.i18n import fold, words
+from bots.framework.i18n import fold
 from bots.framework.permissions import Role
 from bots.framework.switchboard import Switchboard, UnknownInstance
 from bots.store.switches import EVERYWHERE, room_scope, server_scope
@@ -85,14 +85,11 @@ class Hub(Plugin):
 
     @message(addressed=True)
     async def other(self, ctx: Context) -> None:
-        """A bare number or name opens a service; anything else is answered with what can be said."""
+        """A bare number or name opens a service."""
         if self._find(ctx.rest) is not None:
             await self.open(ctx, ctx.rest)
-            return
-        known = ctx.unknown_command()
-        # A page of help says everything by itself.
-        asked = fold(ctx.rest.partition(" ")[0]) in words(ctx.translator, "help")
-        ctx.say(known.text if asked else f"{known.text}\n\n{self._listing(ctx)}", html=known.html if asked else None)
+        else:
+            ctx.decline()
 
     # For operators
 

@@ -1,0 +1,450 @@
+"""Runs the plugins of a service: makes them, starts and stops them, contains them, and reloads them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from pydantic import SecretStr
+
+from appservice.config import Config
+from appservice.events import InternalEvent
+from appservice.homeserver import Homeserver
+from appservice.media import Media
+from appservice.metrics import Metrics
+from appservice.unit import UnitOfWork
+from bots.framework.bot import BotUser
+from bots.framework.breaker import BreakerSettings
+from bots.framework.calls import HOOK_CALLED
+from bots.framework.clock import EPOCH
+from bots.framework.commands import CommandConflict
+from bots.framework.consumer import SCHEDULE_FIRED, PluginConsumer
+from bots.framework.containment import REPORT, Contained, Limits, Watchdog
+from bots.framework.directory import Directory, ServiceEntry
+from bots.framework.discovery import Candidate, Found, load_candidate
+from bots.framework.instances import Plan, Wanted
+from bots.framework.plugin import Setup
+from bots.framework.problems import PluginError, PluginProblem, Sources, of_exception
+from bots.framework.publishing import Appearance, Publisher
+from bots.framework.recurrence import At, Cron, Every, Rule
+from bots.framework.services import Services
+from bots.framework.switchboard import InstanceInfo, Switchboard
+from bots.framework.table import Handler
+from bots.framework.webhooks import Hook, HookError, Webhooks
+
+log = logging.getLogger(__name__)
+
+OWN_SCHEDULE: Final = "handler:"
+"""The keys of schedules that stand in a plugin's code begin so."""
+_MARGIN: Final = 0.95
+"""Of the engine's time limit: ours comes first, and so the plugin is known that needed it."""
+
+Provided = Mapping[str, Mapping[type, Any]]
+"""What each scope gives a plugin, by type."""
+
+
+@dataclass(slots=True)
+class Instance:
+    """A plugin that runs."""
+
+    wanted: Wanted
+    contained: Contained
+    hooks: list[Hook]
+
+    @property
+    def consumer(self) -> PluginConsumer:
+        """Its consumer."""
+        return self.contained.inner
+
+
+class Host:
+    """The plugins of one service. :meth:`start` it when the database is there, then dispatch to ``consumers``."""
+
+    def __init__(
+        self,
+        config: Config,
+        plan: Plan,
+        services: Services,
+        provided: Provided,
+        *,
+        metrics: Metrics,
+        homeserver: Homeserver,
+        media: Media,
+        webhooks: Webhooks | None = None,
+        raise_events: Callable[[Callable[[Any], list[InternalEvent]]], Awaitable[object]],
+    ) -> None:
+        """
+        Args:
+            services: what consumers are made with; a plugin without the scope for one does not get it.
+            provided: what plugins get by their scopes, beside the directory of bots and the switchboard.
+            raise_events: ``Service.raise_events``.
+        """
+        self._config = config
+        self._plan = plan
+        self._services = services
+        self._metrics = metrics
+        self._webhooks = webhooks
+        self._raise_events = raise_events
+        self._publisher = Publisher(homeserver, media)
+        self._instances: dict[str, Instance] = {}
+        self._reports = 0
+        self._tasks: set[asyncio.Task[object]] = set()
+        self.problems = list(plan.problems)
+        self.directory = Directory(self._entries)
+        self.switchboard = Switchboard(services.database, self._infos, services.clock.now_ms)
+        self._provided: Provided = {
+            **provided,
+            "services.list": {Directory: self.directory},
+            "plugins.manage": {Switchboard: self.switchboard},
+        }
+        self.users = {
+            bot.localpart: BotUser(f"@{bot.localpart}:{config.homeserver.server_name}", bot.display_name or "")
+            for bot in config.users
+            if bot.enabled
+        }
+        self.consumers: list[Contained] = []
+        """Those that run, filled by :meth:`start`."""
+        self._watchdog = Watchdog(lambda: plan.discovery.sources, self._blocked)
+
+    @property
+    def consumer_names(self) -> list[str]:
+        """The names of the consumers that run."""
+        return [consumer.name for consumer in self.consumers]
+
+    @property
+    def sources(self) -> Sources:
+        """Which files belong to which plugin."""
+        return self._plan.discovery.sources
+
+    def instance(self, name: str) -> Instance | None:
+        """An instance that runs."""
+        return self._instances.get(name)
+
+    # Life
+
+    async def start(self) -> None:
+        """Make and start every plugin. One that raises or hangs is left out, and said so; the others run."""
+        await self.switchboard.start()
+        self._watchdog.start()
+        made = [each for wanted in self._plan.wanted if (each := self._make(wanted)) is not None]
+        started = await asyncio.gather(*(self._begin(wanted, consumer) for wanted, consumer in made))
+        for (wanted, consumer), hooks in zip(made, started, strict=True):
+            if hooks is not None:
+                self._add(wanted, consumer, hooks)
+        for problem in self.problems:
+            log.log(
+                logging.ERROR if problem.fatal else logging.WARNING,
+                "%s",
+                problem,
+                extra={"plugin": problem.plugin, "code": problem.code},
+            )
+        self._metrics.plugin_problems.set(len(self.problems))
+
+    def publish(self) -> None:
+        """Publish names, pictures, descriptions and commands in the background."""
+        own = {bot.localpart: bot for bot in self._config.users if bot.enabled}
+        self._publisher.start(
+            {
+                name: (
+                    user,
+                    Appearance(
+                        user.user_id, user.display_name, self._description(own[name].instance), own[name].avatar
+                    ),
+                )
+                for name, user in self.users.items()
+            }
+        )
+
+    async def stop(self) -> None:
+        """Stop every plugin, each within its time. Call it when no more events are handled."""
+        await self._publisher.stop()
+        await self.switchboard.stop()
+        self._watchdog.stop()
+        for name, instance in reversed(self._instances.items()):
+            try:
+                async with asyncio.timeout(self._config.plugins.start_timeout):
+                    await instance.consumer.plugin.stop()
+            except Exception as error:  # noqa: BLE001 - a plugin may raise anything, and the others are to stop too
+                log.warning("a plugin did not stop properly: %s", type(error).__name__, extra={"plugin": name})
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _make(self, wanted: Wanted) -> tuple[Wanted, PluginConsumer] | None:
+        """The plugin's object with its consumer; None when it cannot be made."""
+        user = self.users[wanted.user.localpart]
+        try:
+            plugin = wanted.found.plugin.create(self._setup(wanted, user))
+            consumer = self._consumer(wanted, plugin, user)
+        except Exception as error:  # noqa: BLE001 - whatever a plugin raises, the others start
+            self.problems.append(of_exception(wanted.instance, error, wanted.found.root, "cannot be made"))
+            return None
+        user.consumers.append(consumer)
+        try:
+            user.rebuild()
+        except CommandConflict as error:
+            self._leave_out(wanted, consumer, of_exception(wanted.instance, error, wanted.found.root, ""))
+            return None
+        return wanted, consumer
+
+    async def _begin(self, wanted: Wanted, consumer: PluginConsumer) -> list[Hook] | None:
+        """Start the plugin within its time; its webhooks, or None when it is left out."""
+        seconds = self._config.plugins.start_timeout
+        limit = asyncio.timeout(seconds)
+        try:
+            async with limit:
+                await consumer.plugin.start()
+            await self._own_schedules(consumer)
+            return self._hooks(wanted, consumer)
+        except Exception as error:  # noqa: BLE001 - whatever a plugin raises, the others start
+            problem = of_exception(wanted.instance, error, wanted.found.root, "did not start")
+            if limit.expired():
+                problem = replace(problem, reason=f"did not start within {seconds:g} s", code="plugin_start_timeout")
+            self._leave_out(wanted, consumer, problem)
+            return None
+
+    def _leave_out(self, wanted: Wanted, consumer: PluginConsumer, problem: PluginProblem) -> None:
+        consumer.bot.consumers.remove(consumer)
+        consumer.bot.rebuild()
+        self.problems.append(problem)
+
+    def _add(self, wanted: Wanted, consumer: PluginConsumer, hooks: list[Hook]) -> None:
+        contained = Contained(
+            consumer, self._limits(wanted), self._metrics, self._report, joined=self._publisher.joined
+        )
+        self._instances[wanted.instance] = Instance(wanted, contained, hooks)
+        self.consumers.append(contained)
+        self._metrics.plugin_paused.labels(wanted.instance).set(0)
+
+    def _setup(self, wanted: Wanted, user: BotUser) -> Setup:
+        services = {kind: each for scope in wanted.scopes for kind, each in self._provided.get(scope, {}).items()}
+        return Setup(wanted.instance, user.user_id, wanted.settings, services)
+
+    def _consumer(self, wanted: Wanted, plugin: Any, user: BotUser) -> PluginConsumer:
+        scopes, domain = wanted.scopes, wanted.found.name
+        services = replace(
+            self._services,
+            chats=self._services.chats if "rooms.create" in scopes else None,
+            payments=self._services.payments if "payments.charge" in scopes else None,
+        )
+        if (locales := wanted.found.locales) is not None:
+            self._services.catalogues.add(domain, locales)
+        bot = wanted.bot
+        rooms, servers = frozenset(bot.rooms), frozenset(bot.servers)
+
+        def enabled(room_id: str, server: str) -> bool:
+            return (
+                (not rooms or room_id in rooms)
+                and (not servers or server in servers)
+                and self.switchboard.enabled(bot.instance, room_id, server)
+            )
+
+        return PluginConsumer(
+            bot.instance, plugin, user, services, enabled=enabled, domain=domain if locales is not None else ""
+        )
+
+    def _limits(self, wanted: Wanted) -> Limits:
+        settings = self._config.plugins
+        engine = self._config.engine.handler_timeout * _MARGIN
+        return Limits(
+            timeout=min(wanted.bot.handler_timeout or engine, engine),
+            effects=settings.effects,
+            effects_per_minute=settings.effects_per_minute,
+            breaker=BreakerSettings(
+                settings.failures, settings.failure_window, settings.pause, max(settings.pause, settings.pause_max)
+            ),
+        )
+
+    # What stands in the code of plugins and happens by itself
+
+    def _hooks(self, wanted: Wanted, consumer: PluginConsumer) -> list[Hook]:
+        hooks = []
+        for handler in consumer.table.of("webhook"):
+            hook = Hook(
+                wanted.user.localpart,
+                handler.mark.name,
+                consumer.name,
+                _secret(wanted, handler),
+                scheme=handler.mark.scheme,  # type: ignore[arg-type]
+                kind=HOOK_CALLED,
+            )
+            if self._webhooks is not None:
+                self._webhooks.add(hook)
+            hooks.append(hook)
+        return hooks
+
+    async def _own_schedules(self, consumer: PluginConsumer) -> None:
+        """The schedules of the code become rows. One that is there already goes on as it was."""
+        scheduler, instance = self._services.scheduler, consumer.instance
+        unit = UnitOfWork(f"~handlers:{consumer.name}:{scheduler.clock.now_ms()}", consumer.name, consumer.user_id)
+        schedules = scheduler.of(consumer.name, unit, f"plugin:{instance}")
+        there = {each.key: each for each in await schedules.list(OWN_SCHEDULE)}
+        for handler in consumer.table.of("schedule"):
+            name = handler.mark.name
+            key, rule = OWN_SCHEDULE + name, _rule(handler, scheduler.clock.now_ms())
+            known = there.pop(key, None)
+            if known is not None and _same(known.rule, rule) and known.catch_up == handler.mark.catch_up:
+                continue
+            data, catch_up = {"name": name}, handler.mark.catch_up
+            if isinstance(rule, Every):
+                schedules.every(rule.interval, SCHEDULE_FIRED, data, key=key, catch_up=catch_up)
+            elif isinstance(rule, Cron):
+                schedules.cron(rule.expression, SCHEDULE_FIRED, data, zone=rule.zone, key=key, catch_up=catch_up)
+            elif known is None or known.rule != rule:
+                schedules.at(rule.when, SCHEDULE_FIRED, data, key=key, catch_up=catch_up)
+        for key in there:
+            schedules.cancel(key)
+        if unit.operations:
+            operations = list(unit.operations)
+            await self._services.database.write(lambda connection: [each(connection) for each in operations])
+            scheduler.wake()
+
+    # Reloading
+
+    async def reload(self, name: str) -> PluginProblem | None:
+        """Load the code of an instance anew and go on with it, between two events; None, or why the old one stays.
+
+        Conversations that wait go on: they lie in the database.
+        """
+        instance = self._instances[name]
+        wanted, consumer = instance.wanted, instance.consumer
+        candidate = Candidate(wanted.found.root, wanted.found.name, _attribute(wanted.found))
+        try:
+            found = load_candidate(candidate)
+            fresh = replace(wanted, found=found)
+            plugin = found.plugin.create(self._setup(fresh, consumer.bot))
+            async with asyncio.timeout(self._config.plugins.start_timeout):
+                await plugin.start()
+        except PluginError as error:
+            return error.problems[0]
+        except Exception as error:  # noqa: BLE001 - a plugin may raise anything
+            return of_exception(name, error, wanted.found.root, "did not start")
+        before = consumer.plugin
+        try:
+            consumer.replace(plugin)
+        except CommandConflict as error:
+            consumer.replace(before)
+            return of_exception(name, error, wanted.found.root, "did not start")
+        if found.locales is not None:
+            self._services.catalogues.add(found.name, found.locales)
+        instance.wanted = fresh
+        instance.contained.breaker = type(instance.contained.breaker)(instance.contained.limits.breaker)
+        self._metrics.plugin_paused.labels(name).set(0)
+        self._reload_hooks(instance, fresh, consumer)
+        await self._own_schedules(consumer)
+        try:
+            async with asyncio.timeout(self._config.plugins.start_timeout):
+                await before.stop()
+        except Exception as error:  # noqa: BLE001 - the old code is gone either way
+            log.warning("the code of before did not stop properly: %s", type(error).__name__, extra={"plugin": name})
+        return None
+
+    def _reload_hooks(self, instance: Instance, wanted: Wanted, consumer: PluginConsumer) -> None:
+        for hook in instance.hooks:
+            if self._webhooks is not None:
+                self._webhooks.remove(hook)
+        instance.hooks = self._hooks(wanted, consumer)
+
+    # What operators see
+
+    def _infos(self) -> list[InstanceInfo]:
+        problems = {problem.plugin: problem for problem in self.problems if problem.fatal}
+        infos = []
+        for bot in self._config.bots:
+            if not bot.enabled:
+                continue
+            instance = self._instances.get(bot.instance)
+            problem = problems.get(bot.instance) or problems.get(bot.plugin)
+            user = f"@{bot.localpart or bot.joins}:{self._config.homeserver.server_name}"
+            infos.append(
+                InstanceInfo(
+                    bot.instance,
+                    bot.plugin,
+                    user,
+                    instance is not None and instance.contained.paused,
+                    "" if instance is not None else str(problem) if problem is not None else "it does not run",
+                )
+            )
+        return infos
+
+    def _entries(self) -> list[ServiceEntry]:
+        entries = []
+        for instance in self._instances.values():
+            wanted = instance.wanted
+            if wanted.bot.localpart:
+                user = instance.consumer.user_id
+                summary = self._description(wanted.instance)
+                entries.append(ServiceEntry(user, wanted.bot.display_name or "", summary, wanted.found.name))
+        return entries
+
+    def _description(self, name: str) -> str:
+        bot = next(bot for bot in self._config.bots if bot.instance == name)
+        instance = self._instances.get(name)
+        return bot.description or (instance.wanted.found.plugin.summary if instance is not None else "")
+
+    def _blocked(self, name: str) -> None:
+        instance = self._instances.get(name)
+        if instance is not None:
+            instance.contained.blocked()
+
+    def _report(self, name: str, text: str) -> None:
+        log.error("plugin %s: %s", name, text, extra={"plugin": name})
+        room = self._config.operators.room
+        if not room or not self.consumers:
+            return
+        self._reports += 1
+        event = InternalEvent(
+            key=f"report:{name}:{self._services.clock.now_ms()}:{self._reports}",
+            consumer=self.consumers[0].name,
+            room_id=room,
+            type=REPORT,
+            content={"text": f"{name}: {text}"},
+        )
+        task: asyncio.Task[object] = asyncio.create_task(self._raise(event), name="operator-report")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _raise(self, event: InternalEvent) -> object:
+        try:
+            return await self._raise_events(lambda _connection: [event])
+        except Exception as error:  # noqa: BLE001 - the log has it already
+            log.warning("operators could not be told: %s", type(error).__name__)
+            return None
+
+
+def _secret(wanted: Wanted, handler: Handler) -> str:
+    """The secret of a webhook, from the settings. Raises HookError."""
+    value = getattr(wanted.settings, handler.mark.secret, None)
+    if not isinstance(value, SecretStr):
+        raise HookError(
+            f"{handler.where}: its webhook needs a setting {handler.mark.secret!r}, which is a SecretStr",
+            plugin=wanted.instance,
+        )
+    return value.get_secret_value()
+
+
+def _rule(handler: Handler, now_ms: int) -> Rule:
+    from datetime import datetime, timedelta
+
+    rule = handler.mark.rule
+    if isinstance(rule, timedelta):
+        return Every(rule, EPOCH + timedelta(milliseconds=now_ms))
+    if isinstance(rule, datetime):
+        return At(rule)
+    return Cron(str(rule), handler.mark.zone or "UTC")
+
+
+def _same(one: Rule, other: Rule) -> bool:
+    """Whether a schedule is still what the code says; an interval goes on from where it began."""
+    if isinstance(one, Every) and isinstance(other, Every):
+        return one.interval == other.interval
+    return one == other
+
+
+def _attribute(found: Found) -> str:
+    """``module:Class`` within the package: the code is loaded anew by the class's name."""
+    inner = found.plugin.__module__.removeprefix(found.module).lstrip(".")
+    return f"{inner}:{found.plugin.__name__}"
