@@ -47,7 +47,7 @@ async def test_homeserver_outage(tmp_path: Path, kind: str) -> None:
                     await place.homeserver.come_back()
                 else:
                     place.homeserver.faults.status = int(kind)
-                    await place.refused_more(100)
+                    await place.refused_more(40)
                     place.homeserver.faults.status = 0
             await place.answers_more(150)
         await place.settle()
