@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum
 from hashlib import sha256
 from types import UnionType
-from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, overload
+from typing import Any, Literal, NoReturn, TypeVar, Union, cast, get_args, get_origin, overload
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
@@ -359,7 +359,7 @@ class Dialog:
         """The user id of the person who answered last."""
         return str(self._run.once("answerer", lambda: self._run.ctx.answerer or self._run.row.owner))
 
-    async def end(self, text: str | None = None) -> None:
+    async def end(self, text: str | None = None) -> NoReturn:
         """End the dialog here, with a word."""
         if text is not None:
             await self.say(text)
