@@ -14,6 +14,8 @@ from typing import Any, Final
 from bots.domain.currencies import CURRENCIES, SYMBOLS, Currency
 from bots.domain.numerals import NUMBER, NumeralError, read_number
 
+__all__ = ["LARGEST", "MESSAGES", "Currency", "Money", "MoneyError"]
+
 LARGEST: Final = 2**63 - 1
 """The most minor units that an amount holds: what a 64-bit column holds."""
 

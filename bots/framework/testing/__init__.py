@@ -10,9 +10,10 @@ and people who say what a test tells them to. A test takes milliseconds::
         await alice.picks("2")
 """
 
-from bots.framework.testing.homeserver import Message
+from bots.framework.clock import ManualClock
+from bots.framework.testing.homeserver import Message, Room
 from bots.framework.testing.payments import WorldPayments
 from bots.framework.testing.people import Person
 from bots.framework.testing.world import BOT_SERVER, World
 
-__all__ = ["BOT_SERVER", "Message", "Person", "World", "WorldPayments"]
+__all__ = ["BOT_SERVER", "ManualClock", "Message", "Person", "Room", "World", "WorldPayments"]
