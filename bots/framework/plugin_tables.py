@@ -166,11 +166,11 @@ def _script(tables: PluginTables, files: dict[str, Path]) -> ScriptDirectory:
         raise tables.error(f"{error.filename}:{error.lineno}: {error.msg}") from error
     except Exception as error:  # whatever a file of the plugin's does when it is loaded, or says of its order
         raise tables.error(f"the migrations in {tables.folder} cannot be read: {_said(error)}") from error
-    for each, (revision, file) in zip(revisions, files.items(), strict=False):
-        if each.revision != revision:
-            raise tables.error(f"{file}: its revision is {each.revision!r}, and its name says {revision!r}")
     if len(heads) != 1 or len(revisions) != len(files):
         raise tables.error(f"the migrations in {tables.folder} are not one line: each names the one before it")
+    for each, (revision, file) in zip(revisions, files.items(), strict=True):
+        if each.revision != revision:
+            raise tables.error(f"{file}: its revision is {each.revision!r}, and its name says {revision!r}")
     return script
 
 

@@ -28,6 +28,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 IN_FLIGHT: Final = 128
 """Requests at the same time; more are sent away."""
 SHUTDOWN_S: Final = 5.0
+_REQUEST_ID: Final = web.RequestKey("request_id", str)
 _SECURITY: Final[Mapping[str, str]] = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -134,13 +135,13 @@ class WebServer:
         for name, value in self._headers.items():
             response.headers.setdefault(name, value)
         response.headers["Server"] = "Rialto"
-        if (request_id := request.get("request_id")) is not None:
+        if (request_id := request.get(_REQUEST_ID)) is not None:
             response.headers["X-Request-Id"] = request_id
 
     @web.middleware
     async def _around(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """A request id on every log line, a bound on what is under way, errors as JSON."""
-        request["request_id"] = request_id = secrets.token_hex(8)
+        request[_REQUEST_ID] = request_id = secrets.token_hex(8)
         start = time.perf_counter()
         with logs.bound(request_id=request_id):
             if self._in_flight >= IN_FLIGHT:
