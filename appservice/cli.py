@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from appservice import __version__
-from appservice.commands import chat, check, doctor, inbox, register, run, stack, user
+from appservice.commands import chat, check, doctor, inbox, plugin, register, run, stack, user
 from appservice.commands.common import Exit, Handler, Unreachable, UsageError, warn
 from appservice.errors import RialtoError
 from bots.commands import dialogs
@@ -29,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
     )
     root.add_argument("--version", action="version", version=f"rialto {__version__}")
     commands = root.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
-    for module in (stack, chat, run, check, doctor, register, user, inbox, dialogs):
+    for module in (stack, chat, run, check, doctor, register, user, inbox, dialogs, plugin):
         module.add(commands)
     return root
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import os
 import signal
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from appservice.commands.common import layout_of, load, say
 from appservice.config import Config
 from appservice.consumer import Consumer
 from appservice.e2ee import BotIdentity
+from appservice.local.prepare import prepare
 from appservice.media import Media
 from appservice.sealing import Sealer
 from appservice.service import Service
@@ -186,4 +189,40 @@ def plugin_command(arguments: argparse.Namespace) -> int:
     """``rialto plugin …``: the tools live with the framework."""
     from bots.framework.tools import command
 
-    return command.run(arguments)
+    if arguments.action != "dev":
+        return command.run(arguments)
+    import uvloop
+
+    code: int = uvloop.run(_develop(arguments))
+    return code
+
+
+async def _develop(arguments: argparse.Namespace) -> int:
+    """Run the local stack with one more plugin, and load its code anew whenever it is saved."""
+    from appservice import log as logs
+    from bots.framework.tools import dev
+
+    layout = layout_of(arguments)
+    if arguments.config is None and "RIALTO_CONFIG" not in os.environ and not layout.config.exists():
+        await prepare(layout, say)
+    _, config = load(arguments)
+    logs.setup("info", config.logging.format.value, show_errors=True)
+    config, name = dev.with_plugin(config, arguments.path, dev.settings_of(arguments.set))
+    async with dev.stack(layout, config):
+        rialto = build(config, strict=True)
+        host = rialto.host
+        bot = next(bot for bot in config.bots if bot.instance == name)
+        say(f"the bot is @{bot.localpart or bot.joins}:{config.homeserver.server_name}; Ctrl-C ends it")
+
+        async def reload() -> PluginProblem | None:
+            return await host.reload(name)
+
+        def warnings() -> tuple[PluginProblem, ...]:
+            instance = host.instance(name)
+            return () if instance is None else instance.wanted.found.warnings
+
+        following = asyncio.create_task(dev.follow(arguments.path, reload, warnings), name="follow")
+        try:
+            return await serve(rialto)
+        finally:
+            following.cancel()

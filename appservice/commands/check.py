@@ -30,15 +30,19 @@ def add(commands: Any) -> None:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    """Check the configuration, the registration against it, and both against the homeserver.
+    """Check the configuration, its plugins, the registration against it, and both against the homeserver.
 
     Exit code 0: all fits; 1: something does not; 2: the configuration is wrong; 3: the homeserver does not answer.
     """
-    from appservice.commands.checks import check_registration, default_registration, ok, report
+    from appservice.commands.checks import check_plugins, check_registration, default_registration, ok, report
 
     path, config = load(arguments)
     registration = arguments.registration or default_registration(path)
-    checks = [ok("configuration", f"{path} is valid"), *check_registration(config, path, registration)]
+    checks = [
+        ok("configuration", f"{path} is valid"),
+        *check_plugins(config),
+        *check_registration(config, path, registration),
+    ]
     if not arguments.offline:
         checks.extend(asyncio.run(_ask(config)))
     return report(checks, as_json=arguments.json)

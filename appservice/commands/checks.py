@@ -93,6 +93,18 @@ def check_registration(config: Config, config_path: Path, registration_path: Pat
     ]
 
 
+def check_plugins(config: Config) -> list[Check]:
+    """The plugins of a configuration; one check for each thing that is wrong with them."""
+    from appservice.main import plugin_problems
+
+    found = plugin_problems(config)
+    if not found:
+        count = sum(bot.enabled for bot in config.bots)
+        return [ok("plugins", f"{count} can run")]
+    advice = "rialto plugin check PATH says all that is wrong with one"
+    return [(fail if problem.fatal else warn)("plugins", str(problem), advice) for problem in found]
+
+
 def default_registration(config_path: Path) -> Path:
     """Beside the configuration."""
     return config_path.absolute().parent / "registration.yaml"

@@ -22,7 +22,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
 from bots.framework.analysis import dialog_findings
 from bots.framework.dialogs.dialog import Dialog
@@ -66,6 +66,13 @@ class Found:
     def trusted(self) -> bool:
         """Whether it comes with Rialto."""
         return self.origin == "built-in"
+
+    @property
+    def domain(self) -> str:
+        """The name of its catalogues: that of its package."""
+        if self.plugin.locales:
+            return self.plugin.locales.rpartition(".")[2]
+        return self.root.name if self.root.is_dir() else self.root.stem
 
     @property
     def locales(self) -> Path | None:
@@ -389,6 +396,9 @@ def examine(plugin: type[Plugin], root: Path) -> list[PluginProblem]:
         bad(finding.code, finding.reason, (finding.file, finding.line), fatal=finding.fatal)
     if not any(each.fatal for each in problems[before:]):
         problems += _handlers(plugin, name, root)
+    for mark in map(mark_of, _members(plugin)):
+        if mark is not None and mark.kind == "webhook" and not _is_secret(settings, mark.secret):
+            bad("plugin_webhook", f"its webhook {mark.name!r} needs a setting {mark.secret!r}, which is a SecretStr")
     kinds = {mark.kind for mark in map(mark_of, _members(plugin)) if mark is not None}
     if "location" in kinds and "location.read" not in plugin.scopes:
         bad("plugin_scope_missing", "has a handler for locations and does not declare the scope location.read")
@@ -424,6 +434,11 @@ def _required(plugin: type[Plugin]) -> list[inspect.Parameter]:
     except (TypeError, ValueError):
         return []
     return [each for each in parameters if each.default is inspect.Parameter.empty and each.kind in plain]
+
+
+def _is_secret(settings: Any, name: str) -> bool:
+    fields = settings.model_fields if isinstance(settings, type) and issubclass(settings, BaseModel) else {}
+    return name in fields and fields[name].annotation is SecretStr
 
 
 def _members(plugin: type) -> list[Any]:

@@ -224,7 +224,7 @@ class Host:
         return Setup(wanted.instance, user.user_id, wanted.settings, services)
 
     def _consumer(self, wanted: Wanted, plugin: Any, user: BotUser) -> PluginConsumer:
-        scopes, domain = wanted.scopes, wanted.found.name
+        scopes, domain = wanted.scopes, wanted.found.domain
         services = replace(
             self._services,
             chats=self._services.chats if "rooms.create" in scopes else None,
@@ -309,7 +309,9 @@ class Host:
 
         Conversations that wait go on: they lie in the database.
         """
-        instance = self._instances[name]
+        instance = self._instances.get(name)
+        if instance is None:
+            return PluginProblem(name, "it does not run: start again", "plugin_not_running")
         wanted, consumer = instance.wanted, instance.consumer
         candidate = Candidate(wanted.found.root, wanted.found.name, _attribute(wanted.found))
         try:
@@ -329,7 +331,7 @@ class Host:
             consumer.replace(before)
             return of_exception(name, error, wanted.found.root, "did not start")
         if found.locales is not None:
-            self._services.catalogues.add(found.name, found.locales)
+            self._services.catalogues.add(found.domain, found.locales)
         instance.wanted = fresh
         instance.contained.breaker = type(instance.contained.breaker)(instance.contained.limits.breaker)
         self._metrics.plugin_paused.labels(name).set(0)
@@ -377,7 +379,7 @@ class Host:
             if wanted.bot.localpart:
                 user = instance.consumer.user_id
                 summary = self._description(wanted.instance)
-                entries.append(ServiceEntry(user, wanted.bot.display_name or "", summary, wanted.found.name))
+                entries.append(ServiceEntry(user, wanted.bot.display_name or "", summary, wanted.found.domain))
         return entries
 
     def _description(self, name: str) -> str:
