@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from appservice import json
 from appservice.events import Event
@@ -18,7 +19,7 @@ from bots.framework.commands import CommandEntry, Matched, Page, Unknown
 from bots.framework.context import TIMER_FIRED, Context, Start
 from bots.framework.dialogs.payments import OUTCOME
 from bots.framework.dialogs.service import START, TIMER, Dialogs, Target, Verdict
-from bots.framework.i18n import fold, words
+from bots.framework.i18n import FRAMEWORK, fold, words
 from bots.framework.incoming import Incoming
 from bots.framework.limits import Limited, RateLimiter
 from bots.framework.permissions import ROLES, Role
@@ -329,11 +330,7 @@ class PluginConsumer:
         person = await self.services.people.get(event.sender) if event.sender else None
         language = None if person is None else person.language
         zone = (None if person is None else person.zone) or "UTC"
-        translator = (
-            self.services.catalogues.translator(language, self.domain)
-            if self.domain
-            else (self.services.catalogues.translator(language))
-        )
+        translator = self.services.catalogues.translator(language, self.domain or FRAMEWORK, ZoneInfo(zone))
         return Context(
             event,
             unit,

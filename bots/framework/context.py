@@ -103,6 +103,16 @@ class Context:
         """The plain body, without the quotation that old clients put before a reply."""
         return "" if self.incoming is None else self.incoming.text
 
+    @property
+    def reply_to(self) -> str:
+        """The event id of the message that this one replies to; empty when it is no reply."""
+        return "" if self.incoming is None else self.incoming.reply_to
+
+    @property
+    def thread(self) -> str:
+        """The event id of the root of the thread that this message is in; empty outside of threads."""
+        return "" if self.incoming is None else self.incoming.thread
+
     def now_ms(self) -> int:
         """The time in milliseconds."""
         return self.services.clock.now_ms()

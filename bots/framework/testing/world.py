@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import sys
 from collections.abc import Callable, Iterable, Mapping
+from importlib.resources import files
 from typing import Any, Final, cast
 
 from pydantic import BaseModel, SecretStr
@@ -339,7 +341,8 @@ class World:
         plugin = _make(make, Setup(name, bot.user_id, self._settings_of(make), self._extra))
         await plugin.start()
         self.plugins.append(plugin)
-        consumer = _Watched(name, plugin, bot, services, self.failures)
+        domain = _domain(self._catalogues, type(plugin))
+        consumer = _Watched(name, plugin, bot, services, self.failures, domain)
         bot.consumers.append(consumer)
         bot.rebuild()
         self._consumers.append(consumer)
@@ -417,9 +420,15 @@ class _Watched(PluginConsumer):
     """Remembers what its handlers raise."""
 
     def __init__(
-        self, name: str, plugin: Plugin, bot: BotUser, services: Services, failures: list[BaseException]
+        self,
+        name: str,
+        plugin: Plugin,
+        bot: BotUser,
+        services: Services,
+        failures: list[BaseException],
+        domain: str,
     ) -> None:
-        super().__init__(name, plugin, bot, services)
+        super().__init__(name, plugin, bot, services, domain=domain)
         self._failures = failures
 
     async def handle(self, event: Any, unit: Any) -> None:
@@ -448,6 +457,19 @@ class _Chats:
             room = Room(room_id, {known.user_id: "join", bot: "join"})
             self._world.homeserver.rooms[room_id] = room
         return room_id
+
+
+def _domain(catalogues: Catalogues, plugin: type[Plugin]) -> str:
+    """The plugin's translations as the service finds them: the ``locales`` folder of its package; "" without any."""
+    package = plugin.locales or getattr(sys.modules.get(plugin.__module__), "__package__", None)
+    if not package:
+        return ""
+    root = files(package) / "locales"
+    if root.is_dir():
+        domain = package.rpartition(".")[2]
+        catalogues.add(domain, root)
+        return domain
+    return ""
 
 
 def _named(plugin: PluginType) -> tuple[str, PluginType]:
