@@ -282,6 +282,11 @@ class Processor:
 
     async def _commit(self, item: InboxItem, unit: UnitOfWork, *, done: str, last: bool) -> bool | Commit:
         """Commit a unit with the mark that ``done`` is done; whether (or the commit that) ended the event."""
+        if unit.broken is not None:
+            # A handler may have caught it; what it did since then builds on what may not be there.
+            if isinstance(unit.broken, Exception):
+                raise unit.broken
+            raise DatabaseError("a checkpoint was cut off")
         marked = item.done_by | {done}
         if unit.empty:
             item.done_by, item.attempts = marked, 0  # the next consumer has attempts of its own
@@ -340,9 +345,9 @@ class Processor:
         return work
 
     async def _settled(self, item: InboxItem, commit: Commit) -> None:
-        """Wait for a commit."""
+        """Wait for a commit. It goes on when the waiting handler is cut off: its messages are sent if it is kept."""
         try:
-            await commit
+            await asyncio.shield(commit)
         except DatabaseError:
             raise
         except Exception:

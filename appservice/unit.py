@@ -61,12 +61,14 @@ class UnitOfWork:
         "_ordinal",
         "_user_id",
         "added",
+        "broken",
         "consumer",
         "event_id",
         "events",
         "limit",
         "messages",
         "operations",
+        "place",
     )
 
     def __init__(
@@ -84,6 +86,8 @@ class UnitOfWork:
             flush: commits what is collected, see :meth:`checkpoint`.
         """
         self.event_id = event_id
+        self.place = ""
+        """Where in answering the event it goes on after a crash, see :meth:`go_on_from`."""
         self.consumer = consumer
         self.messages: list[Message] = []
         self.operations: list[Callable[[Connection], None]] = []
@@ -92,6 +96,8 @@ class UnitOfWork:
         """Messages so far, those that a checkpoint has committed included."""
         self.limit: int | None = None
         """Messages at most; one more raises TooManyEffects."""
+        self.broken: BaseException | None = None
+        """What a checkpoint has failed with: nothing more is committed, whatever the handler made of it."""
         self._flush = flush
         self._after: list[Callable[[], None]] = []
         self._user_id = user_id
@@ -117,7 +123,7 @@ class UnitOfWork:
             key: what the message is instead of the next one of this unit: one is sent for a key, ever, whichever
                 event it is that causes it.
         """
-        return self._add(OutboxKind.EVENT, room_id, event_type, None, content, user_id, key)
+        return self._add(OutboxKind.EVENT, room_id, event_type, None, content, user_id, self._keyed(key))
 
     def edit(
         self,
@@ -134,14 +140,14 @@ class UnitOfWork:
             fallback["body"] = f"* {body}"
         fallback["m.new_content"] = dict(content)
         fallback["m.relates_to"] = {"rel_type": "m.replace", "event_id": event_id}
-        return self._add(OutboxKind.EVENT, room_id, "m.room.message", None, fallback, user_id, key)
+        return self._add(OutboxKind.EVENT, room_id, "m.room.message", None, fallback, user_id, self._keyed(key))
 
     def react(
         self, room_id: str, event_id: str, reaction: str, *, user_id: str | None = None, key: str | None = None
     ) -> str:
         """React to an event with ``reaction``."""
         relation = {"m.relates_to": {"rel_type": "m.annotation", "event_id": event_id, "key": reaction}}
-        return self._add(OutboxKind.EVENT, room_id, "m.reaction", None, relation, user_id, key)
+        return self._add(OutboxKind.EVENT, room_id, "m.reaction", None, relation, user_id, self._keyed(key))
 
     def redact(
         self,
@@ -154,7 +160,9 @@ class UnitOfWork:
     ) -> str:
         """Redact an event."""
         content = {"reason": reason} if reason else {}
-        return self._add(OutboxKind.REDACTION, room_id, "m.room.redaction", event_id, content, user_id, key)
+        return self._add(
+            OutboxKind.REDACTION, room_id, "m.room.redaction", event_id, content, user_id, self._keyed(key)
+        )
 
     def set_state(
         self,
@@ -166,7 +174,7 @@ class UnitOfWork:
         user_id: str | None = None,
     ) -> str:
         """Set a state event. State is never encrypted: nothing private belongs into it."""
-        return self._add(OutboxKind.STATE, room_id, event_type, state_key, content, user_id)
+        return self._add(OutboxKind.STATE, room_id, event_type, state_key, content, user_id, self._keyed(None))
 
     def store(self, operation: Callable[[Connection], None]) -> None:
         """Write to the database in the commit. When ``operation`` raises, nothing of the unit happens."""
@@ -189,7 +197,24 @@ class UnitOfWork:
             raise RuntimeError("a unit without a writer has no checkpoints")
         if self.empty:
             return
-        await self._flush(self)
+        try:
+            await self._flush(self)
+        except BaseException as error:
+            self.broken = error
+            raise
+
+    def go_on_from(self, place: str) -> None:
+        """The event was answered up to ``place`` before a crash, and the rest follows: ids begin anew there.
+
+        Otherwise the rest would be taken for what was committed before under the same number.
+        """
+        self.place = place
+        self._ordinal = 0
+
+    @property
+    def cause(self) -> str:
+        """What the ids of effects are made with, beside their number."""
+        return f"{self.event_id}\0{self.place}" if self.place else self.event_id
 
     def cleared(self) -> None:
         """The writer says that a checkpoint is durable."""
@@ -203,6 +228,13 @@ class UnitOfWork:
     def callbacks(self) -> list[Callable[[], None]]:
         """What to call once the unit is durable."""
         return list(self._after)
+
+    def _keyed(self, key: str | None) -> str | None:
+        """The key of a message: after a crash each has one."""
+        if key is not None or not self.place:
+            return key
+        self._ordinal += 1
+        return f"{self.cause}\0{self._ordinal - 1}"
 
     def _add(
         self,

@@ -238,7 +238,7 @@ class Schedules:
     ) -> str:
         # The same of every attempt of the handler, and another one when the key is used again later: two firings of
         # two schedules under one key must not be taken for one.
-        incarnation = _digest(self._unit.event_id, self._consumer, str(self._ordinal))
+        incarnation = _digest(self._unit.cause, self._consumer, str(self._ordinal))
         self._ordinal += 1
         key = incarnation if key is None else _checked_key(key)
         if self._ordinal > MAX_AT_ONCE:
