@@ -184,7 +184,8 @@ class _Body:
         arguments = [*value.args, *(each.value for each in value.keywords)]
         position = next((at for at, each in enumerate(arguments) if _is_name(each, self._d)), None)
         if position is not None:
-            self._reader.awaits |= not self._helper(value.func, position)
+            read = self._helper(value.func, position)  # may find an await itself
+            self._reader.awaits |= not read
             return
         shown = ast.unparse(value.func)
         if self._forbidden(self._full_name(value.func)) is None:  # else it is said already

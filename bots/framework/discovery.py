@@ -99,15 +99,15 @@ class Discovery:
         return Sources({str(found.root): name for name, found in self.plugins.items()})
 
     def why_not(self, name: str) -> str:
-        """Why there is no plugin of this name."""
+        """Why there is no plugin of this name; follows the key that names it."""
         from difflib import get_close_matches
 
         broken = [str(problem) for problem in self.problems if problem.plugin == name]
         if broken:
-            return f"{name!r} cannot be used: {broken[0]}"
+            return f"is {name!r}, which cannot be used: {broken[0]}"
         near = get_close_matches(name, self.plugins, 1)
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(self.plugins)) or 'none'}"
-        return f"there is no plugin {name!r}; {hint}"
+        return f"is {name!r}, and there is no such plugin; {hint}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,9 +346,8 @@ def _classes_of(module: ModuleType) -> list[type[Plugin]]:
     package = module.__name__
     own = [
         each
-        for each in dict.fromkeys(vars(module).values())
-        if isinstance(each, type)
-        and issubclass(each, Plugin)
+        for each in dict.fromkeys(each for each in vars(module).values() if isinstance(each, type))
+        if issubclass(each, Plugin)
         and (each.__module__ == package or each.__module__.startswith(package + "."))
         and not each.__name__.startswith("_")
     ]
@@ -364,7 +363,10 @@ def _place_of_class(cls: type) -> tuple[str, int]:
 
 def _checked(label: str, plugin: type[Plugin], origin: Origin, root: Path, module: str, source: str) -> Found:
     """The plugin, when it can work. Raises PluginError with all that is wrong."""
-    found = examine(plugin, root)
+    try:
+        found = examine(plugin, root)
+    except Exception as error:
+        raise PluginError([of_exception(label, error, root, "cannot be read")]) from error
     fatal = [problem for problem in found if problem.fatal]
     if fatal:
         raise PluginError(fatal)

@@ -91,10 +91,10 @@ def read_permissions(config: Config) -> Permissions:
 def _wanted(config: Config, discovery: Discovery, bot: Bot, index: int) -> tuple[Wanted | None, list[PluginProblem]]:
     path: KeyPath = ("bots", str(index))
     found = discovery.plugins.get(bot.plugin)
+    problems: list[PluginProblem] = []
     if found is None:
         reason = discovery.why_not(bot.plugin)
-        return None, [_problem(config, bot, (*path, "plugin"), reason, "plugin_unknown")]
-    problems: list[PluginProblem] = []
+        problems.append(_problem(config, bot, (*path, "plugin"), reason, "plugin_unknown"))
     user = _user_of(config, bot)
     if user is None:
         reason = f"joins {bot.joins!r}, which is not enabled"
@@ -102,7 +102,9 @@ def _wanted(config: Config, discovery: Discovery, bot: Bot, index: int) -> tuple
     for number, grant in enumerate(bot.scopes):
         if (why := unknown(grant, pattern=True)) is not None:
             where = (*path, "scopes", str(number))
-            problems.append(_problem(config, bot, where, why, "plugin_unknown_scope"))
+            problems.append(_problem(config, bot, where, f"is wrong: {why}", "plugin_unknown_scope"))
+    if found is None:
+        return None, problems
     scopes, lacks = granted(found.plugin.scopes, bot.scopes, trusted=found.trusted)
     if lacks:
         reason = f"lacks {', '.join(lacks)}, which {bot.plugin} needs: add it here, or remove the bot"
