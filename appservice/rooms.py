@@ -34,6 +34,8 @@ from appservice.homeserver import Homeserver, HomeserverError, path
 log = logging.getLogger(__name__)
 
 CACHED_ROOMS = 50_000
+SMALL_ROOM = 50
+SMALL_ROOMS = 2_000
 START_CONCURRENCY = 8
 MEMBERSHIPS = frozenset({"join", "invite", "leave", "ban", "knock"})
 
@@ -53,6 +55,9 @@ class Rooms:
         self._steward = steward
         self._joined: dict[str, set[str]] = defaultdict(set)
         self._encrypted: dict[str, bool] = {}
+        self._members: dict[str, dict[str, str]] = {}
+        """Who is in small rooms: asked for with nearly every message. Forgotten when it changes."""
+        self._changes = 0
         self._locks: dict[str, asyncio.Lock] = {}
 
     @property
@@ -134,12 +139,21 @@ class Rooms:
         Raises:
             HomeserverError: it is not known and could not be asked.
         """
+        known = self._members.get(room_id)
+        if known is not None:
+            return known
         await self._ensure_members(room_id)
+        changes = self._changes
         rows = await self.store.db.fetch(
             "SELECT user_id, membership FROM mx_user_profile WHERE room_id=$1 AND membership IN ('join', 'invite')",
             room_id,
         )
-        return {row["user_id"]: row["membership"] for row in rows}
+        members = {row["user_id"]: row["membership"] for row in rows}
+        if len(members) <= SMALL_ROOM and changes == self._changes:
+            if len(self._members) >= SMALL_ROOMS:
+                self._members.clear()
+            self._members[room_id] = members
+        return members
 
     async def humans(self, room_id: str) -> Sequence[str]:
         """Joined or invited users who do not belong to this service."""
@@ -189,7 +203,14 @@ class Rooms:
             elif membership in {"leave", "ban"}:
                 self._left(event.room_id, user_id)
         async with self._lock(event.room_id):
+            self._forget_members(event.room_id)
             await self.store.set_member(RoomID(event.room_id), UserID(user_id), _member(event.content))
+            self._forget_members(event.room_id)
+
+    def _forget_members(self, room_id: str) -> None:
+        """They are about to change: what is being read now may be older."""
+        self._members.pop(room_id, None)
+        self._changes += 1
 
     def _left(self, room_id: str, user_id: str) -> None:
         bots = self._joined.get(room_id)
@@ -252,7 +273,9 @@ class Rooms:
             await self.store.db.execute(
                 "UPDATE mx_room_state SET is_encrypted=false WHERE room_id=$1 AND is_encrypted IS NULL", room_id
             )
+        self._forget_members(room_id)
         await self.store.set_members(RoomID(room_id), members)
+        self._forget_members(room_id)
         encrypted = encrypted or self._encrypted.get(room_id, False)
         if len(self._encrypted) > CACHED_ROOMS:
             self._encrypted.clear()

@@ -47,6 +47,9 @@ class BotUser:
         self.display_name = display_name
         self.consumers: list[PluginConsumer] = []
         self.commands = CommandTable(())
+        localpart = user_id[1:].partition(":")[0]
+        names = (user_id, "@" + localpart, display_name, localpart)
+        self._names = [(len(name), name.casefold()) for name in names]
         self._claims: OrderedDict[str, Claim | None] = OrderedDict()
 
     def rebuild(self) -> None:
@@ -81,6 +84,7 @@ class BotUser:
         addressed, rest, explicit = await self._addressed(event, incoming, present[0])
         command = self._command(incoming, rest, present) if addressed else None
         matched = command if isinstance(command, Matched) else None
+        unknown = command if isinstance(command, Unknown) else None
         answer = await self._dialog(event, incoming, present, addressed=addressed)
         if answer is not None and not (matched is not None and explicit and not answer[1].resume):
             return Claim(answer[0], addressed, rest, command=matched, target=answer[1])
@@ -94,15 +98,15 @@ class BotUser:
                 if groups is not None:
                     return Claim(consumer, addressed, rest, handler=handler, groups=groups)
         if incoming.kind == "text" and addressed and rest:
-            unknown = command if isinstance(command, Unknown) else None
             return Claim(present[0], addressed, rest, unknown=unknown)
         return None
 
     def _command(self, incoming: Incoming, rest: str, present: Sequence[PluginConsumer]) -> Matched | Unknown | None:
+        """The command that is meant; a word for what is none is found only when nobody else has one."""
         if incoming.kind != "text":
             return None
         names = {builtin.OWNER, *(consumer.instance for consumer in present)}
-        found = self.commands.match_structured(incoming.content) or self.commands.match(rest)
+        found = self.commands.match_structured(incoming.content) or self.commands.lookup(rest)
         if isinstance(found, Matched) and found.entry.owner not in names:
             return None
         return found
@@ -161,11 +165,12 @@ class BotUser:
         if text.startswith(PREFIX) and len(text) > 1:
             return True, text[1:].lstrip(), True
         localpart = self.user_id[1:].partition(":")[0]
-        for name in (self.user_id, "@" + localpart, self.display_name, localpart):
-            if text.casefold().startswith(name.casefold()):
-                rest = text[len(name) :]
+        folded = text[:300].casefold()
+        for length, name in self._names:
+            if folded.startswith(name):
+                rest = text[length:]
                 if not rest or not rest[0].isalnum():
-                    if isinstance(self.commands.match(text), Matched):
+                    if self.commands.lookup(text) is not None:
                         return True, text, False  # a bot that is called like its command
                     return True, rest.lstrip(":, ") or "help", False
         mentions = incoming.content.get("m.mentions")

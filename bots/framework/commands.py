@@ -33,6 +33,7 @@ DESCRIPTION_TYPE: Final = "org.matrix.msc4391.command_description"
 INVOCATION_KEYS: Final = ("m.bot.command", "org.matrix.msc4391.command")
 """Where a message holds a structured command (MSC4391, stable and unstable)."""
 
+_WORD: Final = re.compile(r"\S+")
 _DEEPEST: Final = 8
 """Words of the longest command."""
 
@@ -166,15 +167,24 @@ class CommandTable:
     def match(self, text: str, allowed: Allowed | None = None) -> Matched | Unknown:
         """The command that a text begins with, the longest there is. ``allowed`` says which commands may be
         suggested."""
+        node, at = self._follow(text)
+        if node.entry is not None:
+            return Matched(node.entry, text[at:].lstrip())
+        return self._unknown(node, text[at:].split(), allowed)
+
+    def lookup(self, text: str) -> Matched | None:
+        """The same without a word for what is no command: nearly every text is none."""
+        node, at = self._follow(text)
+        return None if node.entry is None else Matched(node.entry, text[at:].lstrip())
+
+    def _follow(self, text: str) -> tuple[_Node, int]:
         node, at = self._root, 0
-        for word in re.finditer(r"\S+", text[:1000]):
+        for word in _WORD.finditer(text, 0, 1000):
             following = node.next.get(fold(word[0]))
             if following is None:
                 break
             node, at = following, word.end()
-        if node.entry is not None:
-            return Matched(node.entry, text[at:].lstrip())
-        return self._unknown(node, text[at:].split(), allowed)
+        return node, at
 
     def match_structured(self, content: Mapping[str, Any], allowed: Allowed | None = None) -> Matched | Unknown | None:
         """The command of a message that has one in structured form (MSC4391), None for other messages."""

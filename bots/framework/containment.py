@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 REPORT: Final = "rialto.report"
 """The internal event that has a bot tell operators something: ``{"text": …}``."""
+PROMPTED: Final = 10
+"""Messages for each of people's that are no flood, however many people there are."""
 BLOCKED_S: Final = 5.0
 """A handler that keeps the event loop for so long is named."""
 
@@ -88,8 +90,8 @@ class Contained:
         self._clock = clock
         self._joined = joined
         self._told: set[str] = set()
-        self._sent: deque[tuple[float, int]] = deque()
-        self._sent_sum = 0
+        self._seconds: deque[list[int]] = deque()
+        """Of the last minute: the second, messages sent in it, events of people answered in it."""
         self._last = ""
 
     @property
@@ -130,7 +132,7 @@ class Contained:
         try:
             async with limit:
                 await self.inner.handle(event, unit)
-            self._count(unit)
+            self._count(unit, prompted=not event.internal)
         except NO_FAULT as error:
             if isinstance(error, HomeserverError) and error.status not in PASSING:
                 self._failed(event, "error", error)  # the homeserver works, and refuses what the plugin wants
@@ -155,18 +157,26 @@ class Contained:
         """The plugin has kept the event loop."""
         self._note(self._last or "blocked", "blocked", "it keeps the event loop, and with it everything, to itself")
 
-    def _count(self, unit: UnitOfWork) -> None:
-        """Messages of the last minute. Raises PluginFlood."""
-        now = self._clock()
-        while self._sent and self._sent[0][0] < now - 60:
-            self._sent_sum -= self._sent.popleft()[1]
+    def _count(self, unit: UnitOfWork, *, prompted: bool) -> None:
+        """Messages of the last minute, measured by what people have sent. Raises PluginFlood."""
         if unit.added > self.limits.effects:  # the plugin has caught the error
             raise TooManyEffects(f"a handler sends {self.limits.effects} messages at most in answer to one event")
-        if self._sent_sum + unit.added > self.limits.effects_per_minute:
-            raise PluginFlood(f"a plugin sends {self.limits.effects_per_minute} messages a minute at most")
-        if unit.added:
-            self._sent.append((now, unit.added))
-            self._sent_sum += unit.added
+        if not unit.added:
+            return
+        second = int(self._clock())
+        while self._seconds and self._seconds[0][0] <= second - 60:
+            self._seconds.popleft()
+        if not self._seconds or self._seconds[-1][0] != second:
+            self._seconds.append([second, 0, 0])
+        sent = sum(each[1] for each in self._seconds) + unit.added
+        answered = sum(each[2] for each in self._seconds) + prompted
+        if sent > max(self.limits.effects_per_minute, PROMPTED * answered):
+            raise PluginFlood(
+                f"a plugin sends {self.limits.effects_per_minute} messages a minute at most, "
+                f"or {PROMPTED} for each that people send"
+            )
+        self._seconds[-1][1] += unit.added
+        self._seconds[-1][2] += prompted
 
     def _failed(self, event: Event, kind: FailureKind, error: BaseException, *, at_once: bool = False) -> None:
         self._last = event.event_id
