@@ -197,6 +197,13 @@ def plugin_command(arguments: argparse.Namespace) -> int:
     return code
 
 
+def serve_plugin(arguments: argparse.Namespace) -> int:
+    """``rialto plugin serve``: a plugin outside the service's process."""
+    from bots.framework.remote import command
+
+    return command.run(arguments)
+
+
 async def _develop(arguments: argparse.Namespace) -> int:
     """Run the local stack with one more plugin, and load its code anew whenever it is saved."""
     from appservice import log as logs

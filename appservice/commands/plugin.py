@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from appservice.commands.common import add_config, add_data, add_json
+from appservice.commands.serve import add_serve
 
 EPILOG = """\
 exit codes: 0 done, nothing is wrong; 1 something is wrong with a plugin, or there is no such instance; 2 wrong
@@ -74,6 +75,7 @@ def add(commands: Any) -> None:
         if name != "dev":
             add_json(action)
         action.set_defaults(handler=_run)
+    add_serve(actions)
 
 
 def _run(arguments: argparse.Namespace) -> int:

@@ -3,16 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
-import os
-import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from appservice.commands.common import Exit, UsageError
-
-if TYPE_CHECKING:
-    from bots.framework.discovery import Found
+from typing import Any
 
 TOKEN_VARIABLE = "RIALTO_PLUGIN_TOKEN"  # noqa: S105 - the name of a variable
 
@@ -38,61 +30,6 @@ def _serve(arguments: argparse.Namespace) -> int:
     """Run a plugin outside Rialto's process until SIGTERM or Ctrl-C. Rialto keeps the conversations, what the plugin
     remembers and what it sends; this process keeps the code. It connects again when the connection ends; what came
     meanwhile waits in Rialto."""
-    import uvloop
+    from appservice.main import serve_plugin
 
-    from appservice import log
-
-    log.setup(arguments.log_level, arguments.log_format)
-    token = _token(arguments.token_file)
-    log.register_secret(token)
-    found = _found(arguments.path, arguments.name)
-    code: int = uvloop.run(_run(found, arguments.url, token))
-    return code
-
-
-async def _run(found: Found, url: str, token: str) -> int:
-    from bots.framework.remote import Server
-
-    server = Server(found, url, token)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, server.stop)
-    await server.run()
-    return Exit.OK
-
-
-def _token(file: Path | None) -> str:
-    if file is None:
-        token = os.environ.get(TOKEN_VARIABLE, "").strip()
-        if not token:
-            raise UsageError(f"a token is needed: --token-file FILE, or ${TOKEN_VARIABLE}")
-        return token
-    try:
-        token = file.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"the token cannot be read from {file}: {type(error).__name__}") from None
-    if not token:
-        raise UsageError(f"{file} holds no token")
-    return token
-
-
-def _found(path: Path, name: str | None) -> Found:
-    """The plugin at a path. Raises UsageError when there are several, PluginError when it cannot be used."""
-    from bots.framework.discovery import candidates, load_candidate
-    from bots.framework.problems import PluginError
-
-    problems = []
-    found: list[Found] = []
-    for candidate in candidates(path):
-        try:
-            found.append(load_candidate(candidate))
-        except PluginError as error:
-            problems += error.problems
-    named = [each for each in found if name is None or each.name == name]
-    if len(named) == 1:
-        return named[0]
-    if problems and not named:
-        raise PluginError(problems)
-    names = ", ".join(sorted(each.name for each in found)) or "none"
-    raise UsageError(f"{path} holds several plugins ({names}): choose one with --name" if len(named) > 1 else
-                     f"{path} holds no plugin {name or ''}; there are {names}")  # fmt: skip
+    return serve_plugin(arguments)
