@@ -5,6 +5,7 @@ What is public, and what is promised of it: ``docs/plugins/stability.md``.
 
 from typing import Final
 
+from appservice.errors import RialtoError
 from appservice.events import Event
 from bots.framework.arguments import InvalidValue, ParseEnv, Place, Range, Rest, RoomAlias, UserID
 from bots.framework.calls import WebhookCall
@@ -53,6 +54,7 @@ __all__ = [
     "Range",
     "RateLimit",
     "Rest",
+    "RialtoError",
     "RoomAlias",
     "Said",
     "Schedule",

@@ -68,6 +68,7 @@ class ManualClock(Clock):
         self._waiting: dict[asyncio.Future[None], int] = {}
 
     def now_ms(self) -> int:
+        """Milliseconds since the epoch."""
         return self._now
 
     def set(self, moment: datetime | int) -> None:

@@ -8,16 +8,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
-from appservice.events import Event
+from appservice import json
+from appservice.events import Event, InternalEvent
 from appservice.homeserver import HomeserverError, path
 from appservice.unit import UNSENT, UnitOfWork, transaction_id
 from bots.framework import content as contents
 from bots.framework.arguments import ParseEnv
+from bots.framework.dialogs import codec
 from bots.framework.i18n import Translator
 from bots.framework.incoming import Incoming
 from bots.framework.recurrence import CatchUp
@@ -32,6 +35,7 @@ log = logging.getLogger(__name__)
 
 TYPING_MS = 30_000
 TIMER_FIRED = "rialto.timer"
+DIALOG_STARTS = "rialto.dialog.start"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,7 @@ class Context:
         incoming: Incoming | None = None,
     ) -> None:
         self.event = event
+        """The event at hand: its id, its sender, when it was sent."""
         self.unit = unit
         self.user_id = user_id
         """The bot's."""
@@ -83,6 +88,10 @@ class Context:
         """What an open question would say to a text that it does not understand."""
         self.answerer = event.sender
         self.starts: list[Start] = []
+        self.begun = 0
+        """Dialogs that have begun in answer to the event."""
+        self.touched: set[str] = set()
+        """Dialogs that the unit changes: what the database says of them is old."""
         self.declined = False
         """Whether the handler has found that the message is not for it."""
 
@@ -180,6 +189,7 @@ class Context:
         Args:
             text: complete in itself.
             html: makes it nicer where it is shown; sanitised.
+            room_id: of another room that the bot is in.
             reply: as a reply to the message at hand.
             notice: False makes it a message that rings: clients are silent about notices (specification, push rule
                 ``.m.rule.suppress_notices``).
@@ -418,7 +428,10 @@ class Context:
 
         Args:
             when: aware, or by the person's wall clock.
+            name: of the timer's handler.
+            data: plain JSON.
             key: one with the same key is replaced; ``ctx.schedules.cancel(key)`` takes it back.
+            catch_up: what to do when the service did not run then: ``once`` late, or ``skip`` it.
         """
         call = {"name": name, "data": data}
         return self.schedules.at(when, TIMER_FIRED, call, key=key, zone=self.zone, catch_up=catch_up)
@@ -437,7 +450,12 @@ class Context:
         interval; the schedule's key.
 
         Args:
+            rule: a cron line, or the interval.
+            name: of the timer's handler.
+            data: plain JSON.
+            key: one with the same key is replaced; ``ctx.schedules.cancel(key)`` takes it back.
             zone: of a cron line: this time zone (IANA), wherever the person is.
+            catch_up: what to do about times at which the service did not run: ``once`` for all, ``skip``, or ``all``.
         """
         call = {"name": name, "data": data}
         if isinstance(rule, timedelta):
@@ -454,6 +472,7 @@ class Context:
         """Begin a dialog of the plugin when this handler has returned.
 
         Args:
+            dialog: the method, as ``self.order``; its arguments follow.
             people: who may answer beside the person at hand; ``*`` is everybody in the room.
         """
         who = tuple(dict.fromkeys([self.sender, *people])) if people else ()
@@ -464,3 +483,20 @@ class Context:
         name = getattr(dialog, "__name__", "")
         rows = await self.services.dialog_storage.active(self.consumer, self.room_id, person)
         return any(row.name == name for row in rows)
+
+    def hand_over(self) -> None:
+        """Have the dialogs that wait for their beginning begun by events of their own.
+
+        What is collected is about to be committed while one of them runs: a crash after it must not lose the others.
+        """
+        for start in self.starts:
+            self.begun += 1
+            cause = f"{self.unit.cause}\0{self.consumer}\0{self.begun}"
+            content = {
+                "name": getattr(start.dialog, "__name__", ""),
+                "people": list(start.people),
+                "arguments": json.loads(codec.dumps([list(start.args), dict(start.kwargs)])),
+            }
+            key = f"dialog:{sha256(cause.encode()).hexdigest()[:40]}"
+            self.unit.emit(InternalEvent(key, self.consumer, self.room_id, DIALOG_STARTS, content, self.sender))
+        self.starts.clear()

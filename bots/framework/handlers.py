@@ -153,6 +153,8 @@ def message(
         reply: whether it must be a reply to a message of the bot's own.
         thread: whether it must be in a thread.
         addressed: whether it must be meant for the bot.
+        permission: what the sender must be allowed (config: ``permissions``).
+        limit: how often one person is heard.
     """
     pattern = re.compile(regex, re.IGNORECASE) if isinstance(regex, str) else regex
     found = Filter(text=text, regex=pattern, reply=reply, thread=thread, addressed=addressed)
@@ -217,6 +219,7 @@ def webhook(name: str, *, secret: str, scheme: Literal["rialto", "github", "bear
     """A handler ``(self, ctx, call: WebhookCall)`` for ``POST /hooks/{bot}/{name}``.
 
     Args:
+        name: the last part of the path.
         secret: the name of the setting (a SecretStr) that signs the calls.
         scheme: how they are signed: ``X-Rialto-Signature``, GitHub's header, or a bearer token.
     """

@@ -139,6 +139,7 @@ class Schedules:
             key: one that is known under it is replaced; made up unless told.
             person: whom it is about; the person of the event at hand unless told.
             room: whose order a firing keeps; the room at hand unless told.
+            zone: of a ``when`` that has none.
             catch_up: what to do about a firing that was missed, see :func:`bots.framework.recurrence.plan`.
 
         Returns:
@@ -185,10 +186,8 @@ class Schedules:
     ) -> str:
         """Have it happen by the wall clock: ``0 9 * * mon-fri``, see :class:`bots.framework.recurrence.Cron`.
 
-        Args:
-            zone: an IANA time zone. Without one it is that of the person, and follows when they say another.
-
-        Other arguments, result and errors like :meth:`at`.
+        The time zone is an IANA name; without one it is that of the person, and follows when they say another. Other
+        arguments, result and errors like :meth:`at`.
         """
         rule = Cron(expression, zone or self._scheduler.zone)
         return self._put(rule, kind, data, key, person, room, catch_up, follows=zone is None)

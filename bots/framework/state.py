@@ -53,7 +53,7 @@ class StateConflict(StateError):
 class Key(Generic[T]):
     """A typed value: what it is called, what it may be, and what it is as long as nobody has set it.
 
-    ``Key("orders", int, default=0)``; without a default an absent value reads as None.
+    ``Key("orders", int, default=0)``; without a default an absent value reads as None. It has a ``name``.
     """
 
     __slots__ = ("_default", "adapter", "name", "secret", "ttl")
@@ -79,7 +79,9 @@ class Key(Generic[T]):
     ) -> None:
         """
         Args:
+            name: what it is called within its scope.
             type: anything pydantic can check: a type, a model, ``list[str]``.
+            default: what it reads as while nobody has set it; each reader gets a copy.
             secret: it never lies readable in the database, whatever is done with it: no counter is made of it.
             ttl: forgotten so long after it was set last.
 
@@ -247,6 +249,8 @@ class State:
         """The value, or the default when there is none.
 
         Args:
+            key: a :class:`Key`, or its name alone.
+            default: for a plain key: what an absent value reads as.
             as_: for a plain key: the type that the value must fit.
 
         Raises:
@@ -261,6 +265,8 @@ class State:
         """Set the value.
 
         Args:
+            key: a :class:`Key`, or its name alone.
+            value: the whole new value.
             as_: for a plain key: the type of the value; without one it must be plain JSON.
             ttl: forget it so long after; the key's own unless told.
 
@@ -293,6 +299,8 @@ class State:
         """Count: what others add at the same time is not lost. A counter begins at 0.
 
         Args:
+            key: a :class:`Key`, or its name alone.
+            amount: less than 0 counts down.
             ttl: forget the counter so long after its first addition; the key's own unless told.
 
         Raises:

@@ -30,8 +30,8 @@ class InvalidValue(ValueError):
     """A text that is not a value of the kind asked for. What converters raise.
 
     ``code`` is stable. ``clear`` says that the text was understood and is wrong (31 February), so that no shorter
-    part of it
-    is tried. ``str()`` never holds what the person wrote.
+    part of it is tried. ``msgid`` with ``values`` is the sentence for the person, ``nearest`` what was probably meant.
+    ``str()`` never holds what the person wrote.
     """
 
     def __init__(

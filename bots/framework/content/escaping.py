@@ -19,7 +19,9 @@ _LANGUAGE = re.compile(r"[A-Za-z0-9_+#.\-]{1,40}")
 
 
 class Safe(str):
-    """Markup that is as it shall be, and whom it mentions. Joining two keeps the mentions of both."""
+    """Markup that is as it shall be, and whom it mentions: ``user_ids``, or with ``room`` everybody. Joining two keeps
+    the mentions of both.
+    """
 
     user_ids: tuple[str, ...]
     room: bool

@@ -65,6 +65,7 @@ def voice(
         stored: ``url`` or ``file``, and ``info``; of Ogg Opus, which is what clients record and all of them play.
         duration: milliseconds, when ``info`` does not say.
         waveform: loudness from 0 to 1024, 30 to 120 points (MSC3246), when ``stored`` does not say.
+        translator: gives the body's words.
     """
     name = (translator or English()).t("Voice message")
     content = _media("m.audio", stored, "", "")

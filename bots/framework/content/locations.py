@@ -97,8 +97,11 @@ def location(
     """An ``m.location``, whose body names the place and its coordinates.
 
     Args:
+        point: where.
+        description: what the place is called.
         own: the sender is there, instead of pointing at it (``m.self`` and ``m.pin`` of MSC3488).
         timestamp: when the place was right, in milliseconds.
+        translator: gives the word for a place without a description.
     """
     description = clean(description).strip()
     name = description or (translator or English()).t("Location")

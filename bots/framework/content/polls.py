@@ -11,11 +11,17 @@ from bots.framework.content.errors import ContentError
 from bots.framework.i18n import English, Translator
 
 POLL_START = "org.matrix.msc3381.poll.start"
+"""The type of an event that starts a poll, as clients write it today (MSC3381)."""
 POLL_RESPONSE = "org.matrix.msc3381.poll.response"
+"""The type of a vote."""
 POLL_END = "org.matrix.msc3381.poll.end"
+"""The type of an event that ends a poll."""
 POLL_STARTS = frozenset({POLL_START, "m.poll.start"})
+"""The types of starts that are understood: today's and the specification's."""
 POLL_RESPONSES = frozenset({POLL_RESPONSE, "m.poll.response"})
+"""The types of votes that are understood."""
 POLL_ENDS = frozenset({POLL_END, "m.poll.end"})
+"""The types of ends that are understood."""
 MAX_ANSWERS = 20
 _TEXT = "org.matrix.msc1767.text"
 _DISCLOSED = "org.matrix.msc3381.poll.disclosed"
@@ -107,7 +113,9 @@ def poll_end(event_id: str, text: str = "", *, translator: Translator | None = N
     """The content of a ``POLL_END``: the poll with this event id takes no more votes.
 
     Args:
+        event_id: of the poll's start.
         text: what clients that know no polls show: the result in words.
+        translator: gives the words where there is no ``text``.
     """
     text = clean(text) or (translator or English()).t("The poll has ended.")
     return {

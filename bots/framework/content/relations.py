@@ -16,6 +16,8 @@ def reply_to(content: Mapping[str, Any], event_id: str, *, mention: str | None =
     """A reply to an event, without a quote in the body (specification 1.13, "Rich replies").
 
     Args:
+        content: of the reply.
+        event_id: what it replies to.
         mention: the user id of the event's sender, when that person is to be notified.
     """
     relation = dict(content.get("m.relates_to", {}))
@@ -28,6 +30,7 @@ def in_thread(content: Mapping[str, Any], root: str, last: str | None = None, re
     """A message in a thread (specification, "Threading").
 
     Args:
+        content: of the message.
         root: the event that the thread began with, never one within it.
         last: the thread's latest event, to which clients without threads show this as a reply; ``root`` by default.
         reply: the event in the thread that this answers on purpose.
@@ -45,6 +48,8 @@ def replacement(content: Mapping[str, Any], event_id: str, *, mentioned: Collect
     """An edit of a message of the sender's own (specification, "Event replacements").
 
     Args:
+        content: the new one, whole.
+        event_id: the message that is edited.
         mentioned: who was mentioned before the edit: they are not notified again (specification, "User and room
             mentions").
     """

@@ -29,11 +29,13 @@ def text(body: str, *, notice: bool = True) -> dict[str, Any]:
 def markdown(source: str, *, notice: bool = True, translator: Translator | None = None) -> dict[str, Any]:
     """A message written in Markdown: CommonMark with tables, ``~~deleted~~``, ``||spoilers||``, and HTML.
 
-    A line break is one. People's words belong through :func:`safe` into it. Who is mentioned, only :func:`mention` and
+    A line break is one. People's words belong through :func:`safe` into it. Who is mentioned, only ``mention`` and
     ``mention_room`` say.
 
     Args:
         source: at most 65,536 characters, as much as an event could hold.
+        notice: mark it as a bot's, which other bots do not answer.
+        translator: gives the words of the plain body that stand for what has none: a spoiler, a picture.
 
     Raises:
         ContentTooLong: it is longer.

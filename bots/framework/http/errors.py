@@ -64,6 +64,7 @@ class HttpRefused(HttpError):
 
     Attributes:
         response: the whole answer, for the plugin; not for logs.
+        status: of the answer.
         retry_after: seconds that the service asks to wait, if it said so.
     """
 

@@ -23,6 +23,7 @@ class English:
     """The texts as they stand in the code."""
 
     language = "en"
+    """English."""
 
     def t(self, text: str, /, **values: Any) -> str:
         """The text itself."""

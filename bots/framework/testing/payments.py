@@ -21,7 +21,9 @@ class WorldPayments:
         self.asked: dict[str, Payment] = {}
         """By key, in the order of asking."""
         self.withdrawn: set[str] = set()
+        """The keys of those that are not wanted any more."""
         self.ended: dict[str, bool] = {}
+        """Whether they were paid, by key."""
 
     @property
     def open(self) -> list[Payment]:

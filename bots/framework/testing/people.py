@@ -20,6 +20,7 @@ class Person:
     def __init__(self, world: World, user_id: str) -> None:
         self._world = world
         self.user_id = user_id
+        """Theirs."""
         self.last: dict[str, Message] = {}
         """The last message heard, by room."""
 

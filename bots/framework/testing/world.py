@@ -44,6 +44,7 @@ from bots.framework.testing.payments import WorldPayments
 from bots.framework.testing.people import Person
 
 BOT_SERVER: Final = "world"
+"""The server name of everybody in a world."""
 PICKLE_KEY: Final = "the pickle key of a world"
 PATIENCE: Final = 20_000
 """Turns of the event loop until a world that does not come to rest is given up."""
@@ -75,17 +76,21 @@ class World:
             permissions: like the section of the configuration.
             services: what plugins find by ``setup.service(Type)``.
             language: of people who have not said theirs.
+            strict: replay each run of a dialog at once, and raise when it does something else.
             attempts: how often a handler that fails is tried.
         """
         self.clock = ManualClock()
+        """The time; it stands still until it is moved: ``world.clock.advance(hours=2)``."""
         self.database = MemoryDatabase()
         self.homeserver = WorldHomeserver()
         self.payments = WorldPayments(self)
+        """What people were asked to pay; it is paid when the test says so."""
         self.people: dict[str, Person] = {}
         self.plugins: list[Plugin] = []
         self.failures: list[BaseException] = []
         """What handlers raised, in order."""
         self.restarts = 0
+        """How often the service was started again."""
         self._made = [_named(plugin) for plugin in plugins]
         self._settings = settings
         self._permissions = Permissions.model_validate(permissions or {})
