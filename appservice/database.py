@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -26,7 +25,6 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool, StaticPool
 
 from appservice.errors import RialtoError
@@ -97,6 +95,9 @@ def open_database(url: str, *, pool_size: int = 8) -> Database:
     """The database behind ``sqlite:///PATH`` or ``postgresql://…``."""
     if url.startswith("sqlite:///"):
         return SQLiteDatabase(Path(url.removeprefix("sqlite:///")))
+    # Only where it is needed: SQLAlchemy's asyncio side takes several megabytes.
+    from appservice.postgres import PostgresDatabase
+
     return PostgresDatabase(url, pool_size=pool_size)
 
 
@@ -219,66 +220,12 @@ class SQLiteDatabase(Database):
             # Shielded: a caller that is cancelled must not leave a transaction half watched.
             return await asyncio.shield(asyncio.get_running_loop().run_in_executor(thread, work))
         except SQLAlchemyError as error:
-            if _refused(error):
+            if refused(error):
                 raise
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
 
 
-class PostgresDatabase(Database):
-    """PostgreSQL by asyncpg."""
-
-    dialect = "postgresql"
-
-    def __init__(self, url: str, *, pool_size: int) -> None:
-        self._plain_url = re.sub(r"^postgres(ql)?://", "postgresql://", url)
-        self._pool_size = pool_size
-        self._engine: AsyncEngine | None = None
-
-    @property
-    def sync_url(self) -> str:
-        return self._plain_url.replace("postgresql://", "postgresql+asyncpg://", 1)
-
-    async def start(self) -> None:
-        self._engine = create_async_engine(
-            self.sync_url,
-            hide_parameters=True,
-            pool_size=self._pool_size,
-            max_overflow=0,
-            pool_pre_ping=False,
-            pool_timeout=10,
-            connect_args={"timeout": 10, "command_timeout": 60, "server_settings": {"jit": "off"}},
-        )
-        await self.read(lambda connection: connection.execute(sa.text("SELECT 1")).scalar())
-
-    async def stop(self) -> None:
-        if self._engine is not None:
-            await self._engine.dispose()
-            self._engine = None
-
-    async def write(self, work: Callable[[Connection], T]) -> T:
-        try:
-            async with self._started.begin() as connection:
-                return await connection.run_sync(work)
-        except (SQLAlchemyError, OSError, TimeoutError) as error:
-            if _refused(error):
-                raise
-            raise _unavailable(error) from error
-
-    async def read(self, work: Callable[[Connection], T]) -> T:
-        try:
-            async with self._started.connect() as connection:
-                return await connection.run_sync(work)
-        except (SQLAlchemyError, OSError, TimeoutError) as error:
-            raise _unavailable(error) from error
-
-    @property
-    def _started(self) -> AsyncEngine:
-        if self._engine is None:
-            raise RuntimeError("the database is not started")
-        return self._engine
-
-
-def _refused(error: BaseException) -> bool:
+def refused(error: BaseException) -> bool:
     """Whether the values are to blame, and not the database: trying again would not help.
 
     PostgreSQL says so by the class of its SQLSTATE: 22 "data exception", 23 "integrity constraint violation".
@@ -289,7 +236,8 @@ def _refused(error: BaseException) -> bool:
     return isinstance(state, str) and state[:2] in {"22", "23"}
 
 
-def _unavailable(error: BaseException) -> DatabaseError:
+def unavailable(error: BaseException) -> DatabaseError:
+    """What callers are told of a database that cannot be used."""
     cause = error.orig if isinstance(error, DBAPIError) else error
     # The statement and its parameters stay out: they may hold what people wrote.
     reason = str(cause).splitlines()[0][:200] if isinstance(error, (OperationalError, OSError)) else ""
