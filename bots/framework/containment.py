@@ -38,8 +38,8 @@ NO_FAULT: Final[tuple[type[BaseException], ...]] = (Wait, Parked, DatabaseError,
 """What the engine tries again later: the homeserver, the keys or the database are away."""
 
 FailureKind: TypeAlias = Literal["error", "timeout", "flood", "blocked"]
-Report = Callable[[str, str], None]
-"""Tells operators: of which instance, and what."""
+Report = Callable[[str, str, int], None]
+"""Tells operators: of which instance, what, and how grave it is (a level of logging)."""
 
 
 class PluginFlood(TooManyEffects):
@@ -191,12 +191,13 @@ class Contained:
         self._told.clear()
         self._metrics.plugin_pauses.labels(self.instance).inc()
         self._metrics.plugin_paused.labels(self.instance).set(1)
-        self._report(self.instance, f"It fails again and again (last: {kind}, {what}) and is paused for {seconds} s.")
+        text = f"It fails again and again (last: {kind}, {what}) and is paused for {seconds} s."
+        self._report(self.instance, text, logging.ERROR)
 
     def _well(self) -> None:
         self._metrics.plugin_paused.labels(self.instance).set(0)
         self._told.clear()
-        self._report(self.instance, "It works again.")
+        self._report(self.instance, "It works again.", logging.INFO)
 
     async def _refuse(self, event: Event, unit: UnitOfWork) -> None:
         """Say once in a room that the plugin is paused, to who means it."""

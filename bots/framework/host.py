@@ -392,8 +392,8 @@ class Host:
         if instance is not None:
             instance.contained.blocked()
 
-    def _report(self, name: str, text: str) -> None:
-        log.error("plugin %s: %s", name, text, extra={"plugin": name})
+    def _report(self, name: str, text: str, level: int) -> None:
+        log.log(level, "plugin %s: %s", name, text, extra={"plugin": name})
         room = self._config.operators.room
         if not room or not self.consumers:
             return
