@@ -292,6 +292,22 @@ class Context:
             raise RuntimeError("this service makes no rooms")
         return await self.services.chats.direct(person or self.sender, self.user_id, "")
 
+    async def room_named(self, alias: str) -> str | None:
+        """The room that an alias leads to (specification, "Room aliases"), None when it leads nowhere.
+
+        Raises:
+            HomeserverError: that is unknown now; the handler is run again.
+        """
+        url = path("/_matrix/client/v3/directory/room", alias)
+        try:
+            answer = await self.services.homeserver.request("GET", url, user_id=self.user_id)
+        except HomeserverError as error:
+            if error.temporary:
+                raise
+            return None
+        room_id = answer.get("room_id") if isinstance(answer, dict) else None
+        return room_id if isinstance(room_id, str) else None
+
     async def profile(self, user_id: str) -> Mapping[str, Any]:
         """What the homeserver tells of a person: displayname, avatar_url; empty when it does not."""
         try:

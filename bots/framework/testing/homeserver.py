@@ -67,6 +67,8 @@ class WorldHomeserver:
         self.typing: list[tuple[str, str, bool]] = []
         self.receipts: list[tuple[str, str]] = []
         self.profiles: dict[str, dict[str, Any]] = {}
+        self.aliases: dict[str, str] = {}
+        """Rooms by alias."""
         self.reachable = True
         self.dead = False
         """The service was killed: nothing that it sends arrives."""
@@ -160,6 +162,11 @@ class WorldHomeserver:
             if found is None:
                 raise HomeserverError(404, "M_NOT_FOUND", "no such profile")
             return found
+        if path.startswith("/_matrix/client/v3/directory/room/"):
+            room_id = self.aliases.get(parts[-1])
+            if room_id is None:
+                raise HomeserverError(404, "M_NOT_FOUND", "no such alias")
+            return {"room_id": room_id, "servers": []}
         if path.endswith("/messages"):
             return {"chunk": []}
         raise HomeserverError(404, "M_UNRECOGNIZED", f"the world does not know {method} {path}")
