@@ -16,6 +16,7 @@ from bots.framework.dialogs.service import Target
 from bots.framework.handlers import Filter
 from bots.framework.incoming import Incoming
 from bots.framework.table import Handler
+from bots.store.dialogs import worked
 
 if TYPE_CHECKING:
     from bots.framework.consumer import PluginConsumer
@@ -50,7 +51,7 @@ class BotUser:
         localpart = user_id[1:].partition(":")[0]
         names = (user_id, "@" + localpart, display_name, localpart)
         self._names = [(len(name), name.casefold()) for name in names]
-        self._claims: OrderedDict[str, Claim | None] = OrderedDict()
+        self._claims: OrderedDict[str, tuple[PluginConsumer | None, Claim | None]] = OrderedDict()
 
     def rebuild(self) -> None:
         """The plugins have changed: make the table of commands anew.
@@ -67,18 +68,43 @@ class BotUser:
         """The consumer of a plugin instance."""
         return next((consumer for consumer in self.consumers if consumer.instance == name), None)
 
-    async def claim(self, event: Event, incoming: Incoming) -> Claim | None:
-        """Which plugin answers, the same whoever asks and however often."""
+    async def claim(self, consumer: PluginConsumer, event: Event, incoming: Incoming) -> Claim | None:
+        """What ``consumer`` has to do with an event: the plugins of a bot, and every attempt of each, agree on whose it
+        is. None: nothing.
+        """
         if len(self.consumers) == 1:
-            return await self._claim(event, incoming)
+            return await self._claim(event, incoming, self._present(event))
         if event.event_id not in self._claims:
-            self._claims[event.event_id] = await self._claim(event, incoming)
+            claim = (
+                None
+                if await self._was_taken(consumer, event)
+                else await self._claim(event, incoming, self._present(event))
+            )
+            self._claims[event.event_id] = (None if claim is None else claim.consumer, claim)
             if len(self._claims) > REMEMBERED:
                 self._claims.popitem(last=False)
-        return self._claims[event.event_id]
+        owner, claim = self._claims[event.event_id]
+        if owner is not consumer:
+            return None
+        # What is open changes as the owner works, and perhaps fails: its next attempt looks again.
+        self._claims[event.event_id] = (owner, None)
+        return claim or await self._claim(event, incoming, [consumer])
 
-    async def _claim(self, event: Event, incoming: Incoming) -> Claim | None:
-        present = [consumer for consumer in self.consumers if consumer.enabled_in(event.room_id, event.sender)]
+    def _present(self, event: Event) -> list[PluginConsumer]:
+        return [consumer for consumer in self.consumers if consumer.enabled_in(event.room_id, event.sender)]
+
+    async def _was_taken(self, consumer: PluginConsumer, event: Event) -> bool:
+        """Whether a plugin that is asked before this one has answered, and a crash came then.
+
+        What it did to its dialogs may have changed whose the event would be now.
+        """
+        before = [each.name for each in self.consumers[: self.consumers.index(consumer)]]
+        if not before:
+            return False
+        database = consumer.services.database
+        return await database.read(lambda connection: worked(connection, before, event.event_id))
+
+    async def _claim(self, event: Event, incoming: Incoming, present: Sequence[PluginConsumer]) -> Claim | None:
         if not present:
             return None
         addressed, rest, explicit = await self._addressed(event, incoming, present[0])
@@ -87,18 +113,32 @@ class BotUser:
         unknown = command if isinstance(command, Unknown) else None
         answer = await self._dialog(event, incoming, present, addressed=addressed)
         if answer is not None and not (matched is not None and explicit and not answer[1].resume):
-            return Claim(answer[0], addressed, rest, command=matched, target=answer[1])
+            owner, target = answer
+            # What a dialog overhears and does not understand is heard by the plugin's other handlers.
+            overheard = not (addressed or target.exact or target.resume)
+            heard = await self._handler(event, incoming, [owner], addressed, rest) if overheard else None
+            groups = None if heard is None else heard.groups
+            handler = None if heard is None else heard.handler
+            return Claim(owner, addressed, rest, matched, handler=handler, target=target, groups=groups)
         if matched is not None:
             owner = self.owner(matched.entry.owner) or present[0]
             return Claim(owner, addressed, rest, command=matched)
-        kind = _HANDLED.get(incoming.kind)
+        heard = await self._handler(event, incoming, present, addressed, rest)
+        if heard is not None:
+            return heard
+        if incoming.kind == "text" and addressed and rest:
+            return Claim(present[0], addressed, rest, unknown=unknown)
+        return None
+
+    async def _handler(
+        self, event: Event, incoming: Incoming, present: Sequence[PluginConsumer], addressed: bool, rest: str
+    ) -> Claim | None:
+        """The first handler whose filter fits."""
         for consumer in present:
-            for handler in consumer.table.of(kind or ""):
+            for handler in consumer.table.of(_HANDLED.get(incoming.kind, "")):
                 groups = await self._fits(handler.mark.filter, event, incoming, addressed=addressed, rest=rest)
                 if groups is not None:
                     return Claim(consumer, addressed, rest, handler=handler, groups=groups)
-        if incoming.kind == "text" and addressed and rest:
-            return Claim(present[0], addressed, rest, unknown=unknown)
         return None
 
     def _command(self, incoming: Incoming, rest: str, present: Sequence[PluginConsumer]) -> Matched | Unknown | None:
@@ -115,16 +155,30 @@ class BotUser:
         self, event: Event, incoming: Incoming, present: Sequence[PluginConsumer], *, addressed: bool
     ) -> tuple[PluginConsumer, Target] | None:
         refers = incoming.target or incoming.reply_to
-        for consumer in present:
-            target = await consumer.dialogs.find(event.room_id, event.event_id, event.sender, refers)
-            if target is None and refers and incoming.kind == "text" and addressed:
-                # A reply to something else than a question, in a chat of two, is still said to the bot.
-                target = await consumer.dialogs.find(event.room_id, event.event_id, event.sender)
-            if target is None:
-                continue
-            if target.resume or refers or addressed or await consumer.overhears(event, incoming, target):
+        found = await self._targets(event, present, refers)
+        if not found and refers and addressed and incoming.kind in {"text", "media", "location"}:
+            # A reply to something else than a question, in a chat of two, is still said to the bot.
+            found = await self._targets(event, present, "")
+        for consumer, target in found:
+            if target.resume or target.exact or addressed or await consumer.overhears(event, incoming, target):
                 return consumer, target
         return None
+
+    async def _targets(
+        self, event: Event, present: Sequence[PluginConsumer], refers: str
+    ) -> list[tuple[PluginConsumer, Target]]:
+        """The dialogs of the plugins that an event may be for: one that was cut off, the open question it refers to,
+        the dialog begun last.
+        """
+        found = []
+        for consumer in present:
+            target = await consumer.dialogs.find(event.room_id, event.event_id, event.sender, refers)
+            if target is not None:
+                found.append((consumer, target))
+        if len(found) > 1:
+            found.sort(key=lambda each: (each[1].row.started_at, each[1].row.id), reverse=True)
+            found.sort(key=lambda each: (not each[1].resume, each[1].late))
+        return found
 
     async def _fits(
         self, wanted: Filter, event: Event, incoming: Incoming, *, addressed: bool, rest: str

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from appservice import json
+from appservice.errors import RialtoError
 from appservice.events import Event
 from appservice.unit import UnitOfWork
+from bots.framework import builtin
 from bots.framework import content as contents
 from bots.framework.arguments import ArgumentError
 from bots.framework.arguments.places import place_of
-from bots.framework.bot import PREFIX, BotUser, Claim
+from bots.framework.bot import PREFIX, REMEMBERED, BotUser, Claim
 from bots.framework.calls import HOOK_CALLED, WebhookCall
 from bots.framework.commands import CommandEntry, Matched, Page, Unknown
-from bots.framework.context import TIMER_FIRED, Context, Start
+from bots.framework.context import DIALOG_STARTS, TIMER_FIRED, Context, Start
+from bots.framework.dialogs import codec
 from bots.framework.dialogs.payments import OUTCOME
-from bots.framework.dialogs.service import START, TIMER, Dialogs, Target, Verdict
+from bots.framework.dialogs.service import TIMER, Dialogs, Target, Verdict
 from bots.framework.i18n import FRAMEWORK, fold, words
 from bots.framework.incoming import Incoming
 from bots.framework.limits import Limited, RateLimiter
@@ -35,6 +40,12 @@ WANTED: Final = frozenset(
 SCHEDULE_FIRED: Final = "rialto.schedule"
 
 Guard = Callable[[str], bool]
+
+
+class HandlerLeft(RialtoError):
+    """A handler ended by ``sys.exit()``, by a cancelled task of its own or the like: a failure like any other."""
+
+    code = "handler_left"
 
 
 class PluginConsumer:
@@ -67,6 +78,8 @@ class PluginConsumer:
         self.domain = domain
         self._enabled = enabled
         self.dialogs = Dialogs(self.name, services)
+        self._admitted: OrderedDict[str, None] = OrderedDict()
+        """Events that a rate limit has let through."""
 
     @property
     def name(self) -> str:
@@ -100,7 +113,24 @@ class PluginConsumer:
         return event.content.get("msgtype") != "m.notice"
 
     async def handle(self, event: Event, unit: UnitOfWork) -> None:
-        """Find the handler of an event and run it."""
+        """Find the handler of an event and run it.
+
+        Raises:
+            HandlerLeft: the handler ended in a way that would take the engine with it.
+        """
+        try:
+            await self._handle(event, unit)
+        except (Exception, KeyboardInterrupt):
+            raise
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            raise HandlerLeft("a handler has cancelled itself", consumer=self.name) from error
+        except BaseException as error:
+            raise HandlerLeft(f"a handler was left by {type(error).__name__}", consumer=self.name) from error
+
+    async def _handle(self, event: Event, unit: UnitOfWork) -> None:
         if event.internal:
             await self._internal(event, unit)
             return
@@ -122,7 +152,7 @@ class PluginConsumer:
         if incoming.kind == "edit":
             await self._edited(event, unit, incoming)
             return
-        claim = await self.bot.claim(event, incoming)
+        claim = await self.bot.claim(self, event, incoming)
         if claim is None or claim.consumer is not self:
             return
         ctx = await self.context(event, unit, incoming)
@@ -134,24 +164,26 @@ class PluginConsumer:
         elif claim.handler is not None:
             await self._heard(ctx, claim.handler, incoming, claim.groups or {})
         else:
-            self._unknown(ctx, claim.unknown)
+            self._unknown(ctx)
 
     async def _answer(self, ctx: Context, claim: Claim, target: Target, incoming: Incoming) -> None:
-        handler = self.table.dialogs.get(target.row.name)
         answer = incoming.answer(ctx.event)
-        verdict = await self.dialogs.answer(ctx, handler, target, answer)
+        verdict = await self.dialogs.answer(ctx, self.table.dialogs, target, answer)
         if verdict is Verdict.TAKEN:
             await self._begin(ctx)
         elif claim.command is not None:
             await self._command(ctx, claim.command)
+        elif claim.handler is not None:
+            await self._heard(ctx, claim.handler, incoming, claim.groups or {})
         elif claim.addressed and ctx.unmatched:
             ctx.say(ctx.unmatched)
 
     async def overhears(self, event: Event, incoming: Incoming, target: Target) -> bool:
-        """Whether a text in a group that is not addressed to the bot is an answer all the same: a choice is."""
-        if incoming.kind == "location":
-            return True
+        """Whether a text in a group that is not addressed to the bot is an answer all the same: a choice is, and the
+        file or the place that was asked for."""
         waiting = json.loads(target.row.waiting or b"{}")
+        if incoming.kind in {"media", "location"}:
+            return incoming.kind in waiting.get("takes", ())
         # Only a question with options knows which; free words among several people are said to the others.
         return incoming.kind == "text" and "chosen" in waiting and len(incoming.text) < 100
 
@@ -185,24 +217,28 @@ class PluginConsumer:
         else:
             await self._run(ctx, handler.function, **groups)
         if ctx.declined and ctx.addressed and incoming.kind == "text":
-            self._unknown(ctx, None)
+            self._unknown(ctx)
 
-    def _unknown(self, ctx: Context, unknown: Unknown | None) -> None:
-        """Nobody knows what was said: help, or the nearest that is known."""
+    def _unknown(self, ctx: Context) -> None:
+        """Nobody knows what was said: help, or the nearest that is known and may be used."""
+
+        def allowed(entry: CommandEntry) -> bool:
+            return self._allowed(ctx, entry)
+
         word, _, rest = ctx.rest.partition(" ")
+        found: Page | Matched | Unknown
         if fold(word) in words(ctx.translator, "help"):
-            page = self.bot.commands.help(
-                rest.strip(), ctx.translator, prefix=self._prefix(ctx), allowed=lambda entry: self._allowed(ctx, entry)
+            found = self.bot.commands.help(rest.strip(), ctx.translator, prefix=self._prefix(ctx), allowed=allowed)
+        else:
+            found = self.bot.commands.match_structured(ctx.content, allowed) or self.bot.commands.match(
+                ctx.rest, allowed
             )
-            if isinstance(page, Page):
-                self._show(ctx, page)
-                return
-            unknown = page
-        if unknown is None:
-            found = self.bot.commands.match(ctx.rest, lambda entry: self._allowed(ctx, entry))
-            unknown = found if isinstance(found, Unknown) else None
-        if unknown is not None:
-            ctx.say(unknown.say(ctx.translator, self._prefix(ctx)))
+        if isinstance(found, Page):
+            self._show(ctx, found)
+        elif isinstance(found, Unknown):
+            ctx.say(found.say(ctx.translator, self._prefix(ctx)))
+        else:  # a command of a plugin that is switched off here
+            ctx.say(Unknown(word).say(ctx.translator, self._prefix(ctx)))
 
     def _prefix(self, ctx: Context) -> str:
         return PREFIX if ctx.text.strip().startswith(PREFIX) else ""
@@ -211,6 +247,10 @@ class PluginConsumer:
         ctx.say(page.text, html=page.html)
 
     def _allowed(self, ctx: Context, entry: CommandEntry) -> bool:
+        """Whether the person may use a command here: of any plugin of the bot."""
+        owner = self.bot.owner(entry.owner)
+        if entry.owner != builtin.OWNER and (owner is None or not owner.enabled_in(ctx.room_id, ctx.sender)):
+            return False
         return entry.permission is None or self._permitted(ctx, entry.permission)
 
     def _permitted(self, ctx: Context, permission: str) -> bool:
@@ -219,11 +259,15 @@ class PluginConsumer:
         return self.services.permissions.allows(ctx.sender, permission, default=default)
 
     def _limited(self, ctx: Context, limiter: RateLimiter | None) -> bool:
-        if limiter is None:
+        if limiter is None or ctx.event.event_id in self._admitted:
             return False
         key = ctx.sender if limiter.limit.scope == "user" else ctx.room_id
         verdict = limiter.check(key, ctx.now_ms() / 1000)
         if not isinstance(verdict, Limited):
+            # It counts once, however often a failing handler is tried.
+            self._admitted[ctx.event.event_id] = None
+            if len(self._admitted) > REMEMBERED:
+                self._admitted.popitem(last=False)
             return False
         if verdict.tell:
             ctx.say(verdict.explain(ctx.translator))
@@ -238,35 +282,38 @@ class PluginConsumer:
         if await self.services.rooms.sender_of(event.room_id, incoming.target, self.user_id) != event.sender:
             return
         ctx = await self.context(event, unit, incoming)
-        for handler in handlers:
-            await self._run(ctx, handler.function, incoming.target)
+        if not await self._resumed(ctx):
+            await self._run_all(ctx, handlers, incoming.target)
 
     async def _redacted(self, event: Event, unit: UnitOfWork, target: str) -> None:
         handlers = self.table.of("redacted")
         if not handlers:
             return
         ctx = await self.context(event, unit)
-        for handler in handlers:
-            await self._run(ctx, handler.function, target)
+        if not await self._resumed(ctx):
+            await self._run_all(ctx, handlers, target)
 
     async def _member(self, event: Event, unit: UnitOfWork) -> None:
         ctx = await self.context(event, unit)
-        if event.state_key == self.user_id:
-            if event.membership == "join":
-                for handler in self.table.of("joined"):
-                    await self._run(ctx, handler.function)
+        if await self._resumed(ctx):
             return
-        for handler in self.table.of("member"):
-            await self._run(ctx, handler.function, event.state_key, event.membership)
+        if event.state_key != self.user_id:
+            await self._run_all(ctx, self.table.of("member"), event.state_key, event.membership)
+        elif event.membership == "join":
+            await self._run_all(ctx, self.table.of("joined"))
 
     # Events of our own
 
     async def _internal(self, event: Event, unit: UnitOfWork) -> None:
         ctx = await self.context(event, unit)
         content = event.content
-        if event.type == START:
-            start = Start(self._dialog_named(content["name"]), people=tuple(content.get("people", ())))
-            await self._begin_one(ctx, start, content.get("arguments"))
+        if await self._resumed(ctx):
+            return
+        if event.type == DIALOG_STARTS:
+            args, kwargs = codec.loads(json.dumps(content["arguments"]))
+            start = Start(self._dialog_named(str(content["name"])), tuple(args), kwargs, tuple(content["people"]))
+            await self._begin_one(ctx, start)
+            await self._begin(ctx)
             return
         fired = content.get("data") if "schedule" in content else None
         fired = fired if isinstance(fired, dict) else {}
@@ -313,17 +360,35 @@ class PluginConsumer:
         await call(self.table.of("middleware"))
         await self._begin(ctx)
 
+    async def _run_all(self, ctx: Context, handlers: Sequence[Handler], *args: Any) -> None:
+        """Run every one of them, then begin the dialogs they want: none waits for what another's dialog does."""
+
+        async def each(ctx: Context) -> None:
+            for handler in handlers:
+                await handler.function(ctx, *args)
+
+        if handlers:
+            await self._run(ctx, each)
+
     async def _begin(self, ctx: Context) -> None:
         while ctx.starts:
-            await self._begin_one(ctx, ctx.starts.pop(0), None)
+            await self._begin_one(ctx, ctx.starts.pop(0))
 
-    async def _begin_one(self, ctx: Context, start: Start, arguments: Any) -> None:
+    async def _resumed(self, ctx: Context) -> bool:
+        """Whether a crash had cut off a dialog that this event began: it goes on, and no handler is called again."""
+        row = await self.dialogs.interrupted(ctx)
+        if row is None:
+            return False
+        await self.dialogs.resume(ctx, self.table.dialogs.get(row.name), row)
+        await self._begin(ctx)
+        return True
+
+    async def _begin_one(self, ctx: Context, start: Start) -> None:
         name = getattr(start.dialog, "__name__", "")
         handler = self.table.dialogs.get(name)
         if handler is None:
             raise LookupError(f"{name or start.dialog!r} is no @dialog of {type(self.plugin).__name__}")
-        args, kwargs = (start.args, start.kwargs) if arguments is None else arguments
-        await self.dialogs.begin(ctx, handler, tuple(args), dict(kwargs), start.people)
+        await self.dialogs.begin(ctx, handler, start.args, start.kwargs, start.people)
 
     async def context(self, event: Event, unit: UnitOfWork, incoming: Incoming | None = None) -> Context:
         """What handlers of an event are given, in the language of its sender."""
@@ -359,7 +424,9 @@ class PluginConsumer:
         """Tell the sender that something went wrong."""
         ctx = await self.context(event, unit)
         if event.room_id.startswith("!"):
-            await self.dialogs.gave_up(ctx, event.event_id)
+            data = event.content.get("data") if event.type == TIMER else event.content
+            dialog_id = data.get("dialog") if event.type in {TIMER, OUTCOME} and isinstance(data, dict) else None
+            await self.dialogs.gave_up(ctx, event.event_id, str(dialog_id or ""))
             if event.type != "m.room.member":
                 ctx.say(
                     ctx.translator.t(

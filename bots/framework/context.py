@@ -275,6 +275,11 @@ class Context:
     def discard(self) -> None:
         """Forget everything that was to be sent and stored."""
         self.unit.cleared()
+        self.starts.clear()
+        if "states" in self.__dict__:
+            self.states.discard()
+        if "schedules" in self.__dict__:
+            self.schedules.discard()
 
     # Rooms
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -59,6 +59,17 @@ class DialogHandler:
     where: str
     timeout: timedelta | None = None
     remind: timedelta | None = None
+    signature: inspect.Signature | None = None
+
+    def takes(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+        """Whether it can be called with these arguments, behind its ``d``."""
+        if self.signature is None:
+            return True
+        try:
+            self.signature.bind(None, *args, **kwargs)
+        except TypeError:
+            return False
+        return True
 
 
 @dataclass(slots=True)
@@ -110,7 +121,7 @@ class HandlerTable:
         elif mark.kind == "dialog":
             _check_count(function, 1, where, self.owner, exact=False, what="self, d: Dialog, …")
             self.dialogs[function_name] = DialogHandler(
-                function_name, mark.version, bound, where, mark.timeout, mark.remind
+                function_name, mark.version, bound, where, mark.timeout, mark.remind, inspect.signature(bound)
             )
         else:
             takes = _TAKES[mark.kind]

@@ -13,6 +13,8 @@ from appservice.store.tables import outbox
 from bots.store.tables import DialogState, dialog_journal, dialog_people, dialogs
 
 ANYBODY = "*"
+PARAMETERS = 10_000
+"""Of one statement; SQLite and PostgreSQL take about 32,000."""
 OPEN = (int(DialogState.RUNNING), int(DialogState.WAITING))
 
 
@@ -163,14 +165,21 @@ def active(
     )
     if person is not None:
         query = query.where(people.user_id.in_([person, ANYBODY]))
-    rows = connection.execute(query.order_by(dialogs.c.started_at.desc(), dialogs.c.id.desc())).mappings()
-    return [_row(connection, sealer, row) for row in rows]
+    rows = connection.execute(query.order_by(dialogs.c.started_at.desc(), dialogs.c.id.desc())).mappings().all()
+    answering = _people(connection, [row["id"] for row in rows])
+    return [_row(sealer, row, answering.get(row["id"], ())) for row in rows]
 
 
 def get(connection: Connection, sealer: Sealer, dialog_id: str) -> DialogRow | None:
     """One dialog."""
     row = connection.execute(select(dialogs).where(dialogs.c.id == dialog_id)).mappings().one_or_none()
-    return None if row is None else _row(connection, sealer, row)
+    return None if row is None else _row(sealer, row, _people(connection, [dialog_id]).get(dialog_id, ()))
+
+
+def worked(connection: Connection, consumers: Sequence[str], event_id: str) -> bool:
+    """Whether one of these consumers has worked a dialog for an event, its last one so far."""
+    query = select(dialogs.c.id).where(dialogs.c.consumer.in_(consumers), dialogs.c.cause == event_id).limit(1)
+    return connection.execute(query).first() is not None
 
 
 def listed(connection: Connection, sealer: Sealer, *, consumer: str | None, ended: bool, limit: int) -> list[DialogRow]:
@@ -180,8 +189,9 @@ def listed(connection: Connection, sealer: Sealer, *, consumer: str | None, ende
         query = query.where(dialogs.c.consumer == consumer)
     if not ended:
         query = query.where(dialogs.c.state.in_(OPEN))
-    rows = connection.execute(query.order_by(dialogs.c.updated_at.desc()).limit(limit)).mappings()
-    return [_row(connection, sealer, row) for row in rows]
+    rows = connection.execute(query.order_by(dialogs.c.updated_at.desc()).limit(limit)).mappings().all()
+    answering = _people(connection, [row["id"] for row in rows])
+    return [_row(sealer, row, answering.get(row["id"], ())) for row in rows]
 
 
 def journal(connection: Connection, sealer: Sealer, dialog_id: str) -> list[EntryRow]:
@@ -216,9 +226,19 @@ def purge(connection: Connection, before: int) -> int:
     return len(ids)
 
 
-def _row(connection: Connection, sealer: Sealer, row: RowMapping) -> DialogRow:
+def _people(connection: Connection, dialog_ids: Sequence[str]) -> dict[str, list[str]]:
+    """Who may answer each of these dialogs."""
+    found: dict[str, list[str]] = {}
+    for start in range(0, len(dialog_ids), PARAMETERS):
+        some = dialog_ids[start : start + PARAMETERS]
+        query = select(dialog_people.c.dialog_id, dialog_people.c.user_id).where(dialog_people.c.dialog_id.in_(some))
+        for row in connection.execute(query):
+            found.setdefault(row.dialog_id, []).append(row.user_id)
+    return found
+
+
+def _row(sealer: Sealer, row: RowMapping, people: Iterable[str]) -> DialogRow:
     dialog_id = row["id"]
-    people = connection.execute(select(dialog_people.c.user_id).where(dialog_people.c.dialog_id == dialog_id)).scalars()
     waiting = row["waiting"]
     return DialogRow(
         id=dialog_id,

@@ -119,10 +119,12 @@ class Dialog:
         """Ask for words, a place or a file; asks again until the answer can be read.
 
         Args:
+            question: what to ask.
             parse: a type (int, Money, Place, date, an Enum, ``Attachment``, ``Said``, …) or a function of the text.
             validate: raises ValueError with a sentence for the person when the value does not do.
             timeout: without an answer for so long the dialog ends with a word, or goes on with ``default``.
             remind: without an answer for so long the question is asked again, once.
+            default: what a time-out gives, instead of the end.
         """
         asked = Ask(question, parse, validate)
         return await self._run.ask(asked, timeout=timeout, remind=remind, default=default)
@@ -183,9 +185,12 @@ class Dialog:
         """Have one option chosen: by number, label, reaction, poll or a button of Rialto's own clients.
 
         Args:
+            question: what to ask.
             options: labels, :class:`Option` objects, an Enum, or labels and what each stands for. What stands in the
                 list is given back.
             poll: ask by a poll event, which clients draw; others show it as numbered text.
+            page_size: so many are shown at once, 20 at most; ``more`` and ``back`` turn the pages.
+            timeout: without an answer for so long the dialog ends with a word.
         """
         prompt, values = _options(question, options, page_size=page_size)
         return await self._run.ask(Choose(prompt, values, poll), timeout=timeout)
@@ -201,13 +206,23 @@ class Dialog:
         page_size: int = 10,
         timeout: timedelta | None = None,
     ) -> list[str]:
-        """Have several options chosen."""
+        """Have several options chosen: “1 and 3”, labels, several reactions and then the one for done.
+
+        Args:
+            question: what to ask.
+            options: labels; those that were chosen are given back, in the order of the list.
+            minimum: so many at least; with 0 the answer may be “none”.
+            maximum: so many at most.
+            poll: ask by a poll event, which clients draw.
+            page_size: so many are shown at once.
+            timeout: without an answer for so long the dialog ends with a word.
+        """
         prompt, values = _options(question, options, page_size=page_size)
         prompt = replace(prompt, multiple=True, minimum=minimum, maximum=maximum)
         return cast(list[str], await self._run.ask(Choose(prompt, values, poll), timeout=timeout))
 
     async def confirm(self, question: str, *, timeout: timedelta | None = None) -> bool:
-        """Yes or no."""
+        """Yes or no, by word or reaction, in the person's language or in English."""
         prompt = choices.confirm(question, self._run.ctx.translator)
         values = {option.value: option.value == "yes" for option in prompt.options}
         return bool(await self._run.ask(Choose(prompt, values), timeout=timeout))
@@ -223,6 +238,14 @@ class Dialog:
         poll: bool = True,
     ) -> dict[str, list[str]]:
         """Have the people of a group dialog vote, until all of ``voters`` have or the time is over.
+
+        Args:
+            question: what to ask.
+            options: labels.
+            until: how long, or until when.
+            voters: user ids; nobody in particular: only time ends it.
+            multiple: whether one may vote for several.
+            poll: by a poll event; otherwise as numbered text, answered like a choice.
 
         Returns:
             The chosen labels by user id; who did not vote is not in it.
@@ -363,7 +386,7 @@ class Dialog:
         """End the dialog here, with a word."""
         if text is not None:
             await self.say(text)
-        raise Ended
+        raise self._run.leave(Ended())
 
 
 def _options(question: str, options: Any, *, page_size: int = 10) -> tuple[choices.ChoicePrompt, dict[str, Any]]:

@@ -104,6 +104,11 @@ class Ask(Question):
     parse: Any = str
     validate: Callable[[Any], object] | None = None
 
+    def first(self) -> Waiting:
+        if self.parse is Attachment or self.parse is Said:
+            return {"takes": ["media"]}
+        return {"takes": ["location"]} if self.parse is Place else {}
+
     def show(self, ctx: Context, waiting: Waiting, key: str) -> str:
         return ctx.send(contents.text(self.text), key=key)
 

@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from appservice import json
-from appservice.errors import RialtoError
 from bots.framework.dialogs import codec
 from bots.framework.dialogs.answers import Answer
 from bots.framework.dialogs.errors import Changed, DialogTooLong, Interrupted, Suspended
@@ -61,6 +60,8 @@ class Run:
         self.remind: Any = None
         self.default: Any = None
         self.frontier: tuple[int, str, str] | None = None
+        self.left: BaseException | None = None
+        """What the function was left by. It stays left: whatever catches that, nothing more happens in this run."""
         self.waiting: dict[str, Any] = {} if row.waiting is None else json.loads(row.waiting)
         self._answer = answer
         self._show = show
@@ -79,8 +80,14 @@ class Run:
         """The stable key of what the dialog does here: another one after it was taken back."""
         return f"{self.row.id}/{self.row.epoch}/{self._cursor}{':' if what else ''}{what}"
 
+    def leave(self, why: BaseException) -> BaseException:
+        """The function is left by this, for good: raise it."""
+        self.left = why
+        return why
+
     def truncate(self, position: int) -> None:
         """Take everything from ``position`` on back, before the run."""
+        self.row.size -= sum(_size(entry) for entry in self.entries[position:])
         del self.entries[position:]
         self._saved = min(self._saved, position)
         self._cut = True
@@ -93,36 +100,53 @@ class Run:
         Raises:
             Changed: it is of another kind, or (names of steps) another one.
         """
+        if self.left is not None:
+            raise self.left
         if self._cursor >= len(self.entries):
             if self._only_look:
                 self.frontier = (self._cursor, kind, name)
-                raise Suspended
+                raise self.leave(Suspended())
             return None
         entry = self.entries[self._cursor]
         if entry.kind != kind or ((self._strict or kind in {"step", "do"}) and entry.name != name):
-            raise Changed(f"entry {self._cursor} is {entry.kind} {entry.name}, and now {kind} {name}")
+            raise self.leave(Changed(f"entry {self._cursor} is {entry.kind} {entry.name}, and now {kind} {name}"))
         self._cursor += 1
         return entry
 
     def append(self, kind: str, name: str, value: bytes, prompt: str | None = None) -> None:
         """Record something that happened."""
         entry = EntryRow(kind, name, value, prompt, self.ctx.now_ms())
-        self.row.size += len(value) + len(kind) + len(name)
+        self.row.size += _size(entry)
         self.entries.append(entry)
         self._cursor += 1
         if len(self.entries) > MAX_ENTRIES or self.row.size > MAX_SIZE:
-            raise Interrupted(
-                DialogTooLong(
-                    f"the journal of {self.row.name} has {len(self.entries)} entries and {self.row.size} bytes; "
-                    f"it may have {MAX_ENTRIES} and {MAX_SIZE}",
-                    dialog=self.row.name,
-                )
+            too_long = DialogTooLong(
+                f"the journal of {self.row.name} has {len(self.entries)} entries and {self.row.size} bytes; "
+                f"it may have {MAX_ENTRIES} and {MAX_SIZE}",
+                dialog=self.row.name,
             )
+            raise self.leave(Interrupted(too_long))
 
     def require_no_answer(self) -> None:
         """What is at hand is no question, so an answer to one does not belong here."""
         if self._answer is not None:
-            raise Changed(f"entry {self._cursor} was a question")
+            raise self.leave(Changed(f"entry {self._cursor} was a question"))
+
+    def written(self, value: Any) -> bytes:
+        """A value as it is recorded. One that cannot be is a defect of the plugin that it must not get around."""
+        try:
+            return codec.dumps(value)
+        except Exception as error:  # noqa: BLE001 - whatever the value's own code raises
+            raise self.leave(Interrupted(error)) from error
+
+    def read(self, make: Callable[[], Any]) -> Any:
+        """What ``make`` reads from the journal; leaves when it does not fit any more."""
+        try:
+            return make()
+        except Changed as change:
+            raise self.leave(change) from None
+        except (LookupError, TypeError, ValueError, AttributeError, ImportError) as error:
+            raise self.leave(Changed(f"entry {self._cursor - 1}: {type(error).__name__}")) from None
 
     # Questions
 
@@ -136,13 +160,11 @@ class Run:
         before: Callable[[str], Awaitable[None]] | None = None,
     ) -> Any:
         """The recorded answer; or take the one that came; or ask and leave."""
+        if self._cursor >= len(self.entries) and self.left is None:
+            self.question, self.timeout, self.remind, self.default = question, timeout, remind, default
         entry = self.recorded(question.kind, question.name)
         if entry is not None:
-            try:
-                return question.value(codec.loads(entry.value))
-            except (KeyError, TypeError, AttributeError) as error:
-                raise Changed(f"{question.kind}: {type(error).__name__}") from None
-        self.question, self.timeout, self.remind, self.default = question, timeout, remind, default
+            return self.read(lambda: question.value(codec.loads(entry.value)))
         answer, self._answer = self._answer, None
         if answer is not None:
             return self._take(question, answer)
@@ -152,7 +174,7 @@ class Run:
                 await before(self.key())
         if self.row.prompt is None or self._show:
             self._send(question)
-        raise Suspended
+        raise self.leave(Suspended())
 
     def _send(self, question: Question) -> None:
         shown = self.waiting.get("shown", 0)
@@ -162,11 +184,13 @@ class Run:
     def _take(self, question: Question, answer: Answer) -> Any:
         if answer.kind == "timeout" and question.kind != "vote":
             return self._settle(question, self.default, answer)
+        if answer.kind == "payment" and question.kind != "pay":
+            raise self.leave(Changed(f"entry {self._cursor} was a payment, and now {question.kind}"))
         outcome = question.read(self.ctx, answer, self.waiting)
         if isinstance(outcome, Accepted):
             return self._settle(question, outcome.value, answer)
         if isinstance(outcome, NotMine):
-            raise NotAnAnswer(outcome.words)
+            raise self.leave(NotAnAnswer(outcome.words))
         if isinstance(outcome, Again):
             if outcome.words:
                 self.ctx.say(outcome.words)
@@ -178,10 +202,10 @@ class Run:
                 self.ctx.say(outcome.words)
             if outcome.show:
                 self._send(question)
-        raise Suspended
+        raise self.leave(Suspended())
 
     def _settle(self, question: Question, value: Any, answer: Answer) -> Any:
-        self.append(question.kind, question.name, codec.dumps(value), self.row.prompt)
+        self.append(question.kind, question.name, self.written(value), self.row.prompt)
         self.row.prompt, self.waiting, self.question = None, {}, None
         self.ctx.answerer = answer.person or self.row.owner
         return question.value(value)
@@ -192,10 +216,10 @@ class Run:
         """A value that is made once and recorded: the time, a random number, a message."""
         entry = self.recorded(kind, name)
         if entry is not None:
-            return codec.loads(entry.value)
+            return self.read(lambda: codec.loads(entry.value))
         self.require_no_answer()
         value = make()
-        self.append(kind, name, codec.dumps(value))
+        self.append(kind, name, self.written(value))
         return value
 
     async def step(
@@ -212,7 +236,10 @@ class Run:
         """An effect outside: run, recorded and committed before anything else happens."""
         entry = self.recorded("step", name)
         if entry is not None:
-            return _result(entry)
+            result, raised = self.read(lambda: _result(entry))
+            if raised is not None:
+                raise raised
+            return result
         self.require_no_answer()
         key = self.key()
         await self.checkpoint()
@@ -222,14 +249,14 @@ class Run:
         meta: dict[str, Any] = {"final": final, "undo": undo, "key": key}
         try:
             result = await _called(function, args, given)
-            value = json.dumps({**meta, "value": json.loads(codec.dumps(result))})
         except raises as error:
-            self.append("step", name, _failure(meta, error))
+            record = {**meta, "raised": json.loads(self.written(_anatomy(error)))}
+            self.append("step", name, json.dumps(record))
             await self.checkpoint()
             raise
-        except Exception as error:  # whatever it is: the plugin must not go on as if it had not been tried
-            raise Interrupted(error) from error
-        self.append("step", name, value)
+        except Exception as error:  # noqa: BLE001 - whatever it is: the plugin must not go on as if it had not been tried
+            raise self.leave(Interrupted(error)) from error
+        self.append("step", name, json.dumps({**meta, "value": json.loads(self.written(result))}))
         await self.checkpoint()
         return result
 
@@ -239,24 +266,25 @@ class Run:
         """Effects through the unit of work: they and their record are one commit."""
         entry = self.recorded("do", name)
         if entry is not None:
-            return codec.loads(entry.value)
+            return self.read(lambda: codec.loads(entry.value))
         self.require_no_answer()
         try:
             result = await _called(function, (self.ctx, *args), kwargs)
-        except Exception as error:  # as above
-            raise Interrupted(error) from error
-        self.append("do", name, codec.dumps(result))
+        except Exception as error:  # noqa: BLE001 - as above
+            raise self.leave(Interrupted(error)) from error
+        self.append("do", name, self.written(result))
         return result
 
     # Commits
 
     async def checkpoint(self) -> None:
         """Commit what happened so far; after a crash the run goes on from here."""
+        self.ctx.hand_over()
         self.store(DialogState.RUNNING)
         try:
             await self.ctx.unit.checkpoint()
-        except Exception as error:  # the database's, not the plugin's
-            raise Interrupted(error) from error
+        except Exception as error:  # noqa: BLE001 - the database's, not the plugin's
+            raise self.leave(Interrupted(error)) from error
 
     def store(self, state: DialogState, error: str | None = None) -> None:
         """Have what happened so far committed with the unit."""
@@ -272,6 +300,7 @@ class Run:
         fresh = self.entries[self._saved :]
         change = Change(replace(row), self._saved, tuple(fresh), cut=self._cut)
         self.ctx.services.dialog_storage.save(self.ctx.unit, change)
+        self.ctx.touched.add(row.id)
         row.revision += 1
         self._saved = len(self.entries)
         self._cut = False
@@ -289,15 +318,28 @@ async def _called(function: Callable[..., Any], args: tuple[Any, ...], kwargs: M
     return await result if inspect.isawaitable(result) else result
 
 
-def _failure(meta: Mapping[str, Any], error: Exception) -> bytes:
+def _size(entry: EntryRow) -> int:
+    """What an entry takes of a journal's size."""
+    return len(entry.value) + len(entry.kind) + len(entry.name)
+
+
+def _anatomy(error: Exception) -> list[Any]:
+    """What an error is made of, to be recorded."""
     kind = type(error)
-    # An error that speaks to people is made anew of its sentence; its arguments are its text otherwise.
-    said = [error.human] if isinstance(error, RialtoError) else [str(error)]
-    return json.dumps({**meta, "raised": f"{kind.__module__}:{kind.__qualname__}", "said": said})
+    if "<locals>" in kind.__qualname__:
+        raise codec.Unrecordable(f"{kind.__qualname__} is made inside a function; define it in its module")
+    return [f"{kind.__module__}:{kind.__qualname__}", list(error.args), dict(vars(error))]
 
 
-def _result(entry: EntryRow) -> Any:
+def _result(entry: EntryRow) -> tuple[Any, Exception | None]:
+    """The recorded result of a step, or the error that it raised."""
     record = json.loads(entry.value)
-    if "raised" in record:
-        raise codec.find(record["raised"])(*record["said"])
-    return codec.loads(json.dumps(record["value"]))
+    if "raised" not in record:
+        return codec.loads(json.dumps(record["value"])), None
+    name, args, state = codec.loads(json.dumps(record["raised"]))
+    kind = codec.find(name)
+    # Put together again without its constructor, which may take other arguments than the error has.
+    error: Exception = kind.__new__(kind, *args)
+    error.args = tuple(args)
+    vars(error).update(state)
+    return None, error

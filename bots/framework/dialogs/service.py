@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
-import secrets
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
 from appservice import json
@@ -27,7 +28,7 @@ from bots.framework.dialogs.errors import (
     Interrupted,
     Suspended,
 )
-from bots.framework.dialogs.run import NotAnAnswer, Run
+from bots.framework.dialogs.run import KEY_PARAMETER, NotAnAnswer, Run
 from bots.framework.i18n import fold, words
 from bots.framework.table import DialogHandler
 from bots.store import dialogs as store
@@ -41,12 +42,14 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 DEFAULT_TIMEOUT: Final = timedelta(days=1)
+MAX_ATTEMPTS: Final = 100
 MAX_OPEN: Final = 5
 """Dialogs of one person in one room; the oldest gives way to a new one."""
 QUIET_ROOMS: Final = 10_000
+QUIET_PEOPLE: Final = 1_000
+"""Of one room."""
 ANSWERS: Final = frozenset({"ask", "choose", "vote"})
 TIMER: Final = "rialto.dialog.timer"
-START: Final = "rialto.dialog.start"
 _CONTROL: Final = ("cancel", "back", "help")
 
 
@@ -66,7 +69,10 @@ class Target:
     """Its last run was cut off by a crash: it goes on, and the event is not an answer any more."""
     late: bool = False
     """The event refers to a question that is answered already."""
-    words: str = ""
+    others: tuple[DialogRow, ...] = ()
+    """Older ones of the same person, which the event may be for when this one does not understand it."""
+    exact: bool = False
+    """The event refers to its question."""
 
 
 class Dialogs:
@@ -79,30 +85,44 @@ class Dialogs:
         """
         self._consumer = consumer
         self._services = services
-        self._quiet: OrderedDict[str, None] = OrderedDict()
-        """Rooms without open dialogs: nearly every event can be passed on without asking the database."""
+        self._quiet: OrderedDict[str, set[str]] = OrderedDict()
+        """People without open dialogs, by room: nearly every event can be passed on without asking the database."""
 
     # Finding
 
     async def find(self, room_id: str, event_id: str, person: str, target: str = "") -> Target | None:
         """The dialog that an event of a person would be an answer to."""
-        if room_id in self._quiet:
+        quiet = self._quiet.get(room_id)
+        if quiet is not None and person in quiet:
             self._quiet.move_to_end(room_id)
             return None
-        rows = await self._services.dialog_storage.active(self._consumer, room_id)
+        rows = await self._services.dialog_storage.active(self._consumer, room_id, person)
         if not rows:
-            self._be_quiet(room_id)
+            self._be_quiet(room_id, person)
             return None
         for row in rows:
             if row.state is DialogState.RUNNING and row.cause == event_id:
                 return Target(row, resume=True)
-        mine = [row for row in rows if person in row.people or store.ANYBODY in row.people]
-        mine = [row for row in mine if row.state is DialogState.WAITING]
+        mine = [row for row in rows if row.state is DialogState.WAITING]
         if not mine:
             return None
         if target:
             return await self._referred(mine, target)
-        return Target(mine[0])
+        return Target(mine[0], others=tuple(mine[1:]))
+
+    async def interrupted(self, ctx: Context) -> DialogRow | None:
+        """The dialog that a crash has cut off while it was worked for the event at hand."""
+        rows = await self._services.dialog_storage.active(self._consumer, ctx.room_id, ctx.sender)
+        cause = ctx.event.event_id
+        return next((row for row in rows if row.state is DialogState.RUNNING and row.cause == cause), None)
+
+    async def resume(self, ctx: Context, handler: DialogHandler | None, row: DialogRow) -> None:
+        """Go on where a crash has cut a dialog off. What led to its last run is committed, so it is not done again."""
+        ctx.unit.go_on_from(f"{row.id}/{row.revision}")
+        if handler is None:
+            await self._gone(ctx, row)
+        else:
+            await self._drive(ctx, handler, Run(row, await self._entries(row), ctx))
 
     async def _referred(self, rows: Sequence[DialogRow], target: str) -> Target | None:
         """The dialog whose message is replied to, reacted to or voted in."""
@@ -110,18 +130,21 @@ class Dialogs:
         known = await self._sent(prompts)
         for txn_id, row in prompts.items():
             if known.get(txn_id) == target:
-                return Target(row)
+                return Target(row, exact=True)
         for row in rows:
             old = [entry.prompt.removeprefix(UNSENT) for entry in await self._entries(row) if entry.prompt]
             if target in (await self._sent(old)).values():
-                return Target(row, late=True)
+                return Target(row, late=True, exact=True)
         return None
 
     async def _sent(self, txn_ids: Iterable[str]) -> dict[str, str]:
         return await self._services.dialog_storage.event_ids(txn_ids)
 
-    def _be_quiet(self, room_id: str) -> None:
-        self._quiet[room_id] = None
+    def _be_quiet(self, room_id: str, person: str) -> None:
+        people = self._quiet.setdefault(room_id, set())
+        if len(people) >= QUIET_PEOPLE:
+            people.clear()
+        people.add(person)
         if len(self._quiet) > QUIET_ROOMS:
             self._quiet.popitem(last=False)
 
@@ -136,11 +159,12 @@ class Dialogs:
         people: Sequence[str],
     ) -> None:
         """Begin a dialog with the person of ``ctx``, or with some people, and run it to its first question."""
-        self._quiet.pop(ctx.room_id, None)
         now = ctx.now_ms()
         owner = ctx.sender
+        if owner not in self._quiet.pop(ctx.room_id, ()):
+            await self._make_room(ctx, owner)
         row = DialogRow(
-            id=_ulid(now),
+            id=await self._new_id(ctx),
             consumer=self._consumer,
             room_id=ctx.room_id,
             owner=owner,
@@ -153,28 +177,46 @@ class Dialogs:
             updated_at=now,
             people=tuple(people) or (owner,),
         )
-        await self._make_room(ctx, owner)
         await self._drive(ctx, handler, Run(row, [], ctx))
+
+    async def _new_id(self, ctx: Context) -> str:
+        """The id of a dialog: the same in every attempt at an event, so that a commit that comes true late, when the
+        next attempt has begun, begins no second dialog. One that has ended (its event is tried again at the operator's
+        wish) gives way to a new one.
+        """
+        ctx.begun += 1
+        for attempt in range(MAX_ATTEMPTS):
+            cause = f"{ctx.unit.cause}\0{self._consumer}\0{ctx.begun}\0{attempt}"
+            dialog_id = _ulid(ctx.event.timestamp, ctx.begun, cause)
+            row = await self.get(dialog_id)
+            if row is None or row.open:
+                return dialog_id
+        raise DialogError("this event has begun its dialog too often", event=ctx.event.event_id)
 
     async def _make_room(self, ctx: Context, person: str) -> None:
         """The oldest dialog of a person gives way when there are too many."""
         rows = await self._services.dialog_storage.active(self._consumer, ctx.room_id, person)
+        rows = [row for row in rows if row.owner == person and row.id not in ctx.touched]
         for row in rows[MAX_OPEN - 1 :]:
-            if row.owner == person:
-                self._end(ctx, Run(row, await self._entries(row), ctx), DialogState.CANCELLED)
+            run = Run(row, await self._entries(row), ctx)
+            await self._withdraw(ctx, run)
+            self._end(ctx, run, DialogState.CANCELLED)
 
     # Answering
 
-    async def answer(self, ctx: Context, handler: DialogHandler | None, target: Target, answer: Answer) -> Verdict:
-        """Hand an event to the dialog that it is for."""
+    async def answer(
+        self, ctx: Context, handlers: Mapping[str, DialogHandler], target: Target, answer: Answer
+    ) -> Verdict:
+        """Hand an event to the dialog that it is for; when it does not understand it, to an older one."""
         row = target.row
+        handler = handlers.get(row.name)
+        if target.resume:
+            await self.resume(ctx, handler, row)
+            return Verdict.TAKEN
         if handler is None:
             await self._gone(ctx, row)
             return Verdict.TAKEN
         entries = await self._entries(row)
-        if target.resume:
-            await self._drive(ctx, handler, Run(row, entries, ctx))
-            return Verdict.TAKEN
         if target.late:
             if answer.kind == "text":
                 ctx.say(ctx.translator.t("That was an answer to an earlier question. This is the current one:"))
@@ -182,14 +224,27 @@ class Dialogs:
                 return Verdict.TAKEN
             await self._drive(ctx, handler, Run(row, entries, ctx, show=True))
             return Verdict.TAKEN
-        if answer.kind == "text" and await self._controlled(ctx, handler, row, entries, answer):
+        # Among several people “help” and “cancel” are said to each other, unless to the bot.
+        meant = ctx.addressed or target.exact or row.people == (answer.person,)
+        if answer.kind == "text" and meant and await self._controlled(ctx, handler, row, entries, answer):
             return Verdict.TAKEN
         try:
             await self._drive(ctx, handler, Run(row, entries, ctx, answer))
         except NotAnAnswer as other:
-            ctx.unmatched = other.words
-            return Verdict.NOT_MINE
-        return Verdict.TAKEN
+            words = other.words
+        else:
+            return Verdict.TAKEN
+        for older in target.others:
+            older_handler = handlers.get(older.name)
+            if older_handler is None:
+                continue
+            try:
+                await self._drive(ctx, older_handler, Run(older, await self._entries(older), ctx, answer))
+            except NotAnAnswer:
+                continue
+            return Verdict.TAKEN
+        ctx.unmatched = words
+        return Verdict.NOT_MINE
 
     async def _controlled(
         self, ctx: Context, handler: DialogHandler, row: DialogRow, entries: list[store.EntryRow], answer: Answer
@@ -213,14 +268,24 @@ class Dialogs:
         return True
 
     async def _help(self, ctx: Context, handler: DialogHandler, row: DialogRow, entries: list[store.EntryRow]) -> None:
-        run = Run(row, entries, ctx)
-        if await self._replay(handler, run) is not None or run.question is None:
-            await self._drive(ctx, handler, Run(row, entries, ctx, show=True))
-            return
-        t = ctx.translator.t
-        hint = run.question.hint(ctx.translator)
-        ctx.say(hint + "\n" + t("“back” takes your last answer back, “cancel” ends this."))
+        look = await self._look(ctx, handler, row, entries)
+        if look is not None and look.question is not None:
+            hint = look.question.hint(ctx.translator)
+            ctx.say(hint + "\n" + ctx.translator.t("“back” takes your last answer back, “cancel” ends this."))
         await self._drive(ctx, handler, Run(row, entries, ctx, show=True))
+
+    async def _look(
+        self, ctx: Context, handler: DialogHandler, row: DialogRow, entries: list[store.EntryRow]
+    ) -> Run | None:
+        """The run up to the open question, with nothing done; None when the function does not come there any more."""
+        if row.version != handler.version:
+            return None
+        look = Run(row, list(entries), ctx, only_look=True)
+        try:
+            await self._replay(handler, look)
+        except (Changed, Interrupted):
+            return None
+        return look
 
     async def _back(self, ctx: Context, handler: DialogHandler, row: DialogRow, entries: list[store.EntryRow]) -> None:
         t = ctx.translator.t
@@ -255,8 +320,8 @@ class Dialogs:
         if row is None or not row.open:
             return
         if row.state is DialogState.RUNNING:
-            if row.cause == ctx.event.event_id and handler is not None:
-                await self._drive(ctx, handler, Run(row, await self._entries(row), ctx))
+            if row.cause == ctx.event.event_id:
+                await self.resume(ctx, handler, row)
             return
         if row.entries != content.get("entries") or row.epoch != content.get("epoch"):
             return
@@ -267,9 +332,9 @@ class Dialogs:
         if content.get("what") == "remind":
             await self._drive(ctx, handler, Run(row, entries, ctx, show=True), reminded=True)
             return
-        look = Run(row, entries, ctx)
-        await self._replay(handler, look)
-        if look.question is not None and (look.default is not None or look.question.kind == "vote"):
+        look = await self._look(ctx, handler, row, entries)
+        question = None if look is None else look.question
+        if look is not None and question is not None and (look.default is not None or question.kind == "vote"):
             answer = Answer("timeout", row.owner, ctx.event.event_id)
             await self._drive(ctx, handler, Run(row, entries, ctx, answer))
             return
@@ -285,14 +350,14 @@ class Dialogs:
         row = await self.get(str(content.get("dialog")))
         if row is None or not row.open:
             return
+        if row.state is DialogState.RUNNING:
+            if row.cause == ctx.event.event_id:
+                await self.resume(ctx, handler, row)
+            return
         if handler is None:
             await self._gone(ctx, row)
             return
         entries = await self._entries(row)
-        if row.state is DialogState.RUNNING:
-            if row.cause == ctx.event.event_id:
-                await self._drive(ctx, handler, Run(row, entries, ctx))
-            return
         waiting = json.loads(row.waiting or b"{}")
         if waiting.get("payment") != content.get("key"):
             return
@@ -301,12 +366,18 @@ class Dialogs:
         )
         await self._drive(ctx, handler, Run(row, entries, ctx, answer))
 
-    async def gave_up(self, ctx: Context, event_id: str) -> None:
-        """The last attempt at an event has failed: a dialog that stood in the middle of it ends."""
+    async def gave_up(self, ctx: Context, event_id: str, dialog_id: str = "") -> None:
+        """The last attempt at an event has failed: a dialog that stood in the middle of it ends.
+
+        Args:
+            dialog_id: of a time-out or a payment: the dialog that it was for, which nothing else would ever wake.
+        """
         rows = await self._services.dialog_storage.active(self._consumer, ctx.room_id)
         for row in rows:
-            if row.state is DialogState.RUNNING and row.cause == event_id:
-                self._end(ctx, Run(row, await self._entries(row), ctx), DialogState.FAILED, "a handler failed")
+            if row.id == dialog_id or (row.state is DialogState.RUNNING and row.cause == event_id):
+                run = Run(row, await self._entries(row), ctx)
+                await self._withdraw(ctx, run)
+                self._end(ctx, run, DialogState.FAILED, "a handler failed")
 
     # Running
 
@@ -344,13 +415,24 @@ class Dialogs:
     async def _replay(self, handler: DialogHandler, run: Run) -> object | None:
         """Run the function; None when it stands at a question, anything else when it is over."""
         args, kwargs = codec.loads(run.row.arguments)
+        if not handler.takes(args, kwargs):
+            raise Changed("it takes other arguments now")
+        ended: BaseException | None = None
         try:
             await handler.function(Dialog(run), *args, **kwargs)
-        except Suspended:
-            return None
-        except Ended:
+        except BaseException as error:  # noqa: BLE001 - what it is decides below
+            ended = error
+        if isinstance(ended, asyncio.CancelledError) and _cancelled():
+            raise ended
+        # What the run was left by counts, whatever the function made of it.
+        left = run.left or ended
+        if left is None or isinstance(left, Ended):
             return True
-        return True
+        if isinstance(left, Suspended):
+            return None
+        if isinstance(left, Exception | Interrupted | NotAnAnswer | KeyboardInterrupt):
+            raise left
+        raise DialogError(f"{handler.where} was left by {type(left).__name__}", dialog=run.row.name) from left
 
     async def _look_again(self, ctx: Context, handler: DialogHandler, run: Run) -> None:
         """Strict: replayed at once, the function must come to the same question."""
@@ -430,7 +512,9 @@ class Dialogs:
 
     async def _gone(self, ctx: Context, row: DialogRow) -> None:
         """Its function is not there any more."""
-        self._end(ctx, Run(row, await self._entries(row), ctx), DialogState.FAILED, "its function is gone")
+        run = Run(row, await self._entries(row), ctx)
+        await self._withdraw(ctx, run)
+        self._end(ctx, run, DialogState.FAILED, "its function is gone")
         ctx.say(ctx.translator.t("What we talked about is not offered any more, so I have to stop here. I am sorry."))
 
     async def _entries(self, row: DialogRow) -> list[store.EntryRow]:
@@ -446,15 +530,23 @@ async def _undo(handler: DialogHandler, step: Mapping[str, Any]) -> None:
     method = getattr(owner, step["undo"], None)
     if method is None:
         raise DialogError(f"{handler.where}: there is no method {step['undo']!r} to undo a step with")
-    result = method(codec.loads(json.dumps(step["value"])))
+    given = {KEY_PARAMETER: f"{step['key']}:undo"} if KEY_PARAMETER in inspect.signature(method).parameters else {}
+    result = method(codec.loads(json.dumps(step["value"])), **given)
     if inspect.isawaitable(result):
         await result
+
+
+def _cancelled() -> bool:
+    """Whether somebody wants the task to end, as when a handler takes too long."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 _ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
-def _ulid(now_ms: int) -> str:
-    """A ULID (https://github.com/ulid/spec): sorts by time."""
-    number = (now_ms & (2**48 - 1)) << 80 | secrets.randbits(80)
+def _ulid(moment: int, ordinal: int, cause: str) -> str:
+    """A ULID (https://github.com/ulid/spec): sorts by time (ms), then by ``ordinal``; the same for the same cause."""
+    digest = int.from_bytes(sha256(cause.encode(errors="surrogatepass")).digest()[:8])
+    number = (moment & (2**48 - 1)) << 80 | (ordinal & 0xFFFF) << 64 | digest
     return "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))
