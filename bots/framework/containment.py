@@ -208,8 +208,8 @@ class Contained:
         incoming = Incoming.of(event)
         if incoming is None or incoming.kind == "edit":
             return
-        claim = await self.inner.bot.claim(event, incoming)
-        if claim is None or claim.consumer is not self.inner or not (claim.addressed or claim.target is not None):
+        claim = await self.inner.bot.claim(self.inner, event, incoming)
+        if claim is None or not (claim.addressed or claim.target is not None):
             return
         ctx = await self.inner.context(event, unit, incoming)
         ctx.say(ctx.t("I have a problem right now and cannot answer. Please try again in a few minutes."), reply=True)

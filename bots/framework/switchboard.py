@@ -10,7 +10,9 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
+
+from sqlalchemy import Connection
 
 from appservice.database import Database, DatabaseError
 from appservice.errors import RialtoError
@@ -21,6 +23,21 @@ from bots.store.switches import EVERYWHERE, Switch, room_scope, server_scope
 log = logging.getLogger(__name__)
 
 POLL_S: Final = 2.0
+
+
+def decide(connection: Connection, switch: Switch) -> None:
+    """Write a decision. One that only says what holds without it takes an earlier one back instead: a room in which a
+    plugin was disabled and enabled again is a room like any other, also for what is decided for servers later.
+    """
+    stored = {each.scope: each.enabled for each in sql.load(connection, switch.plugin)}
+    if _is_default(switch, everywhere=stored.get(EVERYWHERE, True)):
+        sql.remove(connection, switch.plugin, switch.scope)
+    else:
+        sql.put(connection, switch)
+
+
+def _is_default(switch: Switch, *, everywhere: bool) -> bool:
+    return switch.enabled and (switch.scope == EVERYWHERE or everywhere)
 
 
 class UnknownInstance(RialtoError):
@@ -121,12 +138,16 @@ class Switchboard:
         if instance not in {each.name for each in self._instances()}:
             raise UnknownInstance(f"there is no plugin {instance!r}", plugin=instance)
         switch = Switch(instance, scope, enabled, reason, by, self._now_ms())
-        unit.store(lambda connection: sql.put(connection, switch))
+        unit.store(lambda connection: decide(connection, switch))
         unit.after_commit(lambda: self._decided(switch))
 
     def _decided(self, switch: Switch) -> None:
-        known: dict[str, Any] = {name: dict(scopes) for name, scopes in self._known.items()}
-        known.setdefault(switch.plugin, {})[switch.scope] = switch.enabled
+        known: dict[str, dict[str, bool]] = {name: dict(scopes) for name, scopes in self._known.items()}
+        mine = known.setdefault(switch.plugin, {})
+        if _is_default(switch, everywhere=mine.get(EVERYWHERE, True)):
+            mine.pop(switch.scope, None)
+        else:
+            mine[switch.scope] = switch.enabled
         self._known = known
 
     async def _follow(self) -> None:

@@ -15,9 +15,10 @@ from appservice.database import open_database
 from appservice.errors import RialtoError
 from bots.framework.instances import Plan, nearest_instance, plan
 from bots.framework.problems import PluginError
+from bots.framework.switchboard import decide
 from bots.framework.tools.check import Report, check, scopes_of, settings_of
 from bots.framework.tools.new import create
-from bots.store.switches import EVERYWHERE, Switch, put, room_scope, server_scope
+from bots.store.switches import EVERYWHERE, Switch, room_scope, server_scope
 from bots.store.switches import load as load_switches
 
 
@@ -187,6 +188,6 @@ async def _put(config: Config, switch: Switch) -> None:
     await database.start()
     try:
         await upgrade(database)
-        await database.write(lambda connection: put(connection, switch))
+        await database.write(lambda connection: decide(connection, switch))
     finally:
         await database.stop()
