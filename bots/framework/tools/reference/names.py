@@ -8,10 +8,11 @@ from typing import Final
 
 PUBLIC: Final[Mapping[str, tuple[str, ...] | None]] = {
     "bots.framework": None,
+    "bots.framework.arguments": ("date_", "duration", "time_", "when"),
     "bots.framework.content": None,
     "bots.framework.dialogs": None,
     "bots.framework.http": None,
-    "bots.framework.i18n": ("English", "Formats", "Translator", "_"),
+    "bots.framework.i18n": ("English", "Formats", "Translator", "ZoneAnswer", "_", "parse_language", "parse_zone"),
     "bots.framework.testing": None,
     "bots.domain.money": ("Currency", "Money", "MoneyError"),
 }
@@ -126,6 +127,7 @@ PAGES: Final = (
         "Annotations of a command's parameters, and of `parse=` in dialogs, beyond Python's own types.",
         "handlers.md#arguments",
         ("Rest", "Range", "UserID", "RoomAlias", "Place", "ParseEnv", "InvalidValue"),
+        "bots.framework.arguments",
     ),
     Page(
         "context",
