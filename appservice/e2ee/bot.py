@@ -49,7 +49,7 @@ QUICK_RETRIES = 20
 BUSY_EVENTS = 5
 """Events within a second from which on a bot is busy."""
 BUSY_FOR_S = 2.0
-BUSY_POLL_S = 2.0
+BUSY_POLL_S = 5.0
 AWAY = frozenset({"UNREACHABLE", "BROKEN"})
 CATCH_UP_ROUNDS = 100
 REQUESTS_AT_ONCE = 50
