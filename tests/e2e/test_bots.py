@@ -188,7 +188,7 @@ async def test_the_hub_greets_lists_and_opens(service: RialtoProcess, alice: Hum
     assert (await greeting).encrypted
     assert "open" in (await alice.ask(room, "help", of=hub)).body
     assert "1. Echo" in (await alice.ask(room, "services", of=hub)).body
-    assert "Did you mean “services”" in (await alice.ask(room, "!servces", of=hub)).body
+    assert "Did you mean “!services”" in (await alice.ask(room, "!servces", of=hub)).body
     assert "no “7”" in (await alice.ask(room, "open 7", of=hub)).body
 
     said = await alice.ask(room, "open 1", of=hub)
