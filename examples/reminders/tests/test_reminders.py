@@ -199,17 +199,24 @@ async def test_there_is_a_limit() -> None:
     assert "I keep no more" in (await said(alice))[0]
 
 
-@pytest.mark.parametrize("commits", range(1, 10))
-async def test_a_kill_at_any_commit_changes_nothing(commits: int) -> None:
-    async def play(world: World, alice: Person) -> list[str]:
-        await alice.says("remind me in 20 minutes to drink tea")
-        world.clock.advance(minutes=20)
-        await alice.reacts("⏰", (await alice.hears_all())[-1])
-        world.clock.advance(minutes=10)
-        await alice.says("list")
-        return world.transcript(await world.direct(alice))
+async def play(world: World, alice: Person) -> list[str]:
+    await alice.says("remind me in 20 minutes to drink tea")
+    world.clock.advance(minutes=20)
+    await alice.reacts("⏰", (await alice.hears_all())[-1])
+    world.clock.advance(minutes=10)
+    await alice.says("list")
+    return world.transcript(await world.direct(alice))
 
-    calm = await play(*await berlin())
+
+@pytest.fixture(scope="module")
+async def calm() -> list[str]:
+    """What is said when nothing goes wrong."""
+    return await play(*await berlin())
+
+
+@pytest.mark.parametrize("commits", range(1, 11))
+async def test_a_kill_at_any_commit_changes_nothing(calm: list[str], commits: int) -> None:
     world, alice = await berlin()
     world.kill_after(commits)
     assert await play(world, alice) == calm
+    assert world.restarts == 1
