@@ -365,21 +365,20 @@ class Connection:
         """Have the plugin work an event, and put what it wants into the unit.
 
         Raises:
-            Wait: the connection ended, or what the handler needed was away: no handler's fault.
+            LinkLost: the connection ended before the handler did.
+            Wait: what the handler needed was away: no handler's fault either.
             Refusal, RemoteFailed, …: it is.
             DatabaseError: a checkpoint could not be committed.
         """
         async with self._slots:
             if not self.ready:
-                raise Wait(PAUSE_S)
+                raise LinkLost("the plugin takes no events")
             self._number += 1
             handling = Handling(self._number, frame["event"]["sender"])
             self._handlings[handling.number] = handling
             try:
                 await self.send({"type": "event", "id": handling.number, "unit": unit.event_id, **frame})
                 await self._converse(handling, unit)
-            except LinkLost:
-                raise Wait(PAUSE_S) from None
             finally:
                 del self._handlings[handling.number]
                 if not handling.over:

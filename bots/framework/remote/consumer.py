@@ -17,7 +17,7 @@ from bots.framework.permissions import ROLES, Role
 from bots.framework.plugin import Plugin
 from bots.framework.remote.connection import Connection, Peer
 from bots.framework.remote.manifest import Manifest
-from bots.framework.remote.protocol import Close, Limits
+from bots.framework.remote.protocol import Close, Limits, LinkLost
 from bots.framework.remote.rights import Rights
 from bots.framework.remote.values import event_out, person_out
 from bots.framework.services import Services
@@ -181,7 +181,10 @@ class RemoteConsumer:
         frame = await self._frame(event)
         if connection is not self._connection:
             raise Wait(self._patience())
-        await connection.handle(frame, unit)
+        try:
+            await connection.handle(frame, unit)
+        except LinkLost:
+            raise Wait(self._patience()) from None
 
     def _patience(self) -> float:
         """Seconds until the next look: soon after it went, later when it has been away for long."""
