@@ -211,6 +211,11 @@ async def conversation(rialto: Rialto, room: str) -> list[tuple[str, str]]:
     return rialto.transcript(room)
 
 
+async def back(rialto: Rialto, before: int) -> None:
+    """Wait until the plugin has connected again."""
+    await until(lambda: rialto.connects > before, "it is back")
+
+
 @pytest.mark.parametrize("after", [False, True], ids=["lost", "unheard"])
 async def test_cut_at_every_frame(rialto: Rialto, scissors: Scissors, tmp_path: Path, *, after: bool) -> None:
     """Wherever the connection ends, the transcript is the same and each effect happens once."""
@@ -236,7 +241,7 @@ async def test_cut_at_every_frame(rialto: Rialto, scissors: Scissors, tmp_path: 
         total = 3 * (number + 1)
         expected = [(kind, shown.replace(", 3 so far", f", {total} so far")) for kind, shown in rest]
         assert again[1:] == expected, cut
-        await until(lambda before=before: rialto.connects > before, f"it is back after {cut}")
+        await back(rialto, before)
     keys = [line.split()[0] for line in effects(tmp_path)]
     assert len(set(keys)) == len(cuts) + 1
     assert len(keys) <= len(set(keys)) + 3  # run again, under the same key, where its record did not arrive

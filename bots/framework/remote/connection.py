@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from aiohttp import WSMsgType, web
+from aiohttp import WebSocketError, WSMsgType, web
 
 from appservice.database import INFRASTRUCTURE, DatabaseError
 from appservice.errors import RialtoError
@@ -115,9 +115,9 @@ class Connection:
                 elif message.type is WSMsgType.BINARY:
                     self._receiving.take(*protocol.unpiece(message.data))
                 else:
+                    if isinstance(message.data, WebSocketError) and message.data.code == Close.TOO_BIG:
+                        self._count(Refusal("too_big", f"a frame has {protocol.MAX_FRAME} bytes at most"))
                     break
-            if self._socket.close_code == Close.TOO_BIG:
-                self._count(Refusal("too_big", f"a frame has {protocol.MAX_FRAME} bytes at most"))
         except Refusal as refusal:
             await self._turn_away(refusal)
         except (LinkLost, Deadline):
