@@ -7,9 +7,8 @@ from typing import Any, Final
 
 from pydantic import BaseModel, Field
 
-from bots.framework import Context, Dialog, Plugin, Rest, Setup, command, dialog, joined, timer
+from bots.framework import Context, Dialog, Key, Plugin, Rest, Setup, command, dialog, joined, timer
 from bots.framework.i18n import parse_zone
-from bots.framework.state import Key
 
 from .ballot import cleaned, ranking, winners
 

@@ -6,8 +6,7 @@ import pytest
 from support_desk import SupportDesk
 from support_desk.cases import Case, relayed, stays_inside
 
-from bots.framework.testing import Message, Person, World
-from bots.framework.testing.homeserver import Room
+from bots.framework.testing import Message, Person, Room, World
 
 SETTINGS = {"room": "#desk:world", "secret": "a secret of the tests"}
 
