@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 from collections.abc import Iterator
@@ -13,10 +14,16 @@ from mypy import api as mypy
 
 from bots.framework.tools.reference import checks
 from bots.framework.tools.reference.model import Code, Entry
-from bots.framework.tools.reference.names import PUBLIC
 from tests.support.doc_blocks import DocModule, doc_module
 
 ROOT = Path(__file__).parents[2]
+BORROWED = {
+    "bots.framework.arguments.fold",
+    "bots.framework.arguments.durations.UNITS",
+    "bots.framework.arguments.times.TERMS",
+}
+"""What an example takes of the inside, for want of something public. Nothing is to be added."""
+EXAMPLES = sorted((ROOT / "examples").glob("*/*/*.py"))
 GUIDE = sorted((ROOT / "docs" / "plugins").glob("*.md"))
 MODULES = {page.stem: module for page in GUIDE if (module := doc_module(page)) is not None}
 
@@ -42,7 +49,7 @@ def cases() -> Iterator[Any]:
                 yield pytest.param(test, {mark.args[0]: value}, id=f"{stem}-{name}-{value}")
 
 
-@pytest.mark.parametrize(("test", "arguments"), cases())
+@pytest.mark.parametrize(("test", "arguments"), list(cases()))
 async def test_examples_run(test: Any, arguments: dict[str, Any]) -> None:
     result = test(**arguments)
     if inspect.isawaitable(result):
@@ -64,14 +71,23 @@ def test_a_type_checker_agrees(tmp_path: Path) -> None:
     assert code == 0, said + errors
 
 
+def imported(source: str) -> Iterator[str]:
+    """What a module imports of Rialto."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in {"appservice", "bots", "bridge"}:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
 @pytest.mark.parametrize("module", MODULES.values(), ids=MODULES)
 def test_examples_import_public_names(module: DocModule, public: dict[str, Entry]) -> None:
-    for source, names in re.findall(
-        r"^from ((?:bots|appservice|bridge)[\w.]*) import \(?([\w\s,]+?)\)?$", module.source, re.M
-    ):
-        assert source in PUBLIC, f"{module.page.name} imports from {source}"
-        for name in re.split(r"[\s,]+", names.strip().rstrip(",")):
-            assert f"{source}.{name}" in public, f"{module.page.name} imports {source}.{name}"
+    for path in imported(module.source):
+        assert path in public, f"{module.page.name} imports {path}"
+
+
+@pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: f"{file.parent.name}-{file.stem}")
+def test_example_plugins_import_public_names(file: Path, public: dict[str, Entry]) -> None:
+    for path in imported(file.read_text(encoding="utf-8")):
+        assert path in public or path in BORROWED, f"{file} imports {path}"
 
 
 @pytest.mark.parametrize("page", GUIDE, ids=lambda page: page.stem)

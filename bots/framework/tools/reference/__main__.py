@@ -75,16 +75,17 @@ def read(path: Path) -> dict[str, Any] | None:
     return found
 
 
-def unrecorded(code: Code, version: str = API_VERSION) -> list[str]:
+def unrecorded(code: Code, version: str = API_VERSION, root: Path | None = None) -> list[str]:
     """What has changed since the record was written, and whether the version is high enough for it."""
     now = changes.record(code.public())
-    known = read(code.root / RECORD) or {"version": "0.0", "names": {}}
+    root = root or code.root
+    known = read(root / RECORD) or {"version": "0.0", "names": {}}
     found = [f"{change}: not recorded" for change in changes.changes(known["names"], now)]
     if known["version"] != version:
         found.append(f"API_VERSION is {version}, and {known['version']} is recorded")
     if found:
         found.append("run python -m bots.framework.tools.reference --record")
-    return [*found, *refused(code.root, now, version)]
+    return [*found, *refused(root, now, version)]
 
 
 def refused(root: Path, now: dict[str, changes.Record], version: str) -> list[str]:
@@ -101,16 +102,17 @@ def refused(root: Path, now: dict[str, changes.Record], version: str) -> list[st
     return [*reasons, f"since {released['version']} that asks for API_VERSION {wanted}, and it is {version}"]
 
 
-def write_record(code: Code, version: str = API_VERSION) -> int:
+def write_record(code: Code, version: str = API_VERSION, root: Path | None = None) -> int:
     """Write the record, unless the version is too low for it."""
     now = changes.record(code.public())
-    reasons = refused(code.root, now, version)
+    root = root or code.root
+    reasons = refused(root, now, version)
     for line in reasons:
         print(line, file=sys.stderr)  # noqa: T201 - a command line
     if reasons:
         return 1
     text = json.dumps({"version": version, "names": now}, indent=1, ensure_ascii=False) + "\n"
-    (code.root / RECORD).write_text(text, encoding="utf-8")
+    (root / RECORD).write_text(text, encoding="utf-8")
     return 0
 
 

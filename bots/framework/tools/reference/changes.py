@@ -122,7 +122,7 @@ def _of_calls(path: str, old: Sequence[str], new: Sequence[str]) -> Iterator[Cha
         if way in new:
             continue
         best = min((_of_call(way, other) for other in new), key=_worst, default=[("cannot be called", Level.MAJOR)])
-        for words, level in best:
+        for words, level in best or [(f"is written as {new[0]}", Level.MINOR)]:
             yield Change(path, words, level)
     for way in new[len(old) :]:
         yield Change(path, f"can be called by {way}", Level.MINOR)

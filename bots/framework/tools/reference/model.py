@@ -112,7 +112,7 @@ class Code:
             search_paths=[str(self.root)], docstring_parser="google", allow_inspection=False
         )
         for package in ("appservice", "bots"):
-            self._loader.load(package)
+            self._loader.load(package, try_relative_path=False)
         self._loader.resolve_aliases(implicit=True)
         self._public: frozenset[str] = frozenset()
         """Where public things are defined."""
