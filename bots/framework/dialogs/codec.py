@@ -10,16 +10,17 @@ import dataclasses
 import math
 import sys
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Mapping
+from collections import Counter, OrderedDict
+from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from enum import Enum
+from enum import Enum, Flag
 from importlib import import_module
 from typing import Any, Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from appservice import json
 from appservice.errors import RialtoError
@@ -38,9 +39,13 @@ def dumps(value: Any) -> bytes:
     """The value as JSON.
 
     Raises:
-        Unrecordable: it, or something in it, cannot be found again: an open file, a function, a local class.
+        Unrecordable: it, or something in it, cannot be found again: an open file, a function, a local class; or it is
+            nested too deeply, perhaps in itself.
     """
-    return json.dumps(_out(value))
+    try:
+        return json.dumps(_out(value))
+    except RecursionError:
+        raise Unrecordable("what is nested so deeply cannot be recorded", type=type(value).__name__) from None
 
 
 def loads(data: bytes) -> Any:
@@ -49,14 +54,17 @@ def loads(data: bytes) -> Any:
     Raises:
         Changed: a class it needs is gone or takes other values now.
     """
-    return _in(json.loads(data))
+    try:
+        return _in(json.loads(data))
+    except (LookupError, TypeError, ValueError, AttributeError, ImportError, ArithmeticError) as error:
+        raise Changed(f"a recorded value: {type(error).__name__}") from None
 
 
 _SIMPLE: Final[dict[type, tuple[str, Callable[[Any], Any], Callable[[Any], Any]]]] = {
     Decimal: ("decimal", str, Decimal),
     datetime: ("datetime", lambda v: [v.isoformat(), getattr(v.tzinfo, "key", None)], lambda v: _moment(*v)),
     date: ("date", date.isoformat, date.fromisoformat),
-    time: ("time", time.isoformat, time.fromisoformat),
+    time: ("time", lambda v: [v.isoformat(), getattr(v.tzinfo, "key", None), v.fold], lambda v: _clock_time(*v)),
     timedelta: (
         "duration",
         lambda v: [v.days, v.seconds, v.microseconds],
@@ -71,6 +79,11 @@ _BY_TAG: Final = {tag: back for tag, _, back in _SIMPLE.values()}
 def _moment(text: str, zone: str | None) -> datetime:
     moment = datetime.fromisoformat(text)
     return moment.astimezone(ZoneInfo(zone)) if zone else moment
+
+
+def _clock_time(text: str, zone: str | None, fold: int) -> time:
+    found = time.fromisoformat(text).replace(fold=fold)
+    return found.replace(tzinfo=ZoneInfo(zone)) if zone else found
 
 
 def _out(value: Any) -> Any:
@@ -101,22 +114,38 @@ def _bounded(value: Any) -> Any:
 
 
 def _state(value: Any) -> Any:
+    if isinstance(value, Flag):
+        return value.value
     if isinstance(value, Enum):
         return value.name
     if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
+        return _model(value)
     if dataclasses.is_dataclass(value):
         return {field.name: _out(getattr(value, field.name)) for field in dataclasses.fields(value) if field.init}
     if isinstance(value, tuple) and hasattr(value, "_asdict"):
         return {key: _out(item) for key, item in value._asdict().items()}
-    if isinstance(value, str | int):
-        return str(value)
-    if isinstance(value, Mapping):
-        return {TAG: "dict", "v": [[_out(key), _out(item)] for key, item in value.items()]}
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int):
+        return int.__repr__(value)
+    if isinstance(value, OrderedDict | Counter):
+        return [[_out(key), _out(item)] for key, item in value.items()]
     raise Unrecordable(
         f"{_name(type(value))} cannot be recorded; record plain values, dataclasses, enums or pydantic models",
         type=_name(type(value)),
     )
+
+
+def _model(value: BaseModel) -> Any:
+    """A pydantic model, in a form that is known to be read again: secrets, say, are not."""
+    for by_alias in (False, True):
+        written = value.model_dump(mode="json", by_alias=by_alias)
+        try:
+            if type(value).model_validate(written) == value:
+                return written
+        except ValidationError:
+            continue
+    raise Unrecordable(f"{_name(type(value))} does not come back from its own JSON", type=_name(type(value)))
 
 
 def _name(kind: type) -> str:
@@ -155,12 +184,16 @@ def _in(value: Any) -> Any:
 def _object(name: str, inner: Any) -> Any:
     try:
         kind = find(name)
+        if issubclass(kind, Flag):
+            return kind(inner)
         if issubclass(kind, Enum):
             return kind[inner]
         if issubclass(kind, BaseModel):
             return kind.model_validate(inner)
         if issubclass(kind, str | int):
             return kind(inner)
+        if issubclass(kind, OrderedDict | Counter):
+            return kind({_in(key): _in(item) for key, item in inner})
         return kind(**{key: _in(item) for key, item in inner.items()})
     except (KeyError, TypeError, ValueError, AttributeError, ImportError) as error:
         raise Changed(f"{name}: {type(error).__name__}") from None

@@ -136,7 +136,7 @@ class Run:
         """A value as it is recorded. One that cannot be is a defect of the plugin that it must not get around."""
         try:
             return codec.dumps(value)
-        except Exception as error:  # noqa: BLE001 - whatever the value's own code raises
+        except Exception as error:
             raise self.leave(Interrupted(error)) from error
 
     def read(self, make: Callable[[], Any]) -> Any:
@@ -254,7 +254,7 @@ class Run:
             self.append("step", name, json.dumps(record))
             await self.checkpoint()
             raise
-        except Exception as error:  # noqa: BLE001 - whatever it is: the plugin must not go on as if it had not been tried
+        except Exception as error:
             raise self.leave(Interrupted(error)) from error
         self.append("step", name, json.dumps({**meta, "value": json.loads(self.written(result))}))
         await self.checkpoint()
@@ -270,7 +270,7 @@ class Run:
         self.require_no_answer()
         try:
             result = await _called(function, (self.ctx, *args), kwargs)
-        except Exception as error:  # noqa: BLE001 - as above
+        except Exception as error:
             raise self.leave(Interrupted(error)) from error
         self.append("do", name, self.written(result))
         return result
@@ -283,7 +283,7 @@ class Run:
         self.store(DialogState.RUNNING)
         try:
             await self.ctx.unit.checkpoint()
-        except Exception as error:  # noqa: BLE001 - the database's, not the plugin's
+        except Exception as error:
             raise self.leave(Interrupted(error)) from error
 
     def store(self, state: DialogState, error: str | None = None) -> None:
