@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -10,12 +11,13 @@ from typing import Any
 
 import pytest
 
-from appservice.database import Database
+from appservice.database import Database, DatabaseError
 from bots.framework.remote import Server
+from bots.framework.remote import connection as connections
 from bots.framework.remote import session as sessions
 from bots.framework.remote.link import Link
 from bots.framework.remote.protocol import LinkLost
-from tests.store.harness import ALICE, BOT, ROOM, inbox_row, until
+from tests.store.harness import ALICE, BOT, ROOM, FlakyDatabase, inbox_row, message, until
 from tests.support.remote import TOKEN, Process, Rialto, served
 
 Start = Callable[..., Awaitable["Served"]]
@@ -160,6 +162,68 @@ async def test_rialto_restarts(rialto: Rialto, plugin: Served) -> None:
         await rialto.says(text)
     assert rialto.bodies()[-1] == "Ticket for 3 Coffee, 3 so far."
     assert not plugin.task.done()
+
+
+class Away(FlakyDatabase):
+    """A database that cannot be read when a test says so."""
+
+    failures = 0
+
+    async def read(self, work: Any) -> Any:
+        if self.failures > 0:
+            self.failures -= 1
+            raise DatabaseError("the database is gone (test)")
+        return await super().read(work)
+
+
+async def test_database_away(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a handler cannot read because the database is away is no fault of its: the event waits."""
+    monkeypatch.setattr(connections, "PAUSE_S", 0.01)
+    away = Away(database)
+    rialto = await Rialto(away).start()
+    one = Served(rialto)
+    await until(lambda: rialto.consumer.connected)
+    await rialto.says("keep tea")
+    away.failures = 4
+    event_id = await rialto.hears("keep coffee")
+    await rialto.engine.settled()
+    assert away.failures == 0
+    assert rialto.bodies()[-1] == "tea -> coffee; word"
+    assert (await inbox_row(database, event_id))["attempts"] == 0
+    await one.stop()
+    await rialto.stop()
+
+
+async def test_commits_that_fail(flaky: FlakyDatabase, tmp_path: Path) -> None:
+    """Commits that do not happen, or whose answer is lost, in the middle of steps and at the end."""
+    rialto = await Rialto(flaky, settings={"effects": str(tmp_path / "effects")}).start()
+    one = Served(rialto)
+    await until(lambda: rialto.consumer.connected)
+    await order(rialto)
+    expected = rialto.transcript()
+    faults = itertools.cycle([None, "before", None, "after", None, None, "before"])
+    flaky.fault = lambda: next(faults)
+    for text in ORDER:
+        await deliver(rialto, text)
+        await rialto.engine.settled()
+    flaky.fault = lambda: None
+    await rialto.engine.settled()
+    second = rialto.transcript("!second:localhost")
+    assert [(kind, shown.replace(", 6 so far", ", 3 so far")) for kind, shown in second] == expected
+    assert len({line.split()[0] for line in effects(tmp_path)}) == 2
+    await one.stop()
+    await rialto.stop()
+
+
+async def deliver(rialto: Rialto, text: str) -> None:
+    """As the homeserver does: again and again until it was taken."""
+    while True:
+        rialto.numbers += 1
+        try:
+            await rialto.engine.deliver(message(f"$alice-{text}", "!second:localhost", text))
+        except DatabaseError:
+            continue
+        return
 
 
 # Cut off at any moment

@@ -377,7 +377,7 @@ def timer(**changes: Any) -> dict[str, Any]:
     return {"op": "schedule.put", **whole, "person": ALICE, "data": "null", "incarnation": "i", **changes}
 
 
-MEMBER = {"kind": "state", "type": "m.room.member", "target": OTHER, "content": {"membership": "invite"}}
+MEMBER: dict[str, Any] = {"kind": "state", "type": "m.room.member", "target": OTHER, "content": {"membership": "invite"}}
 
 
 @pytest.mark.parametrize(
