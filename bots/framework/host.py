@@ -91,6 +91,7 @@ class Host:
         self._publisher = Publisher(homeserver, media)
         self._instances: dict[str, Instance] = {}
         self._reports = 0
+        self._published = False
         self._tasks: set[asyncio.Task[object]] = set()
         self.problems = list(plan.problems)
         self.directory = Directory(self._entries)
@@ -145,18 +146,13 @@ class Host:
 
     def publish(self) -> None:
         """Publish names, pictures, descriptions and commands in the background."""
-        own = {bot.localpart: bot for bot in self._config.users if bot.enabled}
-        self._publisher.start(
-            {
-                name: (
-                    user,
-                    Appearance(
-                        user.user_id, user.display_name, self._description(own[name].instance), own[name].avatar
-                    ),
-                )
-                for name, user in self.users.items()
-            }
-        )
+        self._published = True
+        self._publisher.start({name: (user, self._appearance(name)) for name, user in self.users.items()})
+
+    def _appearance(self, localpart: str) -> Appearance:
+        bot = next(bot for bot in self._config.users if bot.localpart == localpart)
+        user = self.users[localpart]
+        return Appearance(user.user_id, user.display_name, self._description(bot.instance), bot.avatar)
 
     async def stop(self) -> None:
         """Stop every plugin, each within its time. Call it when no more events are handled."""
@@ -336,6 +332,9 @@ class Host:
         instance.contained.breaker = type(instance.contained.breaker)(instance.contained.limits.breaker)
         self._metrics.plugin_paused.labels(name).set(0)
         self._reload_hooks(instance, fresh, consumer)
+        if self._published:
+            localpart = wanted.user.localpart
+            self._publisher.again({localpart: (consumer.bot, self._appearance(localpart))})
         await self._own_schedules(consumer)
         try:
             async with asyncio.timeout(self._config.plugins.start_timeout):

@@ -58,8 +58,13 @@ class Publisher:
 
     def start(self, bots: Mapping[str, tuple[BotUser, Appearance]]) -> None:
         """Publish everything in the background."""
-        self._tasks.append(asyncio.create_task(self._all(bots), name="publish-bots"))
+        self.again(bots)
         self._tasks.append(asyncio.create_task(self._rooms(), name="publish-commands"))
+
+    def again(self, bots: Mapping[str, tuple[BotUser, Appearance]]) -> None:
+        """Publish these in the background."""
+        self._tasks = [task for task in self._tasks if not task.done()]
+        self._tasks.append(asyncio.create_task(self._all(bots), name="publish-bots"))
 
     async def stop(self) -> None:
         """What is not published is at the next start."""
