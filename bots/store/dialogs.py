@@ -9,7 +9,7 @@ from sqlalchemy import Connection, RowMapping, delete, insert, select, update
 
 from appservice.errors import RialtoError
 from appservice.sealing import Sealer
-from appservice.store.tables import outbox
+from appservice.store.tables import OutboxState, outbox
 from bots.store.tables import DialogState, dialog_journal, dialog_people, dialogs
 
 ANYBODY = "*"
@@ -210,10 +210,15 @@ def journal(connection: Connection, sealer: Sealer, dialog_id: str) -> list[Entr
 
 
 def event_ids(connection: Connection, txn_ids: Iterable[str]) -> dict[str, str]:
-    """The events that messages of ours became, by transaction id, as far as they are sent and remembered."""
+    """The events that messages of ours became, by transaction id, as far as they are remembered; an empty one of those
+    that are still being sent.
+    """
     wanted = list(txn_ids)
-    query = select(outbox.c.txn_id, outbox.c.event_id).where(outbox.c.txn_id.in_(wanted))
-    return {row.txn_id: row.event_id for row in connection.execute(query) if row.event_id} if wanted else {}
+    if not wanted:
+        return {}
+    query = select(outbox.c.txn_id, outbox.c.event_id, outbox.c.state).where(outbox.c.txn_id.in_(wanted))
+    rows = connection.execute(query).all()
+    return {row.txn_id: row.event_id or "" for row in rows if row.event_id or row.state == OutboxState.PENDING}
 
 
 def purge(connection: Connection, before: int) -> int:

@@ -14,6 +14,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
 from appservice import json
+from appservice.processor import Wait
 from appservice.unit import UNSENT
 from bots.framework.clock import from_ms
 from bots.framework.dialogs import codec
@@ -48,6 +49,8 @@ MAX_OPEN: Final = 5
 QUIET_ROOMS: Final = 10_000
 QUIET_PEOPLE: Final = 1_000
 """Of one room."""
+SENDING_PAUSE_S: Final = 0.05
+SENDING_S: Final = 10.0
 ANSWERS: Final = frozenset({"ask", "choose", "vote"})
 TIMER: Final = "rialto.dialog.timer"
 _CONTROL: Final = ("cancel", "back", "help")
@@ -87,6 +90,8 @@ class Dialogs:
         self._services = services
         self._quiet: OrderedDict[str, set[str]] = OrderedDict()
         """People without open dialogs, by room: nearly every event can be passed on without asking the database."""
+        self._waited: OrderedDict[str, int] = OrderedDict()
+        """How often an event has waited for a message to be sent."""
 
     # Finding
 
@@ -107,7 +112,7 @@ class Dialogs:
         if not mine:
             return None
         if target:
-            return await self._referred(mine, target)
+            return await self._referred(mine, event_id, target)
         return Target(mine[0], others=tuple(mine[1:]))
 
     async def interrupted(self, ctx: Context) -> DialogRow | None:
@@ -124,18 +129,36 @@ class Dialogs:
         else:
             await self._drive(ctx, handler, Run(row, await self._entries(row), ctx))
 
-    async def _referred(self, rows: Sequence[DialogRow], target: str) -> Target | None:
-        """The dialog whose message is replied to, reacted to or voted in."""
+    async def _referred(self, rows: Sequence[DialogRow], event_id: str, target: str) -> Target | None:
+        """The dialog whose message is replied to, reacted to or voted in.
+
+        Raises:
+            Wait: that message may be one that is being sent: its event id is not known yet.
+        """
         prompts = {row.prompt.removeprefix(UNSENT): row for row in rows if row.prompt}
         known = await self._sent(prompts)
         for txn_id, row in prompts.items():
             if known.get(txn_id) == target:
                 return Target(row, exact=True)
+        sending = "" in known.values()
         for row in rows:
             old = [entry.prompt.removeprefix(UNSENT) for entry in await self._entries(row) if entry.prompt]
-            if target in (await self._sent(old)).values():
+            sent = (await self._sent(old)).values()
+            if target in sent:
                 return Target(row, late=True, exact=True)
+            sending = sending or "" in sent
+        if sending:
+            self._wait_for_sending(event_id)
         return None
+
+    def _wait_for_sending(self, event_id: str) -> None:
+        """After a crash a message is sent once more to learn its event id; answers to it wait for that, for a while."""
+        waited = self._waited.pop(event_id, 0)
+        if waited * SENDING_PAUSE_S < SENDING_S:
+            self._waited[event_id] = waited + 1
+            if len(self._waited) > QUIET_PEOPLE:
+                self._waited.popitem(last=False)
+            raise Wait(SENDING_PAUSE_S)
 
     async def _sent(self, txn_ids: Iterable[str]) -> dict[str, str]:
         return await self._services.dialog_storage.event_ids(txn_ids)

@@ -25,7 +25,9 @@ class DialogStorage(Protocol):
         """A dialog's journal, in order."""
 
     async def event_ids(self, txn_ids: Iterable[str]) -> dict[str, str]:
-        """The events that messages of ours became, by transaction id, as far as they are sent and remembered."""
+        """The events that messages of ours became, by transaction id, as far as they are remembered; an empty one of
+        those that are still being sent.
+        """
 
     def save(self, unit: UnitOfWork, change: Change) -> None:
         """Make or change a dialog in the commit of a unit."""

@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from hashlib import sha256
 from importlib.resources import files
 from typing import Any, Final, cast
 
@@ -22,6 +23,7 @@ from appservice.inbox import Inbox
 from appservice.media import Media
 from appservice.metrics import Metrics
 from appservice.outbox import Outbox
+from appservice.processor import Wait
 from appservice.rooms import Rooms
 from appservice.sealing import Sealer
 from appservice.worker import Worker
@@ -439,7 +441,7 @@ class _Watched(PluginConsumer):
     async def handle(self, event: Any, unit: Any) -> None:
         try:
             await super().handle(event, unit)
-        except DatabaseError:
+        except (DatabaseError, Wait):
             raise
         except Exception as error:
             self._failures.append(error)
@@ -461,6 +463,17 @@ class _Chats:
         if room is None:
             room = Room(room_id, {known.user_id: "join", bot: "join"})
             self._world.homeserver.rooms[room_id] = room
+        return room_id
+
+    async def group(
+        self, purpose: str, maker: str, name: str, people: Iterable[str], *, topic: str = "", encrypted: bool = True
+    ) -> str:
+        """A room that a bot makes; the people are invited."""
+        room_id = f"!{sha256(f'{maker} {purpose}'.encode()).hexdigest()[:16]}:{BOT_SERVER}"
+        if room_id not in self._world.homeserver.rooms:
+            members = {maker: "join", **dict.fromkeys(people, "invite")}
+            room = self._world.homeserver.rooms[room_id] = Room(room_id, members, encrypted)
+            room.state["m.room.name", ""] = {"name": name}
         return room_id
 
 
