@@ -12,6 +12,7 @@ from appservice.cli import parser
 from appservice.config import Config
 from appservice.config.schema import leaves
 from appservice.metrics import Metrics
+from bots.framework.scopes import SCOPES
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("**/*.md"))]
@@ -65,8 +66,8 @@ def test_named_files_exist(page: Path) -> None:
 def test_named_configuration_keys_exist(page: Path) -> None:
     for text in quoted(page):
         section, dot, key = text.split(":")[0].partition(".")
-        module = (ROOT / section / key).is_dir()
-        if dot and section in SECTIONS and not module and key not in {"*", "yaml"} and re.fullmatch(r"[a-z_]+", key):
+        other = text in SCOPES or (ROOT / section / key).is_dir()
+        if dot and section in SECTIONS and not other and key not in {"*", "yaml"} and re.fullmatch(r"[a-z_]+", key):
             assert f"{section}.{key}" in KEYS, f"{page.name} names {text}, which is no key"
 
 

@@ -25,7 +25,7 @@ BORROWED = {
 """What an example takes of the inside, for want of something public. Nothing is to be added."""
 EXAMPLES = sorted((ROOT / "examples").glob("*/*/*.py"))
 GUIDE = sorted((ROOT / "docs" / "plugins").glob("*.md"))
-MODULES = {page.stem: module for page in GUIDE if (module := doc_module(page)) is not None}
+MODULES = {page.stem: module for page in [ROOT / "README.md", *GUIDE] if (module := doc_module(page)) is not None}
 
 
 @pytest.fixture(scope="module")
