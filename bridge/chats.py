@@ -51,6 +51,25 @@ class Chats:
         }
         return await self._room(f"direct\0{person}\0{bot}", bot, person, body)
 
+    async def group(
+        self, purpose: str, maker: str, name: str, people: Iterable[str], *, topic: str = "", encrypted: bool = True
+    ) -> str:
+        """The room of a bot for a purpose, with these people invited; made when there is none.
+
+        Args:
+            purpose: what it is for: one room for one purpose of one maker, however often it is asked for.
+
+        Raises:
+            HomeserverError: it could not be made; calling again goes on where this stopped.
+        """
+        invited = list(dict.fromkeys(people))
+        body: dict[str, Any] = {"preset": "private_chat", "name": name, "invite": invited}
+        if topic:
+            body["topic"] = topic
+        if encrypted:
+            body["initial_state"] = [ENCRYPTION]
+        return await self._room(f"group\0{maker}\0{purpose}", maker, None, body)
+
     async def space(self, person: str, children: Iterable[str]) -> str:
         """The person's Rialto space with these rooms in it; made when there is none.
 
@@ -75,7 +94,7 @@ class Chats:
             )
         return room_id
 
-    async def _room(self, purpose: str, maker: str, person: str, body: Mapping[str, Any]) -> str:
+    async def _room(self, purpose: str, maker: str, person: str | None, body: Mapping[str, Any]) -> str:
         room_id = await self._database.read(lambda connection: store.find(connection, purpose))
         if room_id is not None:
             if await self._usable(room_id, maker, person):
@@ -86,11 +105,13 @@ class Chats:
         await self._database.write(lambda connection: store.remember(connection, purpose, room_id))
         return room_id
 
-    async def _usable(self, room_id: str, maker: str, person: str) -> bool:
-        """Whether the maker is still in a room; the person is invited again when they left it."""
+    async def _usable(self, room_id: str, maker: str, person: str | None) -> bool:
+        """Whether the maker is still in a room; the person, if it is one's, is invited again when they left it."""
         try:
             answer = await self._homeserver.request(
-                "GET", path("/_matrix/client/v3/rooms", room_id, "state", "m.room.member", person), user_id=maker
+                "GET",
+                path("/_matrix/client/v3/rooms", room_id, "state", "m.room.member", person or maker),
+                user_id=maker,
             )
         except HomeserverError as error:
             if error.temporary:
@@ -98,6 +119,8 @@ class Chats:
             if error.status != 404:
                 return False
             answer = {}
+        if person is None:
+            return bool(answer.get("membership") == "join")
         if answer.get("membership") == "ban":
             return False
         if answer.get("membership") not in {"join", "invite"}:
@@ -109,7 +132,7 @@ class Chats:
             )
         return True
 
-    async def _make(self, purpose: str, maker: str, person: str, body: Mapping[str, Any]) -> str:
+    async def _make(self, purpose: str, maker: str, person: str | None, body: Mapping[str, Any]) -> str:
         """Make the room under the first alias of its purpose that does not lead to a room given up."""
         prefix = self._steward[1:].partition(":")[0]
         for generation in range(MAX_GENERATIONS):

@@ -270,7 +270,7 @@ class Context:
         """
         txn_ids = {reference.removeprefix(UNSENT): reference for reference in references}
         found = await self.services.dialog_storage.event_ids(txn_ids) if txn_ids else {}
-        return {txn_ids[txn_id]: event_id for txn_id, event_id in found.items()}
+        return {txn_ids[txn_id]: event_id for txn_id, event_id in found.items() if event_id}
 
     def discard(self) -> None:
         """Forget everything that was to be sent and stored."""
@@ -296,6 +296,21 @@ class Context:
         if self.services.chats is None:
             raise RuntimeError("this service makes no rooms")
         return await self.services.chats.direct(person or self.sender, self.user_id, "")
+
+    async def create_room(
+        self, name: str, people: Iterable[str] = (), *, purpose: str = "", topic: str = "", encrypted: bool = True
+    ) -> str:
+        """A room of the bot's with these people invited; its room id. Needs the scope ``rooms.create``.
+
+        It is made at once, and once: asked for again, by a retry or for the same ``purpose``, it is the same room.
+
+        Args:
+            purpose: what the room is for; the event at hand and the name unless told.
+        """
+        if self.services.chats is None:
+            raise RuntimeError("this service makes no rooms")
+        why = "\0".join((self.consumer, purpose) if purpose else (self.consumer, self.event.event_id, name))
+        return await self.services.chats.group(why, self.user_id, name, people, topic=topic, encrypted=encrypted)
 
     async def room_named(self, alias: str) -> str | None:
         """The room that an alias leads to (specification, "Room aliases"), None when it leads nowhere.

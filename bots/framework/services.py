@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -44,6 +44,10 @@ class ChatsView(Protocol):
     """Makes rooms, once for each purpose: :class:`bridge.chats.Chats`."""
 
     async def direct(self, person: str, bot: str, name: str) -> str: ...
+
+    async def group(
+        self, purpose: str, maker: str, name: str, people: Iterable[str], *, topic: str = "", encrypted: bool = True
+    ) -> str: ...
 
 
 class PeopleView(Protocol):

@@ -215,3 +215,12 @@ async def test_the_space_belongs_to_the_steward_and_holds_the_rooms(chats: Chats
         (space, "m.space.child", "!b:localhost"),
     ]
     assert {state[0] for state in homeserver.states} == {STEWARD}
+
+
+async def test_a_group_is_made_once_for_its_purpose_and_found_after_a_crash(
+    chats: Chats, homeserver: FakeHomeserver
+) -> None:
+    first = await chats.group("cases", BOT, "Staff", [ALICE])
+    assert await chats.group("cases", BOT, "Staff", [ALICE]) == first
+    other = await chats.group("orders", BOT, "Kitchen", [ALICE], encrypted=False)
+    assert other != first

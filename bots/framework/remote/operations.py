@@ -46,6 +46,7 @@ class Operations:
             "room.display_name": self._room_display_name,
             "room.sender_of": self._room_sender_of,
             "room.direct": self._room_direct,
+            "room.group": self._room_group,
             "room.typing": self._room_typing,
             "room.read": self._room_read,
             "profile": self._profile,
@@ -141,6 +142,22 @@ class Operations:
         if _USER.fullmatch(person) is None:
             raise Refusal("malformed", "a chat is made with a person, by their user id")
         room_id = await chats.direct(person, self._rights.user_id, fields.text("name", default=""))
+        self._rights.made(room_id)
+        return room_id
+
+    async def _room_group(self, fields: Fields) -> Any:
+        self._rights.require("rooms.create", "make rooms")
+        chats = self._services.chats
+        if chats is None:
+            raise Refusal("no_rooms", "this service makes no rooms")
+        people = fields.texts("people", most=100)
+        if any(_USER.fullmatch(person) is None for person in people):
+            raise Refusal("malformed", "people are invited by their user ids")
+        purpose = f"{self._rights.user_id}\0{fields.text('purpose', most=2_000, empty=False)}"
+        name, topic = fields.text("name", empty=False), fields.text("topic", most=1_000, default="")
+        room_id = await chats.group(
+            purpose, self._rights.user_id, name, people, topic=topic, encrypted=fields.flag("encrypted")
+        )
         self._rights.made(room_id)
         return room_id
 

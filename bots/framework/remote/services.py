@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, cast
 from urllib.parse import unquote
 
@@ -181,6 +181,14 @@ class RemoteChats:
     async def direct(self, person: str, bot: str, name: str) -> str:
         """The direct chat of a person and the bot."""
         return str(await self._link.call("room.direct", {"person": person, "name": name}))
+
+    async def group(
+        self, purpose: str, maker: str, name: str, people: Iterable[str], *, topic: str = "", encrypted: bool = True
+    ) -> str:
+        """The room of the bot for a purpose."""
+        # What keeps the parts of a purpose apart cannot be sent.
+        args = {"purpose": purpose.replace("\0", " "), "name": name, "people": list(people), "topic": topic}
+        return str(await self._link.call("room.group", {**args, "encrypted": encrypted}))
 
 
 class RemotePayments:
