@@ -99,7 +99,7 @@ class Host:
         self._provided: Provided = {
             **provided,
             "services.list": {Directory: self.directory},
-            "plugins.manage": {Switchboard: self.switchboard},
+            "admin.plugins": {Switchboard: self.switchboard},
         }
         self.users = {
             bot.localpart: BotUser(f"@{bot.localpart}:{config.homeserver.server_name}", bot.display_name or "")

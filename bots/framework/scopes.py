@@ -38,7 +38,7 @@ SCOPES: Final = {
         Scope("payments.read", "see the balance and the transfers of its own account"),
         Scope("payments.charge", "ask people for payments to its account"),
         Scope("payments.send", "pay out of its own account"),
-        Scope("plugins.manage", "list, enable and disable plugins for operators"),
+        Scope("admin.plugins", "list, enable and disable plugins for operators"),
     )
 }
 """Every scope by its name."""

@@ -23,7 +23,7 @@ class Hub(Plugin):
     """
 
     summary = "Where you begin: lists the services and opens them."
-    scopes = frozenset({"rooms.create", "services.list", "plugins.manage"})
+    scopes = frozenset({"rooms.create", "services.list", "admin.plugins"})
 
     def __init__(self, setup: Setup) -> None:
         self._instance = setup.instance
