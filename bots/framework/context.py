@@ -305,7 +305,11 @@ class Context:
         It is made at once, and once: asked for again, by a retry or for the same ``purpose``, it is the same room.
 
         Args:
+            name: what people see.
+            people: the user ids of those who are invited.
             purpose: what the room is for; the event at hand and the name unless told.
+            topic: one line about it.
+            encrypted: whether it is.
         """
         if self.services.chats is None:
             raise RuntimeError("this service makes no rooms")
