@@ -18,6 +18,8 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("**/*.md"))]
 FENCE = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 SECTIONS = set(Config.model_fields)
+OPERATIONS = {"media.download", "media.upload"}
+"""Of the protocol of plugins outside the process."""
 KEYS = {".".join(path) for path, _ in leaves(Config)}
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -66,7 +68,7 @@ def test_named_files_exist(page: Path) -> None:
 def test_named_configuration_keys_exist(page: Path) -> None:
     for text in quoted(page):
         section, dot, key = text.split(":")[0].partition(".")
-        other = text in SCOPES or (ROOT / section / key).is_dir()
+        other = text in {*SCOPES, *OPERATIONS} or (ROOT / section / key).is_dir()
         if dot and section in SECTIONS and not other and key not in {"*", "yaml"} and re.fullmatch(r"[a-z_]+", key):
             assert f"{section}.{key}" in KEYS, f"{page.name} names {text}, which is no key"
 
