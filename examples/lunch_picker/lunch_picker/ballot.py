@@ -21,7 +21,8 @@ def cleaned(words: str) -> list[str]:
     """The names in "Soup, Pizza and Noodles": each once, whatever its case."""
     found: dict[str, str] = {}
     for part in words.replace("\n", ",").replace(";", ",").split(","):
-        name = " ".join(part.split())[:60]
+        visible = "".join(each if each.isprintable() else " " for each in part)
+        name = " ".join(visible.split())[:60]
         if name:
             found.setdefault(name.casefold(), name)
     return list(found.values())

@@ -124,6 +124,9 @@ class LunchPicker(Plugin):
     async def add(self, ctx: Context, names: Rest) -> None:
         """Add one place, or several with commas between them."""
         wanted = cleaned(names)
+        if not wanted:
+            ctx.say(ctx.t("Name a place, or several with commas between them."))
+            return
         places = await ctx.state.get(PLACES)
         if len(places) + len(wanted) > MOST:
             ctx.say(ctx.t("A room has {most} places at most; there are {known}.", most=MOST, known=len(places)))

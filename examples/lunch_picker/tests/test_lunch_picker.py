@@ -156,6 +156,8 @@ async def test_places_are_removed() -> None:
     assert (await it.hears())[-1] == "Removed: Pizza"
     await it.says(it.bob, "!lunch add " + ", ".join(f"Place {number}" for number in range(30)))
     assert "20 places at most" in (await it.hears())[-1]
+    await it.says(it.bob, "!lunch add ,\u200b,")
+    assert "Name a place" in (await it.hears())[-1]
     it.world.check()
 
 
@@ -222,4 +224,5 @@ def test_counting() -> None:
     assert ranking(votes) == [("Soup", 2), ("Noodles", 1), ("Pizza", 1)]
     assert winners(ranking(votes)) == ["Soup"]
     assert winners([("A", 1), ("B", 1), ("C", 0)]) == ["A", "B"]
+    assert cleaned("\u200b, \x07,,🍕") == ["🍕"]
     assert cleaned(" Soup ,PIZZA\npizza;; Thai  food ") == ["Soup", "PIZZA", "Thai food"]

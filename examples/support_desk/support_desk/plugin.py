@@ -73,12 +73,18 @@ class SupportDesk(Plugin):
             ctx.plugin_state.set(ROOM, known)
         return known or ""
 
+    async def _reachable(self, ctx: Context) -> bool:
+        """Whether the bot is in the staff room: it may not have been invited yet."""
+        return ctx.user_id in await ctx.services.rooms.members(await self._staff(ctx))
+
     # What is said
 
     @joined
     async def hello(self, ctx: Context) -> None:
         """Say what to do."""
         if ctx.room_id == await self._staff(ctx):
+            if not await ctx.encrypted():
+                ctx.say("This room is not encrypted, and what people write here is theirs: please turn encryption on.")
             ctx.say("Each case is a thread here. What you write in it goes to the person, without your name; “//” "
                     "before it keeps it among you. !cases, !assign, !close")  # fmt: skip
         else:
@@ -105,11 +111,13 @@ class SupportDesk(Plugin):
     async def _from_person(self, ctx: Context) -> None:
         book = self._book(ctx)
         case = await book.of_chat(ctx.room_id)
-        if case is None:
+        if not await self._reachable(ctx):
+            ctx.say(ctx.t("Nobody can read you here at the moment. Please try again later."))
+        elif case is None:
             ctx.start(self.intake, Said(ctx.text, dict(ctx.content), ctx.event.event_id, ctx.sender))
-            return
-        book.unchanged(case)
-        await self._to_staff(ctx, case, ctx.content, ctx.event.event_id)
+        else:
+            book.unchanged(case)
+            await self._to_staff(ctx, case, ctx.content, ctx.event.event_id)
 
     async def _from_staff(self, ctx: Context) -> None:
         book = self._book(ctx)
@@ -174,6 +182,8 @@ class SupportDesk(Plugin):
             ctx.say(ctx.t("Please write to me in a chat of our own."))
         elif await self._book(ctx).of_chat(ctx.room_id) is not None:
             ctx.say(ctx.t("You have a case already: just write. “close” ends it."))
+        elif not await self._reachable(ctx):
+            ctx.say(ctx.t("Nobody can read you here at the moment. Please try again later."))
         else:
             ctx.start(self.intake, None)
 

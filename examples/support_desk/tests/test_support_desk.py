@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
 from support_desk import SupportDesk
 from support_desk.cases import Case, relayed, stays_inside
 
+from appservice.homeserver import Homeserver
+from appservice.media import Media
 from bots.framework.testing import Message, Person, Room, World
 
 SETTINGS = {"room": "#desk:world", "secret": "a secret of the tests"}
@@ -228,6 +232,29 @@ async def test_the_website_opens_a_case_and_another_service_tells_news() -> None
     await it.world.call_webhook("case", {"name": "x"})
     await it.world.call_webhook("news", [])
     assert ["cannot read" in each.body for each in await it.staff_hears()] == [True, True]
+    it.world.check()
+
+
+async def test_an_encrypted_file_does_not_go_with_its_key_into_a_room_that_is_not() -> None:
+    it = await desk()
+    root = await it.opens("Help!")
+    homeserver = cast(Homeserver, it.world.homeserver)
+    stored = await Media(homeserver).upload(it.dave.user_id, b"the picture", "image/png", encrypted=True)
+    content = {"msgtype": "m.image", "filename": "a.png", "info": {"mimetype": "image/png"}, **stored.content}
+    await it.dave.says("a.png", room=it.staff, thread=root, content=content)
+    heard = await it.alice.hears()
+    assert "file" not in heard.content
+    assert it.world.homeserver.media[heard.content["url"].rpartition("/")[2]] == b"the picture"
+    it.world.check()
+
+
+async def test_without_a_staff_room_nothing_is_lost_in_silence() -> None:
+    it = Desk()
+    for text in ("Help!", "new"):
+        await it.alice.says(text)
+        assert "Nobody can read you" in (await it.alice_hears())[-1]
+    await it.start()
+    assert (await it.opens("Help!")).body.startswith("#1")
     it.world.check()
 
 
