@@ -22,6 +22,7 @@ from bots.framework import (
     reaction,
     timer,
 )
+from bots.framework.i18n import _
 
 from .phrases import Wish, read, rule_of
 
@@ -144,7 +145,7 @@ class Reminders(Plugin):
     async def due(self, ctx: Context, data: dict[str, Any]) -> None:
         """Say it, so that it rings."""
         about, due = data["about"], ctx.due
-        text = ctx.t("⏰ {about}", about=about)
+        text = f"{SNOOZE} {about}"
         if due is not None and ctx.late > LATE:
             text += "\n" + ctx.t("I am late, I am sorry: this was for {when}.", when=due)
         mentions = {"user_ids": [ctx.sender]}
@@ -211,7 +212,7 @@ def _until(words: str, ctx: Context) -> datetime:
     except InvalidValue:
         rule = rule_of("in " + words, ctx.env())
     if not isinstance(rule, datetime):
-        raise InvalidValue("reminders.not_once", ctx.t("Say when, such as “in 20 minutes” or “tomorrow at 9”."))
+        raise InvalidValue("reminders.not_once", _("Say when, such as “in 20 minutes” or “tomorrow at 9”."))
     return rule
 
 

@@ -199,6 +199,21 @@ async def test_there_is_a_limit() -> None:
     assert "I keep no more" in (await said(alice))[0]
 
 
+async def test_in_another_language() -> None:
+    world, alice = await berlin()
+    await alice.says("language Deutsch")
+    await said(alice)
+    await alice.says("morgen um 9 Bob anrufen")
+    assert (await said(alice))[0].startswith("1. Bob anrufen – 02.01.2026")
+    await alice.says("jeden Montag um 8 an den Müll denken")
+    assert await said(alice) == ["2. den Müll denken – jeden Montag um 8."]
+    await alice.says("in 20 minutes tea")
+    assert "3. tea" in (await said(alice))[0], "English stays understood"
+    world.clock.advance(minutes=30)
+    assert "Ich bin spät dran" in (await said(alice))[0]
+    world.check()
+
+
 async def play(world: World, alice: Person) -> list[str]:
     await alice.says("remind me in 20 minutes to drink tea")
     world.clock.advance(minutes=20)
