@@ -13,7 +13,16 @@ import pytest
 from appservice import json
 from appservice.sealing import Sealer
 from bots.framework.bot import BotUser
-from bots.framework.remote import API, Limits, Manifest, RemoteConsumer, RemoteGateway, RemoteTokenError, protocol
+from bots.framework.remote import (
+    API,
+    Limits,
+    Manifest,
+    RemoteConsumer,
+    RemoteGateway,
+    RemoteTokenError,
+    consumer,
+    protocol,
+)
 from bots.framework.remote.session import ServeError, Server
 from bots.framework.testing.memory import MemoryDatabase
 from bots.store import dialogs as dialogs_sql
@@ -377,7 +386,12 @@ def timer(**changes: Any) -> dict[str, Any]:
     return {"op": "schedule.put", **whole, "person": ALICE, "data": "null", "incarnation": "i", **changes}
 
 
-MEMBER: dict[str, Any] = {"kind": "state", "type": "m.room.member", "target": OTHER, "content": {"membership": "invite"}}
+MEMBER: dict[str, Any] = {
+    "kind": "state",
+    "type": "m.room.member",
+    "target": OTHER,
+    "content": {"membership": "invite"},
+}
 
 
 @pytest.mark.parametrize(
@@ -477,6 +491,44 @@ async def test_later_without_a_reason(rialto: Rialto) -> None:
             await plugin.send({"type": "failed", "event": event["id"], "error": "DatabaseError", "later": True})
         await rialto.engine.settled()
     assert rialto.bodies() == [APOLOGY]
+
+
+async def test_waiting_at_its_own_wish(rialto: Rialto, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an event refers to may not be known yet: it waits, and not for ever."""
+    async with raw(rialto) as plugin:
+        await plugin.join()
+        first = await rialto.hears("hello")
+        for _ in range(5):
+            event = await plugin.hear("event")
+            await plugin.send({"type": "failed", "event": event["id"], "error": "Wait", "wait": 1})
+        event = await plugin.hear("event")
+        assert event["event"]["event_id"] == first
+        await plugin.send({"type": "done", "event": event["id"], "effects": {"messages": [text()]}})
+        await rialto.engine.settled()
+        monkeypatch.setattr(consumer, "WAIT_S", -1)
+        await rialto.hears("hello again")
+        for _ in range(2):
+            event = await plugin.hear("event")
+            await plugin.send({"type": "failed", "event": event["id"], "error": "Wait", "wait": 1})
+        await rialto.engine.settled()
+    assert rialto.bodies() == ["psst", APOLOGY]
+
+
+async def test_the_room_of_the_event(rialto: Rialto) -> None:
+    """A bot that has just left a room answers there all the same, as a plugin inside would: the homeserver refuses."""
+    async with raw(rialto) as plugin:
+        await plugin.join()
+        rialto.rooms.rooms.add(FOREIGN)
+        await rialto.hears("hello", FOREIGN)
+        event = await plugin.hear("event")
+        rialto.rooms.rooms.discard(FOREIGN)
+        call = {"type": "call", "id": 99, "op": "room.humans", "args": {"room_id": FOREIGN}, "event": event["id"]}
+        await plugin.send(call)
+        assert (await plugin.hear("result"))["value"] == [ALICE]
+        assert (await plugin.call("room.humans", room_id=FOREIGN))["error"]["code"] == "foreign_room"
+        await plugin.send({"type": "done", "event": event["id"], "effects": {"messages": [text(FOREIGN)]}})
+        await rialto.engine.settled()
+    assert rialto.bodies(FOREIGN) == ["psst"]
 
 
 async def test_transaction_ids_are_rialtos(rialto: Rialto) -> None:

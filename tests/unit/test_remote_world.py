@@ -69,6 +69,8 @@ class Everything(Plugin):
     async def ask(self, ctx: Context) -> None:
         """A chat with the sender, with state, typing and a profile."""
         room = await ctx.direct()
+        again = [await ctx.create_room("Kitchen", [ctx.sender], purpose="kitchen") for _ in range(2)]
+        ctx.say(f"{len(set(again))} kitchen", room_id=again[0])
         await ctx.typing()
         await ctx.read()
         ctx.say(f"{len(await ctx.humans())} {await ctx.encrypted()} {await ctx.display_name()}", room_id=room)

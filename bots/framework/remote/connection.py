@@ -24,12 +24,15 @@ from bots.framework.remote.files import Incoming, Receiving
 from bots.framework.remote.manifest import Manifest
 from bots.framework.remote.operations import Operations
 from bots.framework.remote.protocol import Close, Fields, Limits, LinkLost, Refusal
-from bots.framework.remote.rights import Rights
+from bots.framework.remote.rights import Rights, here
 from bots.framework.services import Services
 
 log = logging.getLogger(__name__)
 
 PAUSE_S: Final = 1.0
+MAX_WAIT_MS: Final = 5_000
+REFUSALS_S: Final = 60.0
+"""Refusals within so many seconds are counted together."""
 MAX_ANSWERS: Final = 8
 """Frames of one handler that wait to be taken; a plugin that waits for its answers never has more than one."""
 
@@ -49,7 +52,9 @@ class Handling:
     """One event that the plugin works right now."""
 
     number: int
+    event_id: str
     person: str
+    room_id: str
     answers: asyncio.Queue[dict[str, Any] | None] = field(default_factory=lambda: asyncio.Queue(MAX_ANSWERS))
     excuse: float | None = None
     """Seconds to wait, when a call of its could not be answered for what is no handler's fault."""
@@ -76,6 +81,8 @@ class Peer:
     attach: Callable[[Connection], None]
     detach: Callable[[Connection], None]
     counts: Counter[str]
+    patience: Callable[[str], bool]
+    """Whether an event may wait once more at the plugin's own wish."""
 
 
 class Connection:
@@ -98,6 +105,7 @@ class Connection:
         self._calls = 0
         self._number = 0
         self._refusals = 0
+        self._refused_at = clock()
         self._allowance = float(peer.limits.burst)
         self._filled = clock()
         self._ended = False
@@ -206,7 +214,10 @@ class Connection:
     # What is refused
 
     def _count(self, refusal: Refusal) -> None:
-        self._refusals += 1
+        now = self._clock()
+        if now - self._refused_at > REFUSALS_S:
+            self._refusals = 0
+        self._refusals, self._refused_at = self._refusals + 1, now
         self._peer.counts[refusal.reason] += 1
         log.warning(
             "a plugin outside is refused: %s",
@@ -285,6 +296,9 @@ class Connection:
     async def _answer_call(
         self, number: int, name: str, args: Any, event: int | None, incoming: Incoming | None
     ) -> None:
+        handling = self._handlings.get(event) if event is not None else None
+        if handling is not None:
+            here.set(handling.room_id)  # of this task alone
         try:
             async with asyncio.timeout(protocol.CALL_S):
                 if name == "media.download":
@@ -374,7 +388,8 @@ class Connection:
             if not self.ready:
                 raise LinkLost("the plugin takes no events")
             self._number += 1
-            handling = Handling(self._number, frame["event"]["sender"])
+            event = frame["event"]
+            handling = Handling(self._number, event["event_id"], event["sender"], event["room_id"])
             self._handlings[handling.number] = handling
             try:
                 await self.send({"type": "event", "id": handling.number, "unit": unit.event_id, **frame})
@@ -392,11 +407,14 @@ class Connection:
             if answer["type"] == "failed":
                 handling.over = True
                 self._failed(handling, Fields(answer, "the failure"))
+            token = here.set(handling.room_id)
             try:
                 await self._effects.apply(answer.get("effects"), unit, handling.person)
             except Refusal as refusal:
                 self.refused(refusal, handling.number)
                 raise
+            finally:
+                here.reset(token)
             if answer["type"] == "done":
                 handling.over = True
                 return
@@ -408,6 +426,9 @@ class Connection:
     def _failed(self, handling: Handling, fields: Fields) -> None:
         if fields.flag("later") and handling.excuse is not None:
             raise Wait(handling.excuse)
+        pause = fields.number_or_none("wait", most=MAX_WAIT_MS)
+        if pause is not None and self._peer.patience(handling.event_id):
+            raise Wait(pause / 1000)
         kind = fields.text("error", most=100, default="")
         raise RemoteFailed(f"a handler of {self._peer.instance} failed: {kind}", plugin=self._peer.instance, error=kind)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
@@ -26,6 +26,9 @@ log = logging.getLogger(__name__)
 
 MIN_PAUSE_S: Final = 0.25
 MAX_PAUSE_S: Final = 5.0
+WAIT_S: Final = 30.0
+"""How long an event waits at the plugin's own wish."""
+WAITS: Final = 10_000
 _PLACES: Final = frozenset({"geo_uri", "m.location", "org.matrix.msc3488.location", "m.asset", "m.ts"})
 
 
@@ -80,6 +83,7 @@ class RemoteConsumer:
         self._on_ready = on_ready
         self._pause = pause
         self._connection: Connection | None = None
+        self._waits: OrderedDict[str, float] = OrderedDict()
         self._gone = time.monotonic()
         self._framework = PluginConsumer(instance, _Elsewhere(), BotUser(bot.user_id, bot.display_name), services)
 
@@ -116,6 +120,7 @@ class RemoteConsumer:
             attach=self._attach,
             detach=self._detach,
             counts=self.counts,
+            patience=self._bears,
         )
 
     def _welcome(self, manifest: Manifest) -> dict[str, Any]:
@@ -185,6 +190,14 @@ class RemoteConsumer:
             await connection.handle(frame, unit)
         except LinkLost:
             raise Wait(self._patience()) from None
+
+    def _bears(self, event_id: str) -> bool:
+        """Whether an event may wait once more because the plugin says so: what it waits for may not be known yet."""
+        now = time.monotonic()
+        began = self._waits.setdefault(event_id, now)
+        if len(self._waits) > WAITS:
+            self._waits.popitem(last=False)
+        return now - began <= WAIT_S
 
     def _patience(self) -> float:
         """Seconds until the next look: soon after it went, later when it has been away for long."""

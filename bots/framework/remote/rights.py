@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from contextvars import ContextVar
 from typing import Final
 
 from bots.framework.remote.protocol import Refusal
 from bots.framework.scopes import granted, unknown
 
 MADE: Final = 1_000
+
+here: ContextVar[str] = ContextVar("rialto_remote_room", default="")
+"""The room of the event that is worked: what happens in answer to it goes there as it would for a plugin inside."""
 
 
 class Rights:
@@ -61,8 +65,8 @@ class Rights:
         return room_id in self._made or self.user_id in self._bots_in(room_id)
 
     def room(self, room_id: str) -> str:
-        """The room, if its bot is in it. Raises Refusal."""
-        if not self.joined(room_id):
+        """The room, if its bot is in it or works an event of it. Raises Refusal."""
+        if room_id != here.get() and not self.joined(room_id):
             raise Refusal("foreign_room", f"{self.user_id} is not in this room")
         return room_id
 

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, cast
 from urllib.parse import unquote
 
-from appservice.homeserver import Homeserver
+from appservice.homeserver import Homeserver, HomeserverError
 from appservice.media import Media, Upload
 from appservice.unit import UnitOfWork
 from bots.framework.clock import SystemClock
@@ -17,7 +17,7 @@ from bots.framework.dialogs.payments import Payment
 from bots.framework.i18n import Catalogues
 from bots.framework.people import Person
 from bots.framework.permissions import Permissions, Role
-from bots.framework.remote.link import Link
+from bots.framework.remote.link import Link, RemoteRefused
 from bots.framework.remote.storage import (
     NoDatabase,
     RemoteDialogs,
@@ -32,6 +32,7 @@ from bots.framework.services import Services
 REMEMBERED: Final = 10_000
 _TYPING: Final = re.compile(r"/_matrix/client/v3/rooms/([^/]+)/typing/[^/]+")
 _RECEIPT: Final = re.compile(r"/_matrix/client/v3/rooms/([^/]+)/receipt/m\.read/([^/]+)")
+_ALIAS: Final = re.compile(r"/_matrix/client/v3/directory/room/([^/]+)")
 _PROFILE: Final = re.compile(r"/_matrix/client/v3/profile/([^/]+)")
 
 
@@ -131,12 +132,20 @@ class RemoteHomeserver:
         Raises:
             NotHere: it is something else.
         """
+        try:
+            return await self._named(method, path, body)
+        except RemoteRefused as error:
+            raise HomeserverError(403, "M_FORBIDDEN", error.human) from None
+
+    async def _named(self, method: str, path: str, body: Any) -> Any:
         if method == "PUT" and (found := _TYPING.fullmatch(path)):
             return await self._link.call("room.typing", {"room_id": unquote(found[1]), "on": bool(body["typing"])})
         if method == "POST" and (found := _RECEIPT.fullmatch(path)):
             return await self._link.call("room.read", {"room_id": unquote(found[1]), "event_id": unquote(found[2])})
         if method == "GET" and (found := _PROFILE.fullmatch(path)):
             return await self._link.call("profile", {"user_id": unquote(found[1])})
+        if method == "GET" and (found := _ALIAS.fullmatch(path)):
+            return await self._link.call("room.alias", {"alias": unquote(found[1])})
         raise NotHere("a plugin that is served from outside makes no requests to the homeserver of its own")
 
 
@@ -186,8 +195,7 @@ class RemoteChats:
         self, purpose: str, maker: str, name: str, people: Iterable[str], *, topic: str = "", encrypted: bool = True
     ) -> str:
         """The room of the bot for a purpose."""
-        # What keeps the parts of a purpose apart cannot be sent.
-        args = {"purpose": purpose.replace("\0", " "), "name": name, "people": list(people), "topic": topic}
+        args = {"purpose": purpose, "name": name, "people": list(people), "topic": topic}
         return str(await self._link.call("room.group", {**args, "encrypted": encrypted}))
 
 

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from appservice.database import DatabaseError
 from appservice.errors import RialtoError
 from appservice.homeserver import HomeserverError
+from appservice.processor import Wait
 from bots.framework.bot import BotUser
 from bots.framework.consumer import PluginConsumer
 from bots.framework.discovery import Found
@@ -322,6 +323,10 @@ class _Session:
             await self._link.send({"type": "done", "event": number, "effects": await unit.effects()})
         except LinkLost:
             return
+        except Wait as wait:
+            pause = int(wait.seconds * 1000)
+            with suppress(LinkLost):
+                await self._link.send({"type": "failed", "event": number, "error": "Wait", "wait": pause})
         except Exception as error:
             if not isinstance(error, RemoteRefused | DatabaseError):
                 log.exception("a handler failed", extra={"event_id": event.event_id})
