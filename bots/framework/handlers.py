@@ -167,18 +167,47 @@ def media(function: F, /) -> F: ...
 
 
 @overload
-def media(*, kinds: Collection[MediaKind] = (), limit: RateLimit | None = None) -> Callable[[F], F]: ...
+def media(
+    *, kinds: Collection[MediaKind] = (), permission: str | None = None, limit: RateLimit | None = None
+) -> Callable[[F], F]: ...
 
 
-def media(function: Any = None, /, *, kinds: Collection[MediaKind] = (), limit: RateLimit | None = None) -> Any:
-    """A handler ``(self, ctx)`` for images, files, audio, video; ``ctx.download()`` gets the bytes."""
-    decorate = _mark(Mark("media", limit=limit, filter=Filter(kinds=frozenset(kinds))))
+def media(
+    function: Any = None,
+    /,
+    *,
+    kinds: Collection[MediaKind] = (),
+    permission: str | None = None,
+    limit: RateLimit | None = None,
+) -> Any:
+    """A handler ``(self, ctx)`` for images, files, audio, video; ``ctx.download()`` gets the bytes.
+
+    Args:
+        kinds: which of them; all unless told.
+        permission: what the sender must be allowed.
+        limit: how often one person may send them.
+    """
+    decorate = _mark(Mark("media", permission=permission, limit=limit, filter=Filter(kinds=frozenset(kinds))))
     return decorate if function is None else decorate(function)
 
 
-def location(function: F) -> F:
-    """A handler ``(self, ctx, place: Place)`` for a shared location."""
-    return _mark(Mark("location"))(function)
+@overload
+def location(function: F, /) -> F: ...
+
+
+@overload
+def location(*, permission: str | None = None, limit: RateLimit | None = None) -> Callable[[F], F]: ...
+
+
+def location(function: Any = None, /, *, permission: str | None = None, limit: RateLimit | None = None) -> Any:
+    """A handler ``(self, ctx, place: Place)`` for a shared location.
+
+    Args:
+        permission: what the sender must be allowed.
+        limit: how often one person may share one.
+    """
+    decorate = _mark(Mark("location", permission=permission, limit=limit))
+    return decorate if function is None else decorate(function)
 
 
 @overload
@@ -186,12 +215,27 @@ def reaction(function: F, /) -> F: ...
 
 
 @overload
-def reaction(*, keys: Collection[str] = ()) -> Callable[[F], F]: ...
+def reaction(
+    *, keys: Collection[str] = (), permission: str | None = None, limit: RateLimit | None = None
+) -> Callable[[F], F]: ...
 
 
-def reaction(function: Any = None, /, *, keys: Collection[str] = ()) -> Any:
-    """A handler ``(self, ctx, key: str, event_id: str)`` for a reaction to the event ``event_id``."""
-    decorate = _mark(Mark("reaction", filter=Filter(keys=frozenset(keys))))
+def reaction(
+    function: Any = None,
+    /,
+    *,
+    keys: Collection[str] = (),
+    permission: str | None = None,
+    limit: RateLimit | None = None,
+) -> Any:
+    """A handler ``(self, ctx, key: str, event_id: str)`` for a reaction to the event ``event_id``.
+
+    Args:
+        keys: which reactions; all unless told.
+        permission: what the sender must be allowed.
+        limit: how often one person may react.
+    """
+    decorate = _mark(Mark("reaction", permission=permission, limit=limit, filter=Filter(keys=frozenset(keys))))
     return decorate if function is None else decorate(function)
 
 

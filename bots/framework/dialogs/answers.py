@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any, Literal
+
+
+class NotGiven(Enum):
+    """The type of :data:`NOT_GIVEN`, where None is a value like any other."""
+
+    NOT_GIVEN = "not given"
+
 
 AnswerKind = Literal["text", "media", "location", "reaction", "unreaction", "poll", "payment", "timeout"]
 

@@ -18,6 +18,7 @@ from bots.framework import choices
 from bots.framework import content as contents
 from bots.framework.arguments import ParseEnv
 from bots.framework.choices import Option
+from bots.framework.dialogs.answers import NotGiven
 from bots.framework.dialogs.errors import Ended
 from bots.framework.dialogs.payments import Payment, PaymentsMissing
 from bots.framework.dialogs.questions import Ask, Choose, Paid, Vote
@@ -80,7 +81,7 @@ class Dialog:
         validate: Callable[[T], object] | None = None,
         timeout: timedelta | None = None,
         remind: timedelta | None = None,
-        default: T | None = None,
+        default: T | NotGiven | None = NotGiven.NOT_GIVEN,
     ) -> T: ...
 
     @overload
@@ -92,7 +93,7 @@ class Dialog:
         validate: Callable[[T], object] | None = None,
         timeout: timedelta | None = None,
         remind: timedelta | None = None,
-        default: T | None = None,
+        default: T | NotGiven | None = NotGiven.NOT_GIVEN,
     ) -> T: ...
 
     @overload
@@ -103,7 +104,7 @@ class Dialog:
         validate: Callable[[str], object] | None = None,
         timeout: timedelta | None = None,
         remind: timedelta | None = None,
-        default: str | None = None,
+        default: str | NotGiven | None = NotGiven.NOT_GIVEN,
     ) -> str: ...
 
     async def ask(
@@ -114,7 +115,7 @@ class Dialog:
         validate: Callable[[Any], object] | None = None,
         timeout: timedelta | None = None,
         remind: timedelta | None = None,
-        default: Any = None,
+        default: Any = NotGiven.NOT_GIVEN,
     ) -> Any:
         """Ask for words, a place or a file; asks again until the answer can be read.
 
@@ -124,7 +125,7 @@ class Dialog:
             validate: raises ValueError with a sentence for the person when the value does not do.
             timeout: without an answer for so long the dialog ends with a word, or goes on with ``default``.
             remind: without an answer for so long the question is asked again, once.
-            default: what a time-out gives, instead of the end.
+            default: what a time-out gives, instead of the end; None is a value too.
         """
         asked = Ask(question, parse, validate)
         return await self._run.ask(asked, timeout=timeout, remind=remind, default=default)
@@ -195,22 +196,74 @@ class Dialog:
         prompt, values = _options(question, options, page_size=page_size)
         return await self._run.ask(Choose(prompt, values, poll), timeout=timeout)
 
+    @overload
+    async def choose_many(
+        self,
+        question: str,
+        options: type[E],
+        *,
+        minimum: int = ...,
+        maximum: int | None = ...,
+        poll: bool = ...,
+        page_size: int = ...,
+        timeout: timedelta | None = ...,
+    ) -> list[E]: ...
+
+    @overload
+    async def choose_many(
+        self,
+        question: str,
+        options: Sequence[Option],
+        *,
+        minimum: int = ...,
+        maximum: int | None = ...,
+        poll: bool = ...,
+        page_size: int = ...,
+        timeout: timedelta | None = ...,
+    ) -> list[Option]: ...
+
+    @overload
     async def choose_many(
         self,
         question: str,
         options: Sequence[str],
+        *,
+        minimum: int = ...,
+        maximum: int | None = ...,
+        poll: bool = ...,
+        page_size: int = ...,
+        timeout: timedelta | None = ...,
+    ) -> list[str]: ...
+
+    @overload
+    async def choose_many(
+        self,
+        question: str,
+        options: Mapping[str, T],
+        *,
+        minimum: int = ...,
+        maximum: int | None = ...,
+        poll: bool = ...,
+        page_size: int = ...,
+        timeout: timedelta | None = ...,
+    ) -> list[T]: ...
+
+    async def choose_many(
+        self,
+        question: str,
+        options: Any,
         *,
         minimum: int = 1,
         maximum: int | None = None,
         poll: bool = False,
         page_size: int = 10,
         timeout: timedelta | None = None,
-    ) -> list[str]:
+    ) -> list[Any]:
         """Have several options chosen: “1 and 3”, labels, several reactions and then the one for done.
 
         Args:
             question: what to ask.
-            options: labels; those that were chosen are given back, in the order of the list.
+            options: as of :meth:`choose`; what was chosen is given back, in the order of the list.
             minimum: so many at least; with 0 the answer may be “none”.
             maximum: so many at most.
             poll: ask by a poll event, which clients draw.
@@ -219,7 +272,7 @@ class Dialog:
         """
         prompt, values = _options(question, options, page_size=page_size)
         prompt = replace(prompt, multiple=True, minimum=minimum, maximum=maximum)
-        return cast(list[str], await self._run.ask(Choose(prompt, values, poll), timeout=timeout))
+        return cast(list[Any], await self._run.ask(Choose(prompt, values, poll), timeout=timeout))
 
     async def confirm(self, question: str, *, timeout: timedelta | None = None) -> bool:
         """Yes or no, by word or reaction, in the person's language or in English."""

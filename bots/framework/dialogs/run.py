@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from appservice import json
 from bots.framework.dialogs import codec
-from bots.framework.dialogs.answers import Answer
+from bots.framework.dialogs.answers import Answer, NotGiven
 from bots.framework.dialogs.errors import Changed, DialogTooLong, Interrupted, Suspended
 from bots.framework.dialogs.questions import Accepted, Again, NotMine, Question, Turned
 from bots.store.dialogs import Change, DialogRow, EntryRow
@@ -58,7 +58,7 @@ class Run:
         """The question that is open at the end of the run."""
         self.timeout: Any = None
         self.remind: Any = None
-        self.default: Any = None
+        self.default: Any = NotGiven.NOT_GIVEN
         self.frontier: tuple[int, str, str] | None = None
         self.left: BaseException | None = None
         """What the function was left by. It stays left: whatever catches that, nothing more happens in this run."""
@@ -156,7 +156,7 @@ class Run:
         *,
         timeout: Any = None,
         remind: Any = None,
-        default: Any = None,
+        default: Any = NotGiven.NOT_GIVEN,
         before: Callable[[str], Awaitable[None]] | None = None,
     ) -> Any:
         """The recorded answer; or take the one that came; or ask and leave."""

@@ -18,7 +18,7 @@ from appservice.processor import Wait
 from appservice.unit import UNSENT
 from bots.framework.clock import from_ms
 from bots.framework.dialogs import codec
-from bots.framework.dialogs.answers import Answer
+from bots.framework.dialogs.answers import Answer, NotGiven
 from bots.framework.dialogs.dialog import Dialog
 from bots.framework.dialogs.errors import (
     Changed,
@@ -357,7 +357,11 @@ class Dialogs:
             return
         look = await self._look(ctx, handler, row, entries)
         question = None if look is None else look.question
-        if look is not None and question is not None and (look.default is not None or question.kind == "vote"):
+        if (
+            look is not None
+            and question is not None
+            and (look.default is not NotGiven.NOT_GIVEN or question.kind == "vote")
+        ):
             answer = Answer("timeout", row.owner, ctx.event.event_id)
             await self._drive(ctx, handler, Run(row, entries, ctx, answer))
             return
