@@ -21,7 +21,7 @@ from sqlalchemy import (
     text,
 )
 
-from appservice.store.tables import metadata
+from appservice.store.tables import metadata as metadata
 
 
 class DialogState(IntEnum):
