@@ -13,7 +13,7 @@ import hashlib
 import itertools
 import json
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -123,6 +123,11 @@ def event(**changes: Any) -> dict[str, Any]:
     return {key: value for key, value in whole.items() if value is not None}
 
 
+def foreign(rows: Mapping[str, bytes]) -> set[str]:
+    """The events that the homeserver did not number itself: its own come while bots publish their commands."""
+    return {event_id for event_id in rows if not event_id.startswith("$" + "0" * 20)}
+
+
 def transaction(*events: Any, **more: Any) -> bytes:
     """A transaction's body."""
     return json.dumps({"events": events, **more}).encode()
@@ -140,7 +145,7 @@ async def test_token(target: Target, token: str | None, status: int, errcode: st
     before = await target.rows()
     got, answer = await target.send(method, path, transaction(event(event_id="$stranger")), token)
     assert (got, answer["errcode"]) == (status, errcode)
-    assert (await target.rows()).keys() == before.keys()
+    assert foreign(await target.rows()) == foreign(before)
 
 
 async def test_token_in_the_query(target: Target) -> None:
@@ -179,7 +184,7 @@ async def test_body_that_is_no_transaction(target: Target, body: bytes, errcode:
     status, answer = await target.put(body)
     assert (status, answer["errcode"]) == (400, errcode)
     assert answer["error"]
-    assert (await target.rows()).keys() == before.keys()
+    assert foreign(await target.rows()) == foreign(before)
     await target.still_answers()
 
 
@@ -189,7 +194,7 @@ async def test_body_of_20_megabytes(target: Target) -> None:
     status, answer = await target.put(body)
     assert (status, answer["errcode"]) == (413, "M_TOO_LARGE")
     target.client.close()
-    assert (await target.rows()).keys() == before.keys()
+    assert foreign(await target.rows()) == foreign(before)
     await target.still_answers()
 
 
