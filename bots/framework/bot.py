@@ -94,15 +94,13 @@ class BotUser:
         return [consumer for consumer in self.consumers if consumer.enabled_in(event.room_id, event.sender)]
 
     async def _was_taken(self, consumer: PluginConsumer, event: Event) -> bool:
-        """Whether a plugin that is asked before this one has answered, and a crash came then.
+        """Whether another plugin has answered already, and a crash came then.
 
         What it did to its dialogs may have changed whose the event would be now.
         """
-        before = [each.name for each in self.consumers[: self.consumers.index(consumer)]]
-        if not before:
-            return False
+        others = [each.name for each in self.consumers if each is not consumer]
         database = consumer.services.database
-        return await database.read(lambda connection: worked(connection, before, event.event_id))
+        return await database.read(lambda connection: worked(connection, others, event.event_id))
 
     async def _claim(self, event: Event, incoming: Incoming, present: Sequence[PluginConsumer]) -> Claim | None:
         if not present:

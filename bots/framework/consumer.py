@@ -164,7 +164,7 @@ class PluginConsumer:
         elif claim.handler is not None:
             await self._heard(ctx, claim.handler, incoming, claim.groups or {})
         else:
-            self._unknown(ctx)
+            await self._unknown(ctx)
 
     async def _answer(self, ctx: Context, claim: Claim, target: Target, incoming: Incoming) -> None:
         answer = incoming.answer(ctx.event)
@@ -217,9 +217,9 @@ class PluginConsumer:
         else:
             await self._run(ctx, handler.function, **groups)
         if ctx.declined and ctx.addressed and incoming.kind == "text":
-            self._unknown(ctx)
+            await self._unknown(ctx)
 
-    def _unknown(self, ctx: Context) -> None:
+    async def _unknown(self, ctx: Context) -> None:
         """Nobody knows what was said: help, or the nearest that is known and may be used."""
 
         def allowed(entry: CommandEntry) -> bool:
@@ -236,6 +236,8 @@ class PluginConsumer:
         if isinstance(found, Page):
             self._show(ctx, found)
         elif isinstance(found, Unknown):
+            if found.nearest is None and not found.group and self._prefix(ctx) and len(await ctx.humans()) > 1:
+                return  # “!!!” is not said to bots, and “!weather” to another one
             ctx.say(found.say(ctx.translator, self._prefix(ctx)))
         else:  # a command of a plugin that is switched off here
             ctx.say(Unknown(word).say(ctx.translator, self._prefix(ctx)))

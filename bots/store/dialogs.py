@@ -177,9 +177,11 @@ def get(connection: Connection, sealer: Sealer, dialog_id: str) -> DialogRow | N
 
 
 def worked(connection: Connection, consumers: Sequence[str], event_id: str) -> bool:
-    """Whether one of these consumers has worked a dialog for an event, its last one so far."""
-    query = select(dialogs.c.id).where(dialogs.c.consumer.in_(consumers), dialogs.c.cause == event_id).limit(1)
-    return connection.execute(query).first() is not None
+    """Whether one of these consumers has worked a dialog for an event to an end, its last one so far."""
+    query = select(dialogs.c.id).where(
+        dialogs.c.consumer.in_(consumers), dialogs.c.cause == event_id, dialogs.c.state != int(DialogState.RUNNING)
+    )
+    return connection.execute(query.limit(1)).first() is not None
 
 
 def listed(connection: Connection, sealer: Sealer, *, consumer: str | None, ended: bool, limit: int) -> list[DialogRow]:

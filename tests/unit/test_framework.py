@@ -10,14 +10,29 @@ import pytest
 
 from appservice.events import Event
 from appservice.media import Media, Upload
-from appservice.rooms import Rooms
+from appservice.sealing import Sealer
 from appservice.unit import UNSENT, UnitOfWork, transaction_id
 from bots.echo import Echo
-from bots.framework import BotConsumer, Context, Plugin, command, edited, joined, media, message, redacted
+from bots.framework import Context, Plugin, Rest, command, edited, joined, media, message, redacted
+from bots.framework.bot import BotUser
+from bots.framework.clock import ManualClock
+from bots.framework.consumer import PluginConsumer
+from bots.framework.i18n import Catalogues, English
+from bots.framework.incoming import Incoming
+from bots.framework.people import People
+from bots.framework.permissions import Permissions
+from bots.framework.schedules import Scheduler
+from bots.framework.services import Services
+from bots.framework.state import Store
+from bots.framework.table import HandlerTable
+from bots.framework.testing.homeserver import WorldHomeserver
+from bots.framework.testing.memory import MemoryDatabase
+from bots.store import tables
 
 BOT = "@shop_bot:localhost"
 ROOM = "!room:localhost"
 ALICE = "@alice:localhost"
+KEY = "a pickle key for tests"
 
 
 class FakeRooms:
@@ -32,6 +47,12 @@ class FakeRooms:
 
     async def is_encrypted(self, _room_id: str) -> bool:
         return self.encrypted
+
+    async def members(self, _room_id: str) -> dict[str, str]:
+        return dict.fromkeys([*self.people, BOT], "join")
+
+    async def display_name(self, _room_id: str, _user_id: str) -> str | None:
+        return None
 
     async def sender_of(self, _room_id: str, event_id: str, _user_id: str) -> str | None:
         return {"$hidden": None, "$bobs": "@bob:localhost"}.get(event_id, ALICE)
@@ -58,7 +79,7 @@ class Shop(Plugin):
         self.heard: list[tuple[Any, ...]] = []
 
     @command("buy", help="Buy something.", aliases=("get", "order"))
-    async def buy(self, ctx: Context, rest: str) -> None:
+    async def buy(self, ctx: Context, rest: Rest = "") -> None:
         """A command."""
         self.heard.append(("buy", rest))
 
@@ -92,17 +113,47 @@ class CommandsOnly(Plugin):
     """Has no handler for other text."""
 
     @command("buy", help="Buy something.")
-    async def buy(self, ctx: Context, rest: str) -> None:
+    async def buy(self, ctx: Context, rest: Rest = "") -> None:
         """A command."""
         ctx.say("bought")
 
 
+def services(rooms: FakeRooms, store: FakeMedia | None = None) -> Services:
+    """What consumers are made with, on an empty database in memory."""
+    database, clock = MemoryDatabase(), ManualClock()
+    for table_metadata in {table.metadata for table in (tables.dialogs, tables.people)}:
+        with database._engine.begin() as connection:
+            table_metadata.create_all(connection)
+
+    async def raise_events(_work: Any) -> None:
+        raise AssertionError("nothing is due here")
+
+    scheduler = Scheduler(database, raise_events, Sealer(KEY, "schedules"), clock, list)
+    return Services(
+        database=database,
+        rooms=rooms,
+        media=cast(Media, store or FakeMedia()),
+        homeserver=WorldHomeserver(),
+        sealer=Sealer(KEY, "dialogs"),
+        clock=clock,
+        people=People(database, clock, scheduler),
+        catalogues=Catalogues("en"),
+        permissions=Permissions.model_validate({}),
+        scheduler=scheduler,
+        store=Store(database, Sealer(KEY, "state"), clock.now_ms),
+        server_name="localhost",
+    )
+
+
 def consumer(
     plugin: Plugin, humans: int = 1, *, encrypted: bool = False, store: FakeMedia | None = None
-) -> BotConsumer:
+) -> PluginConsumer:
     """A bot called "Corner Shop"."""
-    rooms = cast(Rooms, FakeRooms(humans, encrypted))
-    return BotConsumer(plugin, BOT, "Corner Shop", rooms, cast(Media, store or FakeMedia()))
+    bot = BotUser(BOT, "Corner Shop")
+    made = PluginConsumer("bot", plugin, bot, services(FakeRooms(humans, encrypted), store))
+    bot.consumers.append(made)
+    bot.rebuild()
+    return made
 
 
 def event(content: Mapping[str, Any] | str, kind: str = "m.room.message", **changes: Any) -> Event:
@@ -138,7 +189,7 @@ def bodies(unit: UnitOfWork) -> list[str]:
         ("buying milk", ("text", "buying milk", True)),
         ("please buy milk", ("text", "please buy milk", True)),
         ("hello", ("text", "hello", True)),
-        ("!", ("text", "", True)),
+        ("!", ("text", "!", True)),
     ],
 )
 async def test_a_text_in_a_chat_with_one_person(text: str, heard: tuple[Any, ...]) -> None:
@@ -268,7 +319,7 @@ async def test_its_own_arrival(state_key: str, membership: str, before: str | No
 
 async def test_other_types_are_not_wanted() -> None:
     bot = consumer(Shop())
-    for kind in ("m.reaction", "m.room.topic", "m.sticker", "x"):
+    for kind in ("m.room.topic", "m.sticker", "m.room.name", "x"):
         assert not bot.wants(event({}, kind))
     assert bot.wants(event({"algorithm": "x"}, "m.room.encrypted"))
     assert bot.name == f"bot:{BOT}"
@@ -280,7 +331,7 @@ async def test_other_types_are_not_wanted() -> None:
         ("> <@bob:x> buy\n> two lines\n\nbuy milk", True, "buy milk"),
         ("> <@bob:x> buy\n\nbuy milk", False, "> <@bob:x> buy\n\nbuy milk"),
         ("buy milk", True, "buy milk"),
-        ("> only a quotation\n", True, ""),
+        ("> only a quotation\n", True, "> only a quotation\n"),
         ("buy\n> not at the start", True, "buy\n> not at the start"),
     ],
 )
@@ -288,14 +339,15 @@ def test_the_fallback_of_a_reply_is_no_text(body: str, reply: bool, text: str) -
     content: dict[str, Any] = {"body": body}
     if reply:
         content["m.relates_to"] = {"m.in_reply_to": {"event_id": "$x"}}
-    ctx = Context(event(content), UnitOfWork("$c", "x", BOT), BOT, "x", cast(Rooms, None), cast(Media, None))
-    assert ctx.text == text
+    incoming = Incoming.of(event({"msgtype": "m.text", **content}))
+    assert incoming is not None
+    assert incoming.text == text
 
 
 def context(unit: UnitOfWork, rooms: FakeRooms | None = None, store: FakeMedia | None = None) -> Context:
     """A context of the event $cause."""
     return Context(
-        event("x"), unit, BOT, "bot:" + BOT, cast(Rooms, rooms or FakeRooms()), cast(Media, store or FakeMedia())
+        event("x"), unit, BOT, services(rooms or FakeRooms(), store), English(), instance="bot", consumer="bot:" + BOT
     )
 
 
@@ -364,19 +416,19 @@ def test_handlers_of_a_derived_plugin_replace_those_of_its_base() -> None:
         """Has a command more, and one less."""
 
         @command("buy", help="Buy better.")
-        async def buy(self, ctx: Context, rest: str) -> None:
+        async def buy(self, ctx: Context, rest: Rest = "") -> None:
             """Better."""
 
         @command("sell", help="Sell.")
-        async def sell(self, ctx: Context, rest: str) -> None:
+        async def sell(self, ctx: Context, rest: Rest = "") -> None:
             """More."""
 
     derived = Derived()
-    assert list(derived.commands()) == ["buy", "sell"]
-    assert derived.commands()["buy"].help == "Buy better."
-    assert list(Shop().commands()) == ["buy", "get", "order"]
-    assert {entry.name for entry in Shop().commands().values()} == {"buy"}
-    assert set(Shop().handlers()) == {"command", "message", "media", "edited", "redacted", "joined"}
+    assert [entry.name for entry in HandlerTable(derived, "x").commands] == ["buy", "sell"]
+    assert HandlerTable(derived, "x").commands[0].help == "Buy better."
+    table = HandlerTable(Shop(), "x")
+    assert [(entry.name, entry.aliases) for entry in table.commands] == [("buy", ("get", "order"))]
+    assert set(table.by_kind) == {"message", "media", "edited", "redacted", "joined"}
 
 
 async def test_the_echo_bot() -> None:

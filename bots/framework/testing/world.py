@@ -393,6 +393,8 @@ class World:
 
     def _event(self, room: Room, sender: str, event_type: str, content: Mapping[str, Any]) -> dict[str, Any]:
         self._numbers["event"] += 1
+        # Two things never happen in the same millisecond, or which of two dialogs is the newer one were chance.
+        self.clock.advance(milliseconds=1)
         return {
             "event_id": f"$event{self._numbers['event']}",
             "room_id": room.room_id,
