@@ -81,12 +81,13 @@ class Rooms(FakeRooms):
 class Rialto:
     """One running Rialto; :meth:`crash` and :meth:`start` again on the same port and database."""
 
-    def __init__(self, database: Database, **options: Any) -> None:
+    def __init__(self, database: Database, *, handler_timeout: float = 5, **options: Any) -> None:
         self.database = database
         self.homeserver = Files()
         self.rooms = Rooms()
         self.port = 0
         self.options = options
+        self.handler_timeout = handler_timeout
         self.connects = 0
         """How often a plugin was ready."""
         self.numbers = 0
@@ -136,7 +137,7 @@ class Rialto:
             **{"limits": Limits(), **self.options},
         )
         consumers.append(self.consumer)
-        settings = config(attempts=2)
+        settings = config(attempts=2, handler_timeout=self.handler_timeout)
         self.engine = Engine(self.database, settings, consumers=consumers, homeserver=self.homeserver, rooms=self.rooms)
         await self.engine.start()
         self.gateway = RemoteGateway(heartbeat=5)

@@ -514,6 +514,25 @@ async def test_waiting_at_its_own_wish(rialto: Rialto, monkeypatch: pytest.Monke
     assert rialto.bodies() == ["psst", APOLOGY]
 
 
+async def test_a_plugin_that_hangs(database: MemoryDatabase) -> None:
+    """Its handler has failed after its time; it is told to stop, and an answer that comes later does not count."""
+    async with running(database, handler_timeout=0.1) as rialto, raw(rialto) as plugin:
+        await plugin.join()
+        await rialto.hears("hello")
+        numbers = []
+        for _ in range(2):
+            numbers.append((await plugin.hear("event"))["id"])
+            assert (await plugin.hear("cancel"))["event"] == numbers[-1]
+        for number in numbers:
+            await plugin.send({"type": "done", "event": number, "effects": {"messages": [text()]}})
+        await rialto.engine.settled()
+        await rialto.hears("hello again")
+        event = await plugin.hear("event")
+        await plugin.send({"type": "done", "event": event["id"], "effects": {"messages": [text()]}})
+        await rialto.engine.settled()
+        assert rialto.bodies() == [APOLOGY, "psst"]
+
+
 async def test_the_room_of_the_event(rialto: Rialto) -> None:
     """A bot that has just left a room answers there all the same, as a plugin inside would: the homeserver refuses."""
     async with raw(rialto) as plugin:
