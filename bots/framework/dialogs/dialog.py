@@ -306,7 +306,22 @@ class Dialog:
         prompt, values = _options(question, options)
         prompt = replace(prompt, multiple=multiple, maximum=None)
         asked = Vote(prompt, values, poll, voters=tuple(voters))
-        return cast(dict[str, list[str]], await self._run.ask(asked, timeout=until))
+        votes = cast(dict[str, list[str]], await self._run.ask(asked, timeout=until))
+        if poll and choices.as_poll(prompt) is not None:
+            self._end_poll()
+        return votes
+
+    def _end_poll(self) -> None:
+        """Tell clients that the poll of the question that was answered last takes no more votes."""
+        run = self._run
+        start = run.entries[run.position - 1].prompt
+
+        def send() -> str:
+            content = contents.poll_end(start or "", translator=run.ctx.translator)
+            return run.ctx.send(content, event_type=contents.POLL_END, key=run.key())
+
+        if start is not None:
+            run.once("say", send, "poll end")
 
     async def form(self, model: type[M], questions: Mapping[str, str] | None = None) -> M:
         """Ask for each field of a pydantic model, one after the other; ``back`` goes a field back.

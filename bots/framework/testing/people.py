@@ -38,11 +38,7 @@ class Person:
     ) -> Message:
         """Send a text."""
         whole: dict[str, Any] = {"msgtype": "m.text", "body": text, **(content or {})}
-        if reply_to is not None:
-            whole = contents.reply_to(whole, reply_to.event_id)
-        if thread is not None:
-            whole = contents.in_thread(whole, thread.event_id)
-        return await self._send("m.room.message", whole, room)
+        return await self._send("m.room.message", _related(whole, reply_to, thread), room)
 
     async def picks(self, answer: str | int, *, room: Room | None = None) -> Message:
         """Answer a choice by number or label."""
@@ -72,7 +68,13 @@ class Person:
         return await self._send(contents.POLL_RESPONSE, contents.poll_response(target.event_id, ids), room)
 
     async def sends_photo(
-        self, data: bytes | None = None, name: str = "photo.png", *, room: Room | None = None
+        self,
+        data: bytes | None = None,
+        name: str = "photo.png",
+        *,
+        room: Room | None = None,
+        reply_to: Message | None = None,
+        thread: Message | None = None,
     ) -> Message:
         """Send a picture, a small one unless its bytes are given."""
         if data is None:
@@ -81,15 +83,31 @@ class Person:
             buffer = io.BytesIO()
             Image.new("RGB", (8, 8), (200, 120, 40)).save(buffer, "PNG")
             data = buffer.getvalue()
-        return await self._send_file("m.image", data, name, "image/png", room)
+        return await self._send_file("m.image", data, name, "image/png", room, reply_to, thread)
 
     async def sends_file(
-        self, data: bytes, name: str, mimetype: str = "application/octet-stream", *, room: Room | None = None
+        self,
+        data: bytes,
+        name: str,
+        mimetype: str = "application/octet-stream",
+        *,
+        room: Room | None = None,
+        reply_to: Message | None = None,
+        thread: Message | None = None,
     ) -> Message:
         """Send a file."""
-        return await self._send_file("m.file", data, name, mimetype, room)
+        return await self._send_file("m.file", data, name, mimetype, room, reply_to, thread)
 
-    async def _send_file(self, msgtype: str, data: bytes, name: str, mimetype: str, room: Room | None) -> Message:
+    async def _send_file(
+        self,
+        msgtype: str,
+        data: bytes,
+        name: str,
+        mimetype: str,
+        room: Room | None,
+        reply_to: Message | None,
+        thread: Message | None,
+    ) -> Message:
         address = await self._world.homeserver.request(
             "POST", "/_matrix/media/v3/upload", user_id=self.user_id, data=data
         )
@@ -100,7 +118,7 @@ class Person:
             "url": address["content_uri"],
             "info": {"mimetype": mimetype, "size": len(data)},
         }
-        return await self._send("m.room.message", content, room)
+        return await self._send("m.room.message", _related(content, reply_to, thread), room)
 
     async def shares_place(
         self, latitude: float, longitude: float, name: str = "", *, room: Room | None = None
@@ -174,3 +192,10 @@ class Person:
     async def _send(self, event_type: str, content: Mapping[str, Any], room: Room | None) -> Message:
         place = await self._world.place(self, room)
         return await self._world.send(place, self.user_id, event_type, content)
+
+
+def _related(content: dict[str, Any], reply_to: Message | None, thread: Message | None) -> dict[str, Any]:
+    """A content as a reply or in a thread."""
+    if reply_to is not None:
+        content = contents.reply_to(content, reply_to.event_id)
+    return content if thread is None else contents.in_thread(content, thread.event_id)

@@ -8,6 +8,7 @@ import pytest
 from lunch_picker import LunchPicker
 from lunch_picker.ballot import cleaned, ranking, winners
 
+from bots.framework.content import POLL_END
 from bots.framework.testing import Message, Person, World
 
 
@@ -52,6 +53,8 @@ async def test_the_most_votes_win_when_all_have_voted() -> None:
     assert await it.hears() == []
     await it.votes(it.carol, "Pizza", poll)
     assert await it.hears() == ["Today it is Pizza. (Pizza 2, Soup 1)"]
+    ends = [each for each in it.room.timeline if each.type == POLL_END]
+    assert [each.content["m.relates_to"]["event_id"] for each in ends] == [poll.event_id]
     it.world.check()
 
 

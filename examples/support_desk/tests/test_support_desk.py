@@ -248,6 +248,19 @@ async def test_an_encrypted_file_does_not_go_with_its_key_into_a_room_that_is_no
     it.world.check()
 
 
+async def test_files_go_both_ways() -> None:
+    it = await desk()
+    root = await it.opens("Help!")
+    await it.dave.sends_file(b"the form", "form.pdf", "application/pdf", room=it.staff, thread=root)
+    heard = await it.alice.hears()
+    assert (heard.body, heard.content["info"]["mimetype"]) == ("form.pdf", "application/pdf")
+    await it.alice.sends_file(b"the form, filled in", "filled.pdf", "application/pdf")
+    came = (await it.staff_hears())[-1]
+    assert (came.body, root_of(came)) == ("filled.pdf", root.event_id)
+    assert it.world.homeserver.media[came.content["url"].rpartition("/")[2]] == b"the form, filled in"
+    it.world.check()
+
+
 async def test_without_a_staff_room_nothing_is_lost_in_silence() -> None:
     it = Desk()
     for text in ("Help!", "new"):
