@@ -60,6 +60,11 @@ def read(text: str, env: ParseEnv) -> Wish:
     about = before or after
     if about and _is(about[0], "to", env):
         about = about[1:]
+    if isinstance(rule, timedelta) and _split(about[:3], lambda part: time_(part, env)) is not None:
+        raise InvalidValue(
+            "reminders.interval",
+            _("I repeat every so many hours or days from now on, or on days of the week at a time."),
+        )
     if not about:
         raise InvalidValue("reminders.nothing", _("And of what? Try: remind me tomorrow at 9 to call Bob"))
     said = words[len(before) : len(words) - len(after)]

@@ -71,10 +71,10 @@ class Reminders(Plugin):
     # Setting
 
     @command("remind", help="Remind me tomorrow at 9 to call Bob")
-    async def remind(self, ctx: Context, wish: Rest) -> None:
+    async def remind(self, ctx: Context, when_and_what: Rest = "") -> None:
         """Remind you of something: tomorrow at 9, in 20 minutes, on 5 march, every monday at 8, every 2 hours."""
         try:
-            found = read(wish, ctx.env())
+            found = read(when_and_what, ctx.env())
         except InvalidValue as error:
             ctx.say(error.say(ctx.translator))
             return
