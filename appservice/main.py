@@ -25,6 +25,7 @@ from bots.framework.http import HttpClient
 from bots.framework.i18n import Catalogues
 from bots.framework.instances import Plan, plan, read_permissions
 from bots.framework.people import People
+from bots.framework.remote.outside import Outside
 from bots.framework.schedules import Scheduler
 from bots.framework.services import Services
 from bots.framework.state import Store
@@ -50,6 +51,7 @@ class Rialto:
     scheduler: Scheduler
     http: HttpClient
     web: WebServer
+    outside: Outside
     everywhere: list[Consumer]
 
     async def start(self) -> None:
@@ -59,6 +61,8 @@ class Rialto:
             RialtoError: it cannot start, and why.
         """
         await self.http.start()
+        for consumer in self.outside.consumers:
+            self.service.dispatch.add_bot(consumer)
         await self.service.start(self.host.consumers, self.everywhere, prepare=self.host.start)
         await self.scheduler.start()
         await self.web.start()
@@ -66,6 +70,7 @@ class Rialto:
 
     async def stop(self) -> None:
         """Stop in the opposite order; running handlers finish, then the plugins stop, then the database."""
+        await self.outside.gateway.stop()
         await self.web.stop()
         await self.scheduler.stop()
         await self.service.stop(self._stop_plugins)
@@ -97,7 +102,11 @@ def build(config: Config, found: Plan | None = None, *, strict: bool = False) ->
     clock, key = SystemClock(), config.encryption.pickle_key.get_secret_value()
     http = HttpClient()
     scheduler = Scheduler(
-        service.database, service.raise_events, Sealer(key, "schedules"), clock, lambda: host.consumer_names
+        service.database,
+        service.raise_events,
+        Sealer(key, "schedules"),
+        clock,
+        lambda: [*host.consumer_names, *outside.names],
     )
     web, webhooks = WebServer(config.web), Webhooks(service.raise_events, clock.now_ms)
     web.mount("/hooks", webhooks.app())
@@ -128,11 +137,14 @@ def build(config: Config, found: Plan | None = None, *, strict: bool = False) ->
         webhooks=webhooks,
         raise_events=service.raise_events,
     )
+    outside = Outside(config, host.users, services, service.rooms.bots_in, host.switchboard.enabled)
+    if outside.consumers:
+        web.mount("/plugins", outside.gateway.app())
     users = [identity.user_id for identity in identities]
     everywhere: list[Consumer] = [
         Membership(service.homeserver, service.rooms, users, server, config.invites.allow_servers)
     ]
-    return Rialto(service, host, scheduler, http, web, everywhere)
+    return Rialto(service, host, scheduler, http, web, outside, everywhere)
 
 
 async def run(config: Config) -> int:

@@ -264,6 +264,11 @@ class Bot(Model):
     handler_timeout: float = Field(
         0, ge=0, allow_inf_nan=False, description="Seconds of one handler at most; 0: engine.handler_timeout."
     )
+    remote_token_file: str = Field(
+        "",
+        description="The plugin runs outside this process (`rialto plugin serve`) and shows the token in this file "
+        "(relative to this one; 32 characters or more). Needs web.enabled. Empty: it runs inside.",
+    )
 
     @property
     def instance(self) -> str:

@@ -60,12 +60,12 @@ def plan(config: Config, *, every: bool = False) -> Plan:
     Args:
         every: look at the installed plugins too that the configuration does not name.
     """
-    names = None if every else {bot.plugin for bot in config.bots if bot.enabled}
+    names = None if every else {bot.plugin for bot in config.bots if bot.enabled and not bot.remote_token_file}
     discovery = discover(config.plugins.folders, names)
     problems = list(discovery.problems)
     wanted: list[Wanted] = []
     for index, bot in enumerate(config.bots):
-        if not bot.enabled:
+        if not bot.enabled or bot.remote_token_file:
             continue
         found, bad = _wanted(config, discovery, bot, index)
         problems += bad

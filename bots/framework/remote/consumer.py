@@ -54,6 +54,7 @@ class RemoteConsumer:
         settings: Mapping[str, Any] | None = None,
         enabled: Callable[[str, str], bool] = lambda _room, _server: True,
         limits: Limits | None = None,
+        effects: int | None = None,
         on_ready: Callable[[RemoteConsumer], None] = lambda _consumer: None,
         pause: float = MIN_PAUSE_S,
     ) -> None:
@@ -65,6 +66,7 @@ class RemoteConsumer:
             grants: the scopes that the operator gives it.
             settings: the plugin's settings, checked by the plugin's own model on its side.
             enabled: whether it answers in a room, and people of a server.
+            effects: messages in answer to one event at most.
             on_ready: called when a plugin has connected; its ``manifest`` says what it wants.
             pause: seconds that an event waits for the plugin, at first.
         """
@@ -80,6 +82,7 @@ class RemoteConsumer:
         self._settings = dict(settings or {})
         self._enabled = enabled
         self._limits = limits or Limits()
+        self._effects = effects
         self._on_ready = on_ready
         self._pause = pause
         self._connection: Connection | None = None
@@ -183,6 +186,8 @@ class RemoteConsumer:
         connection = self._connection
         if connection is None or not connection.ready:
             raise Wait(self._patience())
+        if self._effects is not None:
+            unit.limit = self._effects
         frame = await self._frame(event)
         if connection is not self._connection:
             raise Wait(self._patience())
