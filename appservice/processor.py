@@ -353,6 +353,9 @@ class Processor:
         except Exception:
             # It was refused for what it is, and everything before it was kept: the room's commits go on.
             self._writer.mend(item.room_id)
+            if item.careful:
+                # Perhaps by a commit that was taken for lost and has come true since: its messages are to be sent.
+                await self._outbox.recover()
             raise
 
 
