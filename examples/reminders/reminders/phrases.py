@@ -60,11 +60,10 @@ def read(text: str, env: ParseEnv) -> Wish:
     about = before or after
     if about and _is(about[0], "to", env):
         about = about[1:]
-    if isinstance(rule, timedelta) and _split(about[:3], lambda part: time_(part, env)) is not None:
-        raise InvalidValue(
-            "reminders.interval",
-            _("I repeat every so many hours or days from now on, or on days of the week at a time."),
-        )
+    if about and isinstance(rule, timedelta) and env.vocabulary(TERMS).get(about[0]) == "at":
+        # “every 2 days at 8” must not become “at 8”, every two days.
+        reason = _("I repeat every so many hours or days from now on, or on days of the week at a time.")
+        raise InvalidValue("reminders.interval", reason)
     if not about:
         raise InvalidValue("reminders.nothing", _("And of what? Try: remind me tomorrow at 9 to call Bob"))
     said = words[len(before) : len(words) - len(after)]
