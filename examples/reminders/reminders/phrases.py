@@ -29,6 +29,8 @@ WORDS: Final[Mapping[str, str]] = {
 DAYS: Final = {
     name: name[:3] for name in ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 }
+MUCH: Final = 1_000
+"""Characters of what is to be said at most."""
 LONGEST: Final = 10
 """Words of a time at most."""
 SHORTEST: Final = timedelta(minutes=1)
@@ -66,6 +68,8 @@ def read(text: str, env: ParseEnv) -> Wish:
         raise InvalidValue("reminders.interval", reason)
     if not about:
         raise InvalidValue("reminders.nothing", _("And of what? Try: remind me tomorrow at 9 to call Bob"))
+    if len(" ".join(about)) > MUCH:
+        raise InvalidValue("reminders.too_long", _("That is more than I can remember. Put it into fewer words."))
     said = words[len(before) : len(words) - len(after)]
     return Wish(rule, " ".join(about), " ".join(said).rstrip(",:"))
 

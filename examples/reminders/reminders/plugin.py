@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from hashlib import sha256
+from textwrap import shorten
 from typing import Any, Final
 
 from pydantic import BaseModel, Field
@@ -125,7 +126,7 @@ class Reminders(Plugin):
     def _line(self, ctx: Context, schedule: Schedule) -> str:
         data = schedule.data["data"]
         words = f" ({data['words']})" if data["words"] else ""
-        about, due = data["about"] + words, schedule.due.astimezone(ctx.now().tzinfo)
+        about, due = shorten(data["about"], 80, placeholder="…") + words, schedule.due.astimezone(ctx.now().tzinfo)
         return ctx.t("{number}. {about} – {when}.", number=data["number"], about=about, when=due)
 
     @command("cancel", help="Take a reminder away", aliases=("forget", "delete"))

@@ -197,10 +197,14 @@ async def test_nobody_puts_off_what_is_somebody_elses() -> None:
 async def test_there_is_a_limit() -> None:
     _, alice = await berlin()
     for number in range(100):
-        await alice.says(f"in {number + 1} hours x")
+        await alice.says(f"in {number + 1} hours " + "äöü " * 200)
     await said(alice)
     await alice.says("in 1 hour one more")
     assert "I keep no more" in (await said(alice))[0]
+    await alice.says("list")
+    assert len((await said(alice))[0].encode()) < 30_000, "an event holds 65,536 bytes, encrypted"
+    await alice.says("remind me in 1 hour to " + "a" * 1001)
+    assert "more than I can remember" in (await said(alice))[0]
 
 
 async def test_in_another_language() -> None:

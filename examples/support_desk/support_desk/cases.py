@@ -21,6 +21,8 @@ _KEPT: Final = (
     "org.matrix.msc3245.voice",
 )
 """Of a message. Not its relations and mentions, and not its formatted body: a mention hides a user id in a link."""
+LONGEST: Final = 10_000
+"""Characters of a text from outside: an event holds 65,536 bytes."""
 NOTE: Final = "//"
 """What staff begin with stays among them."""
 
@@ -55,10 +57,10 @@ class Case(BaseModel):
 class Form(BaseModel):
     """What the website's form sends."""
 
-    name: str
-    topic: str
-    text: str
-    contact: str = ""
+    name: str = Field(max_length=80)
+    topic: str = Field(max_length=80)
+    text: str = Field(max_length=LONGEST)
+    contact: str = Field("", max_length=200)
     user: str = Field("", pattern="^(@[^:]+:.+)?$", max_length=255)
     """The Matrix user id of somebody who gave one: they are answered in a chat."""
 
@@ -66,7 +68,7 @@ class Form(BaseModel):
 class News(BaseModel):
     """What another service tells the staff, of a case or of none."""
 
-    text: str
+    text: str = Field(max_length=LONGEST)
     case: int | None = None
     person: bool = False
     """Whether the person is told, too."""

@@ -37,6 +37,8 @@ ROOM: Final = Key("staff", str)
 """The staff room that an alias in the settings led to."""
 MOST: Final = 20
 """Messages of one intake."""
+SHOWN: Final = 30
+"""Cases of one list."""
 
 
 class Settings(BaseModel):
@@ -205,7 +207,7 @@ class SupportDesk(Plugin):
         await d.say(d.t("Thank you! This is case #{number}. Somebody will answer you here.", number=number))
 
     async def _open(self, ctx: Context, topic: str, parts: list[Said]) -> int:
-        case = await self._book(ctx).open(topic, room=ctx.room_id, name=await ctx.display_name())
+        case = await self._book(ctx).open(topic, room=ctx.room_id, name=(await ctx.display_name())[:80])
         await self._announce(ctx, case)
         for said in parts:
             await self._to_staff(ctx, case, said.content, said.event_id)
@@ -223,7 +225,10 @@ class SupportDesk(Plugin):
             ctx.say(ctx.t("That is for the staff."))
             return
         found = await self._book(ctx).all_open()
-        ctx.say("\n".join(case.card() for case in found) or "There is no open case.")
+        lines = [case.card() for case in found[:SHOWN]]
+        if len(found) > SHOWN:
+            lines.append(f"… and {len(found) - SHOWN} more")
+        ctx.say("\n".join(lines) or "There is no open case.")
 
     @command("assign", help="Take a case, or give it to somebody")
     async def assign(self, ctx: Context, who: UserID | None = None, *, case: int | None = None) -> None:
@@ -298,7 +303,7 @@ class SupportDesk(Plugin):
             room = await ctx.direct(form.user)
         case = await book.of_chat(room) if room else None
         if case is None:
-            case = await book.open(form.topic[:80], room=room, name=form.name[:80], contact=form.contact[:200])
+            case = await book.open(form.topic, room=room, name=form.name, contact=form.contact)
             await self._announce(ctx, case)
         ctx.send(in_thread({"msgtype": "m.text", "body": form.text}, book.root(case)), room_id=staff)
         if room:

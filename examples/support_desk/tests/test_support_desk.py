@@ -231,7 +231,13 @@ async def test_the_website_opens_a_case_and_another_service_tells_news() -> None
     ]
     await it.world.call_webhook("case", {"name": "x"})
     await it.world.call_webhook("news", [])
-    assert ["cannot read" in each.body for each in await it.staff_hears()] == [True, True]
+    await it.world.call_webhook("news", {"text": "x" * 70_000})
+    assert ["cannot read" in each.body for each in await it.staff_hears()] == [True] * 3
+    for _ in range(35):
+        await it.world.call_webhook("case", form)
+    await it.staff_hears()
+    await it.dave.says("!cases", room=it.staff)
+    assert (await it.staff_hears())[-1].body.endswith("#30 A payment – Zoe <zoe@example.org> [open]\n… and 7 more")
     it.world.check()
 
 
