@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, RowMapping, delete, insert, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, delete, insert, or_, select, update
 
 from appservice.errors import RialtoError
 from appservice.sealing import Sealer
@@ -16,6 +16,27 @@ ANYBODY = "*"
 PARAMETERS = 10_000
 """Of one statement; SQLite and PostgreSQL take about 32,000."""
 OPEN = (int(DialogState.RUNNING), int(DialogState.WAITING))
+
+
+# Made once: to put one together takes longer than to run it.
+_ONE = select(dialogs).where(dialogs.c.id == bindparam("dialog_id"))
+_ACTIVE = (
+    select(dialogs)
+    .join(dialog_people, dialog_people.c.dialog_id == dialogs.c.id)
+    .where(dialog_people.c.consumer == bindparam("consumer"), dialog_people.c.room_id == bindparam("room_id"))
+    .distinct()
+    .order_by(dialogs.c.started_at.desc(), dialogs.c.id.desc())
+)
+_ACTIVE_FOR = _ACTIVE.where(or_(dialog_people.c.user_id == bindparam("person"), dialog_people.c.user_id == ANYBODY))
+_JOURNAL = (
+    select(dialog_journal)
+    .where(dialog_journal.c.dialog_id == bindparam("dialog_id"))
+    .order_by(dialog_journal.c.position)
+)
+_PEOPLE = select(dialog_people.c.user_id).where(dialog_people.c.dialog_id == bindparam("of"))
+_CHANGE = update(dialogs).where(dialogs.c.id == bindparam("dialog_id"), dialogs.c.revision == bindparam("before"))
+_MAKE, _ADMIT, _RECORD = insert(dialogs), insert(dialog_people), insert(dialog_journal)
+_FORGET_PEOPLE = delete(dialog_people).where(dialog_people.c.dialog_id == bindparam("of"))
 
 
 class DialogConflict(RialtoError):
@@ -103,8 +124,8 @@ def save(connection: Connection, sealer: Sealer, change: Change) -> None:
     if row.revision == 0:
         _make(connection, sealer, row, values)
     else:
-        mine = (dialogs.c.id == row.id, dialogs.c.revision == row.revision)
-        if connection.execute(update(dialogs).where(*mine).values(values)).rowcount != 1:
+        before = {"dialog_id": row.id, "before": row.revision}
+        if connection.execute(_CHANGE, values | before).rowcount != 1:
             raise DialogConflict("a dialog was changed meanwhile", dialog=row.id)
     if change.cut:
         connection.execute(
@@ -114,7 +135,7 @@ def save(connection: Connection, sealer: Sealer, change: Change) -> None:
         )
     if change.entries:
         connection.execute(
-            insert(dialog_journal),
+            _RECORD,
             [
                 {
                     "dialog_id": row.id,
@@ -129,7 +150,7 @@ def save(connection: Connection, sealer: Sealer, change: Change) -> None:
             ],
         )
     if not row.open:
-        connection.execute(delete(dialog_people).where(dialog_people.c.dialog_id == row.id))
+        connection.execute(_FORGET_PEOPLE, {"of": row.id})
 
 
 def _make(connection: Connection, sealer: Sealer, row: DialogRow, values: dict[str, object]) -> None:
@@ -142,9 +163,9 @@ def _make(connection: Connection, sealer: Sealer, row: DialogRow, values: dict[s
         "arguments": sealer.seal(row.arguments, f"dialog:{row.id}:arguments"),
         "started_at": row.started_at,
     }
-    connection.execute(insert(dialogs), fixed | values)
+    connection.execute(_MAKE, fixed | values)
     connection.execute(
-        insert(dialog_people),
+        _ADMIT,
         [
             {"consumer": row.consumer, "room_id": row.room_id, "user_id": user_id, "dialog_id": row.id}
             for user_id in dict.fromkeys(row.people)
@@ -156,23 +177,18 @@ def active(
     connection: Connection, sealer: Sealer, consumer: str, room_id: str, person: str | None = None
 ) -> list[DialogRow]:
     """The open dialogs of a room that a person may answer (None: all of the room), the newest first."""
-    people = dialog_people.c
-    query = (
-        select(dialogs)
-        .join(dialog_people, people.dialog_id == dialogs.c.id)
-        .where(people.consumer == consumer, people.room_id == room_id)
-        .distinct()
-    )
-    if person is not None:
-        query = query.where(people.user_id.in_([person, ANYBODY]))
-    rows = connection.execute(query.order_by(dialogs.c.started_at.desc(), dialogs.c.id.desc())).mappings().all()
+    who = {"consumer": consumer, "room_id": room_id}
+    if person is None:
+        rows = connection.execute(_ACTIVE, who).mappings().all()
+    else:
+        rows = connection.execute(_ACTIVE_FOR, {**who, "person": person}).mappings().all()
     answering = _people(connection, [row["id"] for row in rows])
     return [_row(sealer, row, answering.get(row["id"], ())) for row in rows]
 
 
 def get(connection: Connection, sealer: Sealer, dialog_id: str) -> DialogRow | None:
     """One dialog."""
-    row = connection.execute(select(dialogs).where(dialogs.c.id == dialog_id)).mappings().one_or_none()
+    row = connection.execute(_ONE, {"dialog_id": dialog_id}).mappings().one_or_none()
     return None if row is None else _row(sealer, row, _people(connection, [dialog_id]).get(dialog_id, ()))
 
 
@@ -198,7 +214,6 @@ def listed(connection: Connection, sealer: Sealer, *, consumer: str | None, ende
 
 def journal(connection: Connection, sealer: Sealer, dialog_id: str) -> list[EntryRow]:
     """A dialog's journal, in order."""
-    query = select(dialog_journal).where(dialog_journal.c.dialog_id == dialog_id).order_by(dialog_journal.c.position)
     return [
         EntryRow(
             kind=row["kind"],
@@ -207,7 +222,7 @@ def journal(connection: Connection, sealer: Sealer, dialog_id: str) -> list[Entr
             prompt=row["prompt"],
             at=row["at"],
         )
-        for row in connection.execute(query).mappings()
+        for row in connection.execute(_JOURNAL, {"dialog_id": dialog_id}).mappings()
     ]
 
 
@@ -236,6 +251,9 @@ def purge(connection: Connection, before: int) -> int:
 def _people(connection: Connection, dialog_ids: Sequence[str]) -> dict[str, list[str]]:
     """Who may answer each of these dialogs."""
     found: dict[str, list[str]] = {}
+    if len(dialog_ids) == 1:
+        people = connection.execute(_PEOPLE, {"of": dialog_ids[0]}).scalars()
+        return {dialog_ids[0]: list(people)}
     for start in range(0, len(dialog_ids), PARAMETERS):
         some = dialog_ids[start : start + PARAMETERS]
         query = select(dialog_people.c.dialog_id, dialog_people.c.user_id).where(dialog_people.c.dialog_id.in_(some))
