@@ -15,6 +15,7 @@ from pathlib import Path
 
 MAUBOT = "0.6.0"
 MATRIX_BOT_SDK = "0.7.1"
+AIOGRAM = "3.22.0"
 
 
 def cache() -> Path:
@@ -24,13 +25,21 @@ def cache() -> Path:
 
 def maubot_python() -> Path:
     """The Python of a virtual environment with maubot. Raises RuntimeError with the end of pip's output."""
+    return _python("maubot", MAUBOT)
 
+
+def aiogram_python() -> Path:
+    """The Python of a virtual environment with aiogram. Raises RuntimeError with the end of pip's output."""
+    return _python("aiogram", AIOGRAM)
+
+
+def _python(package: str, version: str) -> Path:
     def make(folder: Path) -> None:
         _run([sys.executable, "-m", "venv", str(folder)])
         pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        _run([*pip, f"maubot=={MAUBOT}"])
+        _run([*pip, f"{package}=={version}"])
 
-    return _kept(f"maubot-{MAUBOT}", make) / "bin" / "python"
+    return _kept(f"{package}-{version}", make) / "bin" / "python"
 
 
 def matrix_bot_sdk() -> Path:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -274,7 +275,7 @@ async def compare(
     await wild.stop()
 
 
-EXAMPLES = int(os.environ.get("RIALTO_CHAOS_EXAMPLES", "60"))
+EXAMPLES = int(os.environ.get("RIALTO_CHAOS_EXAMPLES", "90"))
 FIXED = settings(
     max_examples=EXAMPLES,
     deadline=None,
@@ -291,3 +292,134 @@ async def test_chaos_changes_no_conversation(
     tree: tuple[Node, ...], acts: list[tuple[str, str]], chaos: list[tuple[str, int]]
 ) -> None:
     await compare(tree, acts, chaos)
+
+
+VOTES = (Node("vote", (), 1), Node("do"), Node("vote", (Node("say"),), 0), Node("step"), Node("ask"))
+GROUP_ACTS = [
+    ("says", "red"),
+    ("says", "2"),
+    ("reacts", "last"),
+    ("says", "what?"),
+    ("says", "!back"),
+    ("says", "blue"),
+]
+GROUP_ACTS += [("later", "1")] * 6 + [("says", "1"), ("late", ""), ("says", "!help"), ("says", "script: the end")]
+
+
+@pytest.mark.parametrize(
+    "chaos", [("commits", 0), ("commits", 1), ("commits", 2), ("commits", 4), ("turns", 3), ("kill", 1)]
+)
+async def test_chaos_changes_no_vote(chaos: tuple[str, int]) -> None:
+    await compare(VOTES, GROUP_ACTS, [chaos], people=3)
+
+
+WHOLE = (
+    Node("choose", (Node("step"),), 0),
+    Node("do"),
+    Node("undoable"),
+    Node("sub", (Node("confirm", (Node("refused"),)), Node("random"))),
+    Node("loop", (Node("ask"), Node("do")), 1),
+)
+WHOLE_ACTS = [("says", "1"), ("says", "back"), ("says", "1"), ("says", "yes"), ("says", "tea")]
+
+
+@pytest.mark.parametrize("after", range(1, 34, 2))
+async def test_one_kill_anywhere_in_a_whole_conversation(after: int) -> None:
+    """One kill after so many commits from the beginning, and (at even places) one more in what follows it."""
+    calm_script, wild_script = Script(WHOLE), Script(WHOLE)
+    calm, wild = World(calm_script), World(wild_script, attempts=20)
+    expected = readable(calm, await play(calm, WHOLE_ACTS, ()))
+    await wild.direct(wild.user("alice"))
+    wild.kill_after(after)
+    assert readable(wild, await play(wild, WHOLE_ACTS, ())) == expected
+    assert "The end" in expected[-1]
+    assert await counters(wild) == await counters(calm)
+    assert set(wild_script.steps) == set(calm_script.steps)
+    assert sum(wild_script.steps.values()) <= sum(calm_script.steps.values()) + 1
+    wild.check()
+    await calm.stop()
+    await wild.stop()
+
+
+class Versioned(Plugin):
+    """The same plugin before and after it was changed."""
+
+    @command("go", help="Begin")
+    async def go(self, ctx: Context) -> None:
+        ctx.start(self.run, 1)
+
+    @dialog(version="1", timeout=timedelta(hours=1))
+    async def run(self, d: Dialog, start: int) -> None:
+        first = await d.ask("First?")
+        await d.say(f"noted {first}")
+        await d.ask("Second?")
+        await d.say("Done.")
+
+
+class Renewed(Versioned):
+    """Another version."""
+
+    @dialog(version="2", timeout=timedelta(hours=1))
+    async def run(self, d: Dialog, start: int) -> None:
+        await d.ask("New first?")
+        await d.say("New done.")
+
+
+class Shifted(Versioned):
+    """The same version, another shape."""
+
+    @dialog(version="1", timeout=timedelta(hours=1))
+    async def run(self, d: Dialog, start: int) -> None:
+        await d.choose("New choice?", ["A", "B"])
+        await d.say("New done.")
+
+
+class Narrower(Versioned):
+    """The same version, other arguments."""
+
+    @dialog(version="1", timeout=timedelta(hours=1))
+    async def run(self, d: Dialog) -> None:  # type: ignore[override]
+        await d.ask("Never asked with old arguments")
+
+
+class Gone(Plugin):
+    """It has no such dialog any more."""
+
+    @command("other", help="Something else")
+    async def other(self, ctx: Context) -> None:
+        ctx.say("other")
+
+
+@pytest.mark.parametrize(
+    ("after", "act", "said"),
+    [
+        (Renewed, "text", ["updated", "New first?"]),
+        (Renewed, "help", ["updated", "New first?"]),
+        (Renewed, "time", ["for a while"]),
+        (Shifted, "text", ["updated", "New choice?"]),
+        (Shifted, "help", ["updated", "New choice?"]),
+        (Shifted, "time", ["for a while"]),
+        (Shifted, "cancel", ["Cancelled"]),
+        (Narrower, "text", ["updated", "begin it anew"]),
+        (Narrower, "time", ["for a while"]),
+        (Gone, "text", ["not offered any more"]),
+        (Gone, "time", ["not offered any more"]),
+    ],
+)
+async def test_a_plugin_that_was_changed_meanwhile(after: type[Plugin], act: str, said: list[str]) -> None:
+    world = World(Versioned, strict=False, attempts=1)
+    alice = world.user("alice")
+    await alice.says("go")
+    await alice.says("tea")
+    await alice.hears_all()
+    world._made = [("versioned", after)]
+    await world.restart()
+    if act == "time":
+        world.clock.advance(timedelta(hours=2))
+    else:
+        await alice.says(act)
+    heard = [message.body for message in await alice.hears_all()]
+    assert len(heard) == len(said)
+    assert all(part in body for part, body in zip(said, heard, strict=True)), heard
+    world.check()
+    await world.stop()
