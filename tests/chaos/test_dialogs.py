@@ -218,7 +218,8 @@ async def play(
         if chaos:
             how, amount = chaos[index % len(chaos)]
             if how == "commits":
-                world.kill_after(1 + amount)
+                if not world.database.dead:
+                    world.kill_after(1 + amount)
             elif how == "turns":
                 killers.append(asyncio.create_task(die_after(world, amount * 3)))
             elif amount % 2:

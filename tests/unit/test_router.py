@@ -571,3 +571,37 @@ class Looking(World):
 
 def test_message_is_what_people_see() -> None:
     assert Message("$1", "!r", "@a:b", "m.room.message", {"body": 3}).body == ""
+
+
+class Patient(Plugin):
+    """Reminds, and has pages."""
+
+    @command("pick", help="Pick")
+    async def pick(self, ctx: Context) -> None:
+        ctx.start(self.picking)
+
+    @dialog(remind=timedelta(hours=1))
+    async def picking(self, d: Dialog) -> None:
+        chosen = await d.choose("Which?", [f"Thing {number}" for number in range(1, 8)], page_size=4)
+        await d.say(f"Picked {chosen}")
+
+
+async def test_an_answer_to_an_earlier_showing_of_the_open_question_counts() -> None:
+    world = World(Patient)
+    alice = world.user("alice")
+    await alice.says("pick")
+    first = await alice.hears()
+    world.clock.advance(hours=1, minutes=1)
+    assert (await alice.hears()).body == first.body, "reminded"
+    await world.restart()
+    await alice.reacts("2️⃣", first)
+    assert await heard(alice) == ["Picked Thing 2"]
+    await alice.says("pick")
+    first = await alice.hears()
+    await alice.says("more")
+    second = await alice.hears()
+    assert "Thing 5" in second.body
+    await alice.reacts("1️⃣", first)
+    assert await heard(alice) == ["Picked Thing 1"], "options keep their numbers over the pages"
+    world.check()
+    await world.stop()

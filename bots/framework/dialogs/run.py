@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 MAX_ENTRIES: Final = 1_000
 MAX_SIZE: Final = 256 * 1024
+MAX_EARLIER: Final = 10
+"""Showings of an open question that can be answered beside the last one."""
 KEY_PARAMETER: Final = "idempotency_key"
 
 
@@ -177,8 +179,16 @@ class Run:
         raise self.leave(Suspended())
 
     def _send(self, question: Question) -> None:
-        shown = self.waiting.get("shown", 0)
-        self.waiting = {**self.waiting, "shown": shown + 1, "key": self.key(str(shown)).partition(":")[0]}
+        """Show the question; its earlier showings can be answered too, for people do not look which is the last."""
+        shown, earlier = self.waiting.get("shown", 0), list(self.waiting.get("earlier", ()))
+        if self.row.prompt is not None:
+            earlier.append(self.row.prompt)
+        self.waiting = {
+            **self.waiting,
+            "shown": shown + 1,
+            "key": self.key(str(shown)).partition(":")[0],
+            "earlier": earlier[-MAX_EARLIER:],
+        }
         self.row.prompt = question.show(self.ctx, self.waiting, self.key(str(shown)))
 
     def _take(self, question: Question, answer: Answer) -> Any:

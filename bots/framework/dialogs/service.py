@@ -135,11 +135,14 @@ class Dialogs:
         Raises:
             Wait: that message may be one that is being sent: its event id is not known yet.
         """
-        prompts = {row.prompt.removeprefix(UNSENT): row for row in rows if row.prompt}
+        prompts = {row.prompt.removeprefix(UNSENT): Target(row, exact=True) for row in rows if row.prompt}
+        for row in rows:
+            for prompt in json.loads(row.waiting or b"{}").get("earlier", ()):
+                prompts[prompt.removeprefix(UNSENT)] = Target(row, exact=True)
         known = await self._sent(prompts)
-        for txn_id, row in prompts.items():
+        for txn_id, found in prompts.items():
             if known.get(txn_id) == target:
-                return Target(row, exact=True)
+                return found
         sending = "" in known.values()
         for row in rows:
             old = [entry.prompt.removeprefix(UNSENT) for entry in await self._entries(row) if entry.prompt]
