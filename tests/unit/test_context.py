@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import pytest
 from PIL import Image
 
+from appservice.e2ee.errors import AttachmentError
 from bots.framework import Context, Plugin, command, media, message
 from bots.framework.testing import Message, Person, World
 
@@ -152,11 +153,60 @@ async def test_files_and_pictures_go_out_and_come_in() -> None:
     assert image.content["info"]["mimetype"] == "image/png"
     assert (file.content["msgtype"], file.body) == ("m.file", "notes.txt")
     assert file.content["info"] == {"mimetype": "text/plain", "size": 4}
-    for each in (image, file):
-        assert world.homeserver.media[each.content["url"].rpartition("/")[2]]
+    assert (await alice.downloads(image))[:4] == b"\x89PNG"
+    assert await alice.downloads(file) == b"text"
     await alice.sends_file(b"from alice", "x.bin")
     assert got == [b"from alice"]
     world.check()
+    await world.stop()
+
+
+async def test_files_are_encrypted_in_encrypted_rooms_as_they_are_in_production() -> None:
+    async def act(ctx: Context) -> None:
+        await ctx.send_file(b"a secret", "notes.txt", "text/plain")
+        ctx.say(f"encrypted: {await ctx.encrypted()}")
+
+    Doer.act = act
+    world = World(Doer)
+    alice = world.user("alice")
+    for room in (await world.room("private", alice), await world.room("public", alice, encrypted=False)):
+        await alice.says("do", room=room)
+        sent, words = await alice.hears_all(room)
+        assert words.body == f"encrypted: {room.encrypted}", "what is said stays readable"
+        assert ("file" in sent.content, "url" in sent.content) == (room.encrypted, not room.encrypted)
+        assert (b"a secret" in world.homeserver.media.values()) is not room.encrypted
+        assert await alice.downloads(sent) == b"a secret"
+        with pytest.raises(AssertionError, match="has no media"):
+            await alice.downloads(words)
+    world.homeserver.media.clear()
+    with pytest.raises(AssertionError, match="nothing is stored"):
+        await alice.downloads(sent)
+    world.check()
+    await world.stop()
+
+
+async def test_a_room_that_a_handler_encrypts_is() -> None:
+    async def act(ctx: Context) -> None:
+        if not await ctx.encrypted():
+            ctx.set_state("m.room.encryption", {"algorithm": "m.megolm.v1.aes-sha2"})
+        await ctx.send_file(b"a secret", "notes.txt", "text/plain")
+
+    Doer.act = act
+    world = World(Doer)
+    alice = world.user("alice")
+    room = await world.room("public", alice, encrypted=False)
+    for encrypted in (False, True):
+        await alice.says("do", room=room)
+        assert ("file" in (await alice.hears(room)).content) is encrypted
+    world.check()
+    await world.stop()
+
+
+async def test_a_file_that_is_not_what_the_message_says_is_not_downloaded() -> None:
+    world, alice, (sent,) = await done(acting(lambda ctx: ctx.send_file(b"a secret", "notes.txt", "text/plain")))
+    world.homeserver.media[sent.content["file"]["url"].rpartition("/")[2]] = b"another"
+    with pytest.raises(AttachmentError):
+        await alice.downloads(sent)
     await world.stop()
 
 

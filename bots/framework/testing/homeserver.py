@@ -107,6 +107,8 @@ class WorldHomeserver:
         room.state[event_type, state_key] = whole
         if event_type == "m.room.member":
             room.members[state_key] = str(whole.get("membership"))
+        elif event_type == "m.room.encryption" and not state_key:
+            room.encrypted = True
         return event_id
 
     async def redact(
@@ -180,7 +182,7 @@ class WorldHomeserver:
 
 
 class WorldRooms:
-    """What the engine and handlers know of rooms."""
+    """What handlers know of rooms."""
 
     def __init__(self, homeserver: WorldHomeserver, bots: Iterable[str]) -> None:
         self._homeserver = homeserver
@@ -195,8 +197,9 @@ class WorldRooms:
         return [user_id for user_id in self._bots if room and room.members.get(user_id) == "join"]
 
     async def is_encrypted(self, room_id: str) -> bool:
-        """The world's rooms look encrypted to handlers; on the way to people nothing is."""
-        return False
+        """Whether it is; so what handlers do with files and secrets is what they do in production."""
+        room = self._room(room_id)
+        return room is not None and room.encrypted
 
     async def members(self, room_id: str) -> Mapping[str, str]:
         """Who is joined or invited."""
@@ -219,6 +222,14 @@ class WorldRooms:
 
     async def apply(self, event: Event, raw: Mapping[str, Any]) -> None:
         """The world has applied it already."""
+
+
+class ReadableRooms(WorldRooms):
+    """What the engine knows of rooms: none is encrypted, so tests read in plain text what bots send."""
+
+    async def is_encrypted(self, room_id: str) -> bool:
+        """No room is."""
+        return False
 
 
 class WorldCrypto:

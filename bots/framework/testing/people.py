@@ -6,6 +6,7 @@ import io
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from appservice.e2ee import attachments
 from bots.framework import choices
 from bots.framework import content as contents
 from bots.framework.testing.homeserver import Message, Room
@@ -168,6 +169,21 @@ class Person:
         """AssertionError when a bot has said something that this person has not heard."""
         message = await self._next(room)
         assert message is None, f"heard {message.body!r}" if message else ""
+
+    async def downloads(self, message: Message) -> bytes:
+        """The bytes of a message's media, decrypted when they are encrypted (specification, "Sending encrypted
+        attachments"); AssertionError when it has none, or the homeserver has not.
+
+        Raises:
+            AttachmentError: they are not what the message says.
+        """
+        content = message.replaced or message.content
+        file = content.get("file")
+        address = file.get("url") if isinstance(file, Mapping) else content.get("url")
+        assert isinstance(address, str), f"this message has no media: {message.body!r}"
+        data = self._world.homeserver.media.get(address.rpartition("/")[2])
+        assert data is not None, f"nothing is stored at {address}"
+        return attachments.decrypt(file, data) if isinstance(file, Mapping) else data
 
     async def _next(self, room: Room | None) -> Message | None:
         await self._world.settle()

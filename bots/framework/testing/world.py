@@ -40,7 +40,15 @@ from bots.framework.plugin import Plugin, Setup
 from bots.framework.schedules import Scheduler
 from bots.framework.services import Services
 from bots.framework.state import Store
-from bots.framework.testing.homeserver import Message, Room, WorldCrypto, WorldHomeserver, WorldRooms, localpart
+from bots.framework.testing.homeserver import (
+    Message,
+    ReadableRooms,
+    Room,
+    WorldCrypto,
+    WorldHomeserver,
+    WorldRooms,
+    localpart,
+)
 from bots.framework.testing.memory import MemoryDatabase
 from bots.framework.testing.payments import WorldPayments
 from bots.framework.testing.people import Person
@@ -126,7 +134,14 @@ class World:
         return self.people.setdefault(user_id, Person(self, user_id))
 
     async def room(self, name: str, *people: Person, encrypted: bool = True) -> Room:
-        """A group with these people and every bot, the same for the same name."""
+        """A group with these people and every bot, the same for the same name.
+
+        Args:
+            name: what the room is called.
+            people: who is in it.
+            encrypted: whether it is for the bots: the files that they send there are, and what they say stays
+                readable for the test.
+        """
         await self._ensure()
         room_id = f"!{localpart(name)}:{BOT_SERVER}"
         room = self.homeserver.rooms.get(room_id)
@@ -293,7 +308,7 @@ class World:
         homeserver = cast(Homeserver, self.homeserver)
         metrics = Metrics()
         users = [f"@{localpart(name)}:{BOT_SERVER}" for name, _ in self._made]
-        rooms = WorldRooms(self.homeserver, users)
+        rooms = ReadableRooms(self.homeserver, users)
         crypto = WorldCrypto()
         sealer = Sealer(PICKLE_KEY, "inbox")
         self._writer = Writer(self.database, metrics)
@@ -319,7 +334,7 @@ class World:
         )
         services = Services(
             database=self.database,
-            rooms=rooms,
+            rooms=WorldRooms(self.homeserver, users),
             media=Media(homeserver),
             homeserver=self.homeserver,
             sealer=Sealer(PICKLE_KEY, "dialogs"),

@@ -244,13 +244,14 @@ async def test_the_website_opens_a_case_and_another_service_tells_news() -> None
 async def test_an_encrypted_file_does_not_go_with_its_key_into_a_room_that_is_not() -> None:
     it = await desk()
     root = await it.opens("Help!")
+    (await it.world.direct(it.alice)).encrypted = False
     homeserver = cast(Homeserver, it.world.homeserver)
     stored = await Media(homeserver).upload(it.dave.user_id, b"the picture", "image/png", encrypted=True)
     content = {"msgtype": "m.image", "filename": "a.png", "info": {"mimetype": "image/png"}, **stored.content}
     await it.dave.says("a.png", room=it.staff, thread=root, content=content)
     heard = await it.alice.hears()
     assert "file" not in heard.content
-    assert it.world.homeserver.media[heard.content["url"].rpartition("/")[2]] == b"the picture"
+    assert await it.alice.downloads(heard) == b"the picture"
     it.world.check()
 
 
@@ -260,10 +261,11 @@ async def test_files_go_both_ways() -> None:
     await it.dave.sends_file(b"the form", "form.pdf", "application/pdf", room=it.staff, thread=root)
     heard = await it.alice.hears()
     assert (heard.body, heard.content["info"]["mimetype"]) == ("form.pdf", "application/pdf")
+    assert await it.alice.downloads(heard) == b"the form"
     await it.alice.sends_file(b"the form, filled in", "filled.pdf", "application/pdf")
     came = (await it.staff_hears())[-1]
     assert (came.body, root_of(came)) == ("filled.pdf", root.event_id)
-    assert it.world.homeserver.media[came.content["url"].rpartition("/")[2]] == b"the form, filled in"
+    assert await it.dave.downloads(came) == b"the form, filled in"
     it.world.check()
 
 
