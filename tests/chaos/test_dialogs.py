@@ -276,7 +276,7 @@ async def compare(
     await wild.stop()
 
 
-EXAMPLES = int(os.environ.get("RIALTO_CHAOS_EXAMPLES", "90"))
+EXAMPLES = int(os.environ.get("RIALTO_CHAOS_EXAMPLES", "70"))
 FIXED = settings(
     max_examples=EXAMPLES,
     deadline=None,
