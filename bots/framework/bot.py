@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from appservice.events import Event
 from bots.framework import builtin
 from bots.framework.arguments import fold
+from bots.framework.choices.text import fold_key
 from bots.framework.commands import CommandTable, Matched, Unknown
 from bots.framework.dialogs.service import Target
 from bots.framework.handlers import Filter
@@ -192,7 +193,7 @@ class BotUser:
         kind = str(incoming.content.get("msgtype", "")).removeprefix("m.")
         if wanted.kinds and kind not in wanted.kinds:
             return None
-        if wanted.keys and not set(wanted.keys) & set(incoming.values):
+        if wanted.keys and {fold_key(key) for key in wanted.keys}.isdisjoint(map(fold_key, incoming.values)):
             return None
         if wanted.reply is not None and wanted.reply != await self._is_reply(event, incoming):
             return None

@@ -54,7 +54,7 @@ class Filter:
     kinds: Collection[str] = ()
     """Of media: image, file, audio, video. Empty: all."""
     keys: Collection[str] = ()
-    """Of reactions: which. Empty: all."""
+    """Of reactions: which, whatever their variation selectors and skin tones. Empty: all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +231,8 @@ def reaction(
     """A handler ``(self, ctx, key: str, event_id: str)`` for a reaction to the event ``event_id``.
 
     Args:
-        keys: which reactions; all unless told.
+        keys: which reactions; all unless told. Variation selectors, which clients add and leave out, and skin tones
+            make no difference; ``key`` is what was sent.
         permission: what the sender must be allowed.
         limit: how often one person may react.
     """

@@ -605,3 +605,26 @@ async def test_an_answer_to_an_earlier_showing_of_the_open_question_counts() -> 
     assert await heard(alice) == ["Picked Thing 1"], "options keep their numbers over the pages"
     world.check()
     await world.stop()
+
+
+class Hearted(Plugin):
+    """Hears hearts, and thumbs as a client without variation selectors sends them."""
+
+    @reaction(keys=["\u2764\ufe0f", "👍"])
+    async def loved(self, ctx: Context, key: str, event_id: str) -> None:
+        ctx.say(f"loved {key!a}")
+
+
+@pytest.mark.parametrize("key", ["\u2764", "\u2764\ufe0f", "👍", "👍\ufe0f", "👍🏽"])
+async def test_variation_selectors_and_skin_tones_make_no_other_reaction(key: str) -> None:
+    world = World(Hearted)
+    alice = world.user("alice")
+    said = await alice.says("help")
+    await heard(alice)
+    for other in ("👎", "\U0001f9e1", "\ufe0f", "🏽"):
+        await alice.reacts(other, said)
+    assert await heard(alice) == []
+    await alice.reacts(key, said)
+    assert await heard(alice) == [f"loved {key!a}"], "the handler is told what was sent"
+    world.check()
+    await world.stop()
