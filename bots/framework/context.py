@@ -164,9 +164,26 @@ class Context:
         """Whether the room is encrypted."""
         return await self.services.rooms.is_encrypted(self.room_id)
 
-    async def humans(self) -> list[str]:
-        """The people in the room, joined or invited."""
-        return list(await self.services.rooms.humans(self.room_id))
+    async def humans(self, *, joined: bool = False, room_id: str | None = None) -> list[str]:
+        """The people in the room, joined or invited; no bots of this service.
+
+        Args:
+            joined: only those who are in it by now.
+            room_id: another room that the bot is in.
+        """
+        humans = await self.services.rooms.humans(room_id or self.room_id)
+        if not joined:
+            return list(humans)
+        members = await self.members(room_id)
+        return [user_id for user_id in humans if members.get(user_id) == "join"]
+
+    async def members(self, room_id: str | None = None) -> dict[str, str]:
+        """Who is in the room, bots too: ``join`` or ``invite`` by user id.
+
+        Args:
+            room_id: another room that the bot is in.
+        """
+        return dict(await self.services.rooms.members(room_id or self.room_id))
 
     async def display_name(self, user_id: str | None = None) -> str:
         """The name that a member shows in the room, or the first part of their user id."""

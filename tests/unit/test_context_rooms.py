@@ -6,6 +6,40 @@ from bots.framework import Context, Plugin, command
 from bots.framework.testing import World
 
 
+class Looking(Plugin):
+    """Says who is there."""
+
+    @command("who", help="Who is there?")
+    async def who(self, ctx: Context, room: str = "") -> None:
+        there = room or None
+        ctx.say(f"all {' '.join(await ctx.humans(room_id=there))}")
+        ctx.say(f"joined {' '.join(await ctx.humans(joined=True, room_id=there))}")
+        members = await ctx.members(there)
+        ctx.say(f"members {' '.join(f'{who}={how}' for who, how in members.items())}")
+        members.clear()
+        assert await ctx.members(there), "what a handler gets is its own"
+
+
+async def test_who_is_in_a_room_and_who_is_only_invited() -> None:
+    world = World(Looking)
+    alice = world.user("alice")
+    team = await world.room("team", alice)
+    team.members |= {"@bob:world": "invite", "@eve:world": "leave"}
+    expected = [
+        "all @alice:world @bob:world",
+        "joined @alice:world",
+        "members @alice:world=join @looking:world=join @bob:world=invite",
+    ]
+    await alice.says("!who", room=team)
+    assert [each.body for each in await alice.hears_all(team)] == expected
+    await alice.says(f"who {team.room_id}")
+    assert [each.body for each in await alice.hears_all()] == expected, "from elsewhere"
+    await alice.says("who")
+    assert (await alice.hears()).body == "all @alice:world"
+    world.check()
+    await world.stop()
+
+
 class Host(Plugin):
     """Opens rooms."""
 

@@ -73,6 +73,7 @@ class Everything(Plugin):
         ctx.say(f"{len(set(again))} kitchen", room_id=again[0])
         await ctx.typing()
         await ctx.read()
+        ctx.say(f"{await ctx.humans(joined=True, room_id=again[0])} {sorted((await ctx.members(room)).items())}")
         ctx.say(f"{len(await ctx.humans())} {await ctx.encrypted()} {await ctx.display_name()}", room_id=room)
         ctx.member_state.set("seen", [1, 2.5, "é", None, {"a": 2**60}])
         ctx.member_state.add("count", 2)
