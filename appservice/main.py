@@ -21,6 +21,7 @@ from appservice.sealing import Sealer
 from appservice.service import Service
 from bots.framework.clock import SystemClock
 from bots.framework.host import Host
+from bots.framework.housekeeping import Housekeeping
 from bots.framework.http import HttpClient
 from bots.framework.i18n import Catalogues
 from bots.framework.instances import Plan, plan, read_permissions
@@ -49,6 +50,7 @@ class Rialto:
     service: Service
     host: Host
     scheduler: Scheduler
+    housekeeping: Housekeeping
     http: HttpClient
     web: WebServer
     outside: Outside
@@ -61,10 +63,9 @@ class Rialto:
             RialtoError: it cannot start, and why.
         """
         await self.http.start()
-        for consumer in self.outside.consumers:
-            self.service.dispatch.add_bot(consumer)
         await self.service.start(self.host.consumers, self.everywhere, prepare=self.host.start)
         await self.scheduler.start()
+        await self.housekeeping.start()
         await self.web.start()
         self.host.publish()
 
@@ -72,6 +73,7 @@ class Rialto:
         """Stop in the opposite order; running handlers finish, then the plugins stop, then the database."""
         await self.outside.gateway.stop()
         await self.web.stop()
+        await self.housekeeping.stop()
         await self.scheduler.stop()
         await self.service.stop(self._stop_plugins)
 
@@ -106,7 +108,7 @@ def build(config: Config, found: Plan | None = None, *, strict: bool = False) ->
         service.raise_events,
         Sealer(key, "schedules"),
         clock,
-        lambda: [*host.consumer_names, *outside.names],
+        lambda: host.consumer_names,
     )
     web, webhooks = WebServer(config.web), Webhooks(service.raise_events, clock.now_ms)
     web.mount("/hooks", webhooks.app())
@@ -137,14 +139,16 @@ def build(config: Config, found: Plan | None = None, *, strict: bool = False) ->
         webhooks=webhooks,
         raise_events=service.raise_events,
     )
-    outside = Outside(config, host.users, services, service.rooms.bots_in, host.switchboard.enabled)
+    outside = Outside(config, host.users, services, service.rooms.bots_in, host.switchboard.enabled, service.metrics)
+    host.join(outside.consumers)
     if outside.consumers:
         web.mount("/plugins", outside.gateway.app())
     users = [identity.user_id for identity in identities]
     everywhere: list[Consumer] = [
         Membership(service.homeserver, service.rooms, users, server, config.invites.allow_servers)
     ]
-    return Rialto(service, host, scheduler, http, web, outside, everywhere)
+    housekeeping = Housekeeping(service.database, services.store, clock)
+    return Rialto(service, host, scheduler, housekeeping, http, web, outside, everywhere)
 
 
 async def run(config: Config) -> int:

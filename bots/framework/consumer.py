@@ -22,6 +22,7 @@ from bots.framework.calls import HOOK_CALLED, WebhookCall
 from bots.framework.commands import CommandEntry, Matched, Page, Unknown
 from bots.framework.context import DIALOG_STARTS, TIMER_FIRED, Context, Start
 from bots.framework.dialogs import codec
+from bots.framework.dialogs.answers import Answer
 from bots.framework.dialogs.payments import OUTCOME
 from bots.framework.dialogs.service import TIMER, Dialogs, Target, Verdict
 from bots.framework.i18n import FRAMEWORK, fold, words
@@ -166,6 +167,11 @@ class PluginConsumer:
         else:
             await self._unknown(ctx)
 
+    async def means(self, event: Event, incoming: Incoming) -> bool:
+        """Whether a message is said to the plugin: addressed to the bot, or an answer to one of its questions."""
+        claim = await self.bot.claim(self, event, incoming)
+        return claim is not None and (claim.addressed or claim.target is not None)
+
     async def _answer(self, ctx: Context, claim: Claim, target: Target, incoming: Incoming) -> None:
         answer = incoming.answer(ctx.event)
         verdict = await self.dialogs.answer(ctx, self.table.dialogs, target, answer)
@@ -289,6 +295,13 @@ class PluginConsumer:
 
     async def _redacted(self, event: Event, unit: UnitOfWork, target: str) -> None:
         handlers = self.table.of("redacted")
+        taken_back = await self.dialogs.reacted(event.room_id, event.sender, target) if self.table.dialogs else None
+        if taken_back is not None:
+            row, key = taken_back
+            answer = Answer("unreaction", event.sender, event.event_id, values=(key,), target=target)
+            ctx = await self.context(event, unit)
+            await self.dialogs.answer(ctx, self.table.dialogs, Target(row), answer)
+            return
         if not handlers:
             return
         ctx = await self.context(event, unit)

@@ -9,8 +9,11 @@ from typing import Any, ClassVar
 import pytest
 from pydantic import BaseModel, Field
 
+from appservice.sealing import Sealer
 from bots.domain.money import Money
 from bots.framework import Context, Dialog, Place, Plugin, command, dialog
+from bots.framework.housekeeping import Housekeeping
+from bots.framework.state import Store
 from bots.framework.testing import World
 
 
@@ -294,3 +297,79 @@ async def test_a_determinism_error_is_named() -> None:
     await alice.says("go")
     assert "Careless.talk" in str(world.failures[0]) and "test_dialogs.py" in str(world.failures[0])
     assert "something went wrong" in (await alice.hears()).body
+
+
+async def test_a_vote_is_taken_back_with_its_reaction() -> None:
+    world = World(Quick)
+    alice, bob = world.user("alice"), world.user("bob")
+    room = await world.room("team", alice, bob)
+    await alice.says("!quick", room=room)
+    asked = await alice.hears(room)
+    reaction = await alice.reacts("1️⃣", asked, room=room)
+    await alice.redacts(reaction)
+    await bob.reacts("2️⃣", asked, room=room)
+    world.clock.advance(timedelta(hours=2))
+    assert (await bob.hears_all(room))[-1].body == "{'@bob:world': ['Pizza']}"
+    world.check()
+
+
+class Quick(Plugin):
+    """A vote by reactions."""
+
+    @command("quick", help="Vote")
+    async def quick(self, ctx: Context) -> None:
+        ctx.start(self.pick, people=["*"])
+
+    @dialog
+    async def pick(self, d: Dialog) -> None:
+        votes = await d.vote("Where to?", ["Soup", "Pizza"], until=timedelta(hours=1), poll=False)
+        await d.say(str(votes))
+
+
+class Shop(Plugin):
+    """Sells, in two versions."""
+
+    sold: ClassVar[list[str]] = []
+    questions: ClassVar[int] = 1
+
+    @command("buy", help="Buy")
+    async def buy(self, ctx: Context) -> None:
+        ctx.start(self.sell)
+
+    @dialog
+    async def sell(self, d: Dialog) -> None:
+        for number in range(self.questions):
+            await d.confirm(f"Sure ({number})?")
+        await d.do("sell", self.keep)
+        await d.ask("Anything else?")
+        if self.questions > 1:
+            await d.say("Thank you.")
+
+    async def keep(self, ctx: Context) -> None:
+        self.sold.append(ctx.sender)
+
+
+async def test_a_changed_dialog_does_not_do_again_what_is_done() -> None:
+    Shop.sold, Shop.questions = [], 1
+    world = World(Shop, strict=False)
+    alice = world.user("alice")
+    await alice.says("buy")
+    await alice.says("yes")
+    await alice.hears_all()
+    Shop.questions = 2
+    await alice.says("no")
+    assert "stays done" in (await alice.hears()).body
+    assert Shop.sold == [alice.user_id]
+
+
+async def test_what_is_over_is_forgotten() -> None:
+    world = World(Coffee)
+    alice = world.user("alice")
+    await alice.says("coffee")
+    await alice.says("cancel")
+    await alice.says("coffee")
+    state = Store(world.database, Sealer("x" * 16, "state"), world.clock.now_ms)
+    keeper = Housekeeping(world.database, state, world.clock)
+    assert await keeper.tidy() == 0
+    world.clock.advance(timedelta(days=8))
+    assert await keeper.tidy() == 1

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 MAX_ENTRIES: Final = 1_000
 MAX_SIZE: Final = 256 * 1024
+MAX_REACTIONS: Final = 500
 MAX_EARLIER: Final = 10
 """Showings of an open question that can be answered beside the last one."""
 KEY_PARAMETER: Final = "idempotency_key"
@@ -207,7 +208,7 @@ class Run:
             if outcome.show:
                 self._send(question)
         elif isinstance(outcome, Turned):
-            self.waiting = outcome.waiting
+            self.waiting = _with_reaction(outcome.waiting, answer)
             if outcome.words:
                 self.ctx.say(outcome.words)
             if outcome.show:
@@ -314,6 +315,18 @@ class Run:
         row.revision += 1
         self._saved = len(self.entries)
         self._cut = False
+
+
+def _with_reaction(waiting: dict[str, Any], answer: Answer) -> dict[str, Any]:
+    """Which reactions have counted: a redaction names the event alone, and its content is gone by then."""
+    reacted = dict(waiting.get("reacted", {}))
+    if answer.kind == "reaction":
+        reacted[answer.event_id] = answer.values[0]
+    elif answer.kind == "unreaction":
+        reacted.pop(answer.target, None)
+    else:
+        return waiting
+    return {**waiting, "reacted": dict(list(reacted.items())[-MAX_REACTIONS:])}
 
 
 def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:

@@ -115,6 +115,16 @@ class Dialogs:
             return await self._referred(mine, event_id, target)
         return Target(mine[0], others=tuple(mine[1:]))
 
+    async def reacted(self, room_id: str, person: str, event_id: str) -> tuple[DialogRow, str] | None:
+        """The dialog in whose open question a person's reaction ``event_id`` has counted, and the reaction's key."""
+        if person in self._quiet.get(room_id, ()):
+            return None
+        for row in await self._services.dialog_storage.active(self._consumer, room_id, person):
+            key = json.loads(row.waiting or b"{}").get("reacted", {}).get(event_id)
+            if key is not None and row.state is DialogState.WAITING:
+                return row, str(key)
+        return None
+
     async def interrupted(self, ctx: Context) -> DialogRow | None:
         """The dialog that a crash has cut off while it was worked for the event at hand."""
         rows = await self._services.dialog_storage.active(self._consumer, ctx.room_id, ctx.sender)
@@ -520,9 +530,18 @@ class Dialogs:
         log.info("a dialog begins again: %s", why, extra={"consumer": self._consumer, "dialog": run.row.name})
         ctx.discard()
         await self._withdraw(ctx, run)
-        ctx.say(ctx.translator.t("This conversation has been updated since you began, so let us begin again."))
         row = await self.get(run.row.id) or run.row
         fresh = Run(row, await self._entries(row), ctx)
+        if any(_lasting(entry) for entry in fresh.entries):
+            # To begin again would pay or order a second time.
+            self._end(ctx, fresh, DialogState.FAILED, "changed")
+            ctx.say(
+                ctx.translator.t(
+                    "This conversation has been updated since you began, so it ends here. What is done stays done."
+                )
+            )
+            return
+        ctx.say(ctx.translator.t("This conversation has been updated since you began, so let us begin again."))
         fresh.truncate(0)
         row.version = handler.version
         try:
@@ -553,6 +572,13 @@ class Dialogs:
     async def get(self, dialog_id: str) -> DialogRow | None:
         """One dialog."""
         return await self._services.dialog_storage.get(dialog_id)
+
+
+def _lasting(entry: store.EntryRow) -> bool:
+    """Whether an entry stands for something that must not happen again."""
+    if entry.kind == "pay":
+        return bool(codec.loads(entry.value))
+    return entry.kind == "do" or (entry.kind == "step" and bool(json.loads(entry.value).get("final")))
 
 
 async def _undo(handler: DialogHandler, step: Mapping[str, Any]) -> None:
