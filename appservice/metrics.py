@@ -60,6 +60,14 @@ class Metrics:
         )
         self.plugin_pauses = counter("plugin_pauses", "Pauses of plugins that failed again and again.", "plugin")
         self.plugin_paused = gauge("plugin_paused", "1 while a plugin is paused.", "plugin")
+        self.plugin_connected = gauge("plugin_connected", "1 while a plugin outside takes events.", "plugin")
+        self.plugin_connections = counter("plugin_connections", "Connections of plugins that became ready.", "plugin")
+        self.plugin_refusals = counter(
+            "plugin_refusals",
+            "What plugins outside were refused, by its code; without a known token no plugin.",
+            "plugin",
+            "code",
+        )
         self.send_seconds = histogram("send_seconds", "One send to the homeserver.", SLOW)
         self.handler_seconds = histogram("handler_seconds", "One run of a consumer's handler.", SLOW, "consumer")
         self.commit_seconds = histogram("commit_seconds", "One group commit.", FAST)

@@ -54,6 +54,8 @@ class CommandEntry:
     aliases: tuple[str, ...] = ()
     hidden: bool = False
     permission: str | None = None
+    described: Mapping[str, Any] | None = None
+    """Of a plugin outside the process: ``parameters`` and ``tail`` as clients hear of them; its signature is there."""
 
     def usage(self, prefix: str = "", translator: Translator | None = None) -> str:
         """How it is written: ``!pay <to> <amount> [memo…]``."""
@@ -352,7 +354,22 @@ def _about(parameter: Parameter, translator: Translator) -> str:
     return about if parameter.required else t("{about} (may be left out)", about=about)
 
 
+def described(entry: CommandEntry) -> dict[str, Any]:
+    """The parameters of a command as clients hear of them, and the one that takes the rest of a line, if one does."""
+    content = _description(entry, English())
+    return {"parameters": content["parameters"], "tail": content.get("fi.mau.tail_parameter")}
+
+
 def _description(entry: CommandEntry, translator: Translator) -> dict[str, Any]:
+    if entry.described is not None:
+        elsewhere: dict[str, Any] = {
+            "command": entry.name,
+            "aliases": list(entry.aliases),
+            "parameters": list(entry.described["parameters"]),
+            "description": _text(translator.t(entry.help)),
+        }
+        tail = entry.described["tail"]
+        return elsewhere if tail is None else {**elsewhere, "fi.mau.tail_parameter": tail}
     parameters = []
     for parameter in entry.signature.parameters:
         schema = dict(parameter.converter.schema)

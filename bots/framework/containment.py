@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, Protocol, TypeAlias
 
 from appservice.database import DatabaseError
 from appservice.events import Event
@@ -21,7 +21,7 @@ from appservice.processor import PASSING, TRY_LATER, Parked, Wait
 from appservice.unit import TooManyEffects, UnitOfWork
 from bots.framework.bot import BotUser
 from bots.framework.breaker import Breaker, BreakerSettings, State
-from bots.framework.consumer import PluginConsumer
+from bots.framework.context import Context
 from bots.framework.incoming import Incoming
 from bots.framework.problems import Sources
 
@@ -40,6 +40,45 @@ NO_FAULT: Final[tuple[type[BaseException], ...]] = (Wait, Parked, DatabaseError,
 FailureKind: TypeAlias = Literal["error", "timeout", "flood", "blocked"]
 Report = Callable[[str, str, int], None]
 """Tells operators: of which instance, what, and how grave it is (a level of logging)."""
+
+
+class Inner(Protocol):
+    """The consumer of a plugin, inside the process or outside."""
+
+    instance: str
+    bot: BotUser
+
+    @property
+    def name(self) -> str:
+        """Stable across restarts."""
+
+    @property
+    def user_id(self) -> str:
+        """The bot's."""
+
+    def enabled_in(self, room_id: str, person: str) -> bool:
+        """Whether it answers this person in this room."""
+
+    def wants(self, event: Event) -> bool:
+        """What it wants."""
+
+    async def handle(self, event: Event, unit: UnitOfWork) -> None:
+        """Work an event."""
+
+    async def means(self, event: Event, incoming: Incoming) -> bool:
+        """Whether a message is said to it."""
+
+    async def context(self, event: Event, unit: UnitOfWork, incoming: Incoming | None = None) -> Context:
+        """To speak to people with."""
+
+    async def unreadable(self, event: Event, unit: UnitOfWork, reason: str) -> None:
+        """A message could not be decrypted."""
+
+    async def gave_up(self, event: Event, unit: UnitOfWork) -> None:
+        """An event is given up."""
+
+    async def ephemeral(self, event: Mapping[str, Any]) -> None:
+        """A receipt, a typing notice."""
 
 
 class PluginFlood(TooManyEffects):
@@ -69,7 +108,7 @@ class Contained:
 
     def __init__(
         self,
-        inner: PluginConsumer,
+        inner: Inner,
         limits: Limits,
         metrics: Metrics,
         report: Report,
@@ -208,8 +247,7 @@ class Contained:
         incoming = Incoming.of(event)
         if incoming is None or incoming.kind == "edit":
             return
-        claim = await self.inner.bot.claim(self.inner, event, incoming)
-        if claim is None or not (claim.addressed or claim.target is not None):
+        if not await self.inner.means(event, incoming):
             return
         ctx = await self.inner.context(event, unit, incoming)
         ctx.say(ctx.t("I have a problem right now and cannot answer. Please try again in a few minutes."), reply=True)

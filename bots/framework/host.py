@@ -4,41 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from pydantic import SecretStr
-
 from appservice.config import Config
+from appservice.config.models import Bot
 from appservice.events import InternalEvent
 from appservice.homeserver import Homeserver
 from appservice.media import Media
 from appservice.metrics import Metrics
-from appservice.unit import UnitOfWork
 from bots.framework.bot import BotUser
 from bots.framework.breaker import BreakerSettings
-from bots.framework.calls import HOOK_CALLED
-from bots.framework.clock import EPOCH
 from bots.framework.commands import CommandConflict
-from bots.framework.consumer import SCHEDULE_FIRED, PluginConsumer
+from bots.framework.consumer import PluginConsumer
 from bots.framework.containment import REPORT, Contained, Limits, Watchdog
 from bots.framework.directory import Directory, ServiceEntry
 from bots.framework.discovery import Candidate, Found, load_candidate
+from bots.framework.installing import Installer, hooks_of, schedules_of
 from bots.framework.instances import Plan, Wanted
 from bots.framework.plugin import Setup
 from bots.framework.problems import PluginError, PluginProblem, Sources, of_exception
 from bots.framework.publishing import Appearance, Publisher
-from bots.framework.recurrence import At, Cron, Every, Rule
+from bots.framework.remote.consumer import RemoteConsumer
+from bots.framework.remote.standing import Standing
 from bots.framework.services import Services
 from bots.framework.switchboard import InstanceInfo, Switchboard
-from bots.framework.table import Handler
-from bots.framework.webhooks import Hook, HookError, Webhooks
+from bots.framework.webhooks import Hook, Webhooks
 
 log = logging.getLogger(__name__)
 
-OWN_SCHEDULE: Final = "handler:"
-"""The keys of schedules that stand in a plugin's code begin so."""
 _MARGIN: Final = 0.95
 """Of the engine's time limit: ours comes first, and so the plugin is known that needed it."""
 
@@ -51,13 +46,9 @@ class Instance:
     """A plugin that runs."""
 
     wanted: Wanted
+    consumer: PluginConsumer
     contained: Contained
     hooks: list[Hook]
-
-    @property
-    def consumer(self) -> PluginConsumer:
-        """Its consumer."""
-        return self.contained.inner
 
 
 class Host:
@@ -86,10 +77,11 @@ class Host:
         self._plan = plan
         self._services = services
         self._metrics = metrics
-        self._webhooks = webhooks
+        self._installer = Installer(services, webhooks)
         self._raise_events = raise_events
         self._publisher = Publisher(homeserver, media)
         self._instances: dict[str, Instance] = {}
+        self._outside: dict[str, Standing] = {}
         self._reports = 0
         self._published = False
         self._tasks: set[asyncio.Task[object]] = set()
@@ -124,7 +116,26 @@ class Host:
         """An instance that runs."""
         return self._instances.get(name)
 
+    def outside(self, name: str) -> Standing | None:
+        """An instance that runs outside this process."""
+        return self._outside.get(name)
+
     # Life
+
+    def join(self, consumers: Iterable[RemoteConsumer]) -> None:
+        """Plugins outside stand among those inside from :meth:`start` on."""
+        bots = {bot.instance: bot for bot in self._config.bots}
+        for consumer in consumers:
+            bot = bots[consumer.instance]
+            self._outside[consumer.instance] = Standing(
+                bot, consumer, self._contained(consumer, bot), self._installer, self._services.store, self._changed
+            )
+
+    def _changed(self, standing: Standing) -> None:
+        """What a plugin outside looks like has changed, or is known at last."""
+        if self._published:
+            localpart = standing.bot.localpart
+            self._publisher.again({localpart: (standing.consumer.bot, self._appearance(localpart))})
 
     async def start(self) -> None:
         """Make and start every plugin. One that raises or hangs is left out, and said so; the others run."""
@@ -135,6 +146,9 @@ class Host:
         for (wanted, consumer), hooks in zip(made, started, strict=True):
             if hooks is not None:
                 self._add(wanted, consumer, hooks)
+        for standing in self._outside.values():
+            await standing.recall()
+            self.consumers.append(standing.contained)
         for problem in self.problems:
             log.log(
                 logging.ERROR if problem.fatal else logging.WARNING,
@@ -147,7 +161,10 @@ class Host:
     def publish(self) -> None:
         """Publish names, pictures, descriptions and commands in the background."""
         self._published = True
-        self._publisher.start({name: (user, self._appearance(name)) for name, user in self.users.items()})
+        # Of a plugin outside that has never been here nobody knows what it understands: nothing is taken back.
+        unknown = {each.bot.localpart for each in self._outside.values() if each.consumer.manifest is None}
+        known = {name: user for name, user in self.users.items() if name not in unknown}
+        self._publisher.start({name: (user, self._appearance(name)) for name, user in known.items()})
 
     def _appearance(self, localpart: str) -> Appearance:
         bot = next(bot for bot in self._config.users if bot.localpart == localpart)
@@ -159,6 +176,8 @@ class Host:
         await self._publisher.stop()
         await self.switchboard.stop()
         self._watchdog.stop()
+        for standing in self._outside.values():
+            await standing.stop()
         for name, instance in reversed(self._instances.items()):
             try:
                 async with asyncio.timeout(self._config.plugins.start_timeout):
@@ -208,12 +227,13 @@ class Host:
         self.problems.append(problem)
 
     def _add(self, wanted: Wanted, consumer: PluginConsumer, hooks: list[Hook]) -> None:
-        contained = Contained(
-            consumer, self._limits(wanted), self._metrics, self._report, joined=self._publisher.joined
-        )
-        self._instances[wanted.instance] = Instance(wanted, contained, hooks)
+        contained = self._contained(consumer, wanted.bot)
+        self._instances[wanted.instance] = Instance(wanted, consumer, contained, hooks)
         self.consumers.append(contained)
-        self._metrics.plugin_paused.labels(wanted.instance).set(0)
+
+    def _contained(self, consumer: PluginConsumer | RemoteConsumer, bot: Bot) -> Contained:
+        self._metrics.plugin_paused.labels(consumer.instance).set(0)
+        return Contained(consumer, self._limits(bot), self._metrics, self._report, joined=self._publisher.joined)
 
     def _setup(self, wanted: Wanted, user: BotUser) -> Setup:
         services = {kind: each for scope in wanted.scopes for kind, each in self._provided.get(scope, {}).items()}
@@ -242,11 +262,11 @@ class Host:
             bot.instance, plugin, user, services, enabled=enabled, domain=domain if locales is not None else ""
         )
 
-    def _limits(self, wanted: Wanted) -> Limits:
+    def _limits(self, bot: Bot) -> Limits:
         settings = self._config.plugins
         engine = self._config.engine.handler_timeout * _MARGIN
         return Limits(
-            timeout=min(wanted.bot.handler_timeout or engine, engine),
+            timeout=min(bot.handler_timeout or engine, engine),
             effects=settings.effects,
             effects_per_minute=settings.effects_per_minute,
             breaker=BreakerSettings(
@@ -256,47 +276,12 @@ class Host:
 
     # What stands in the code of plugins and happens by itself
 
-    def _hooks(self, wanted: Wanted, consumer: PluginConsumer) -> list[Hook]:
-        hooks = []
-        for handler in consumer.table.of("webhook"):
-            hook = Hook(
-                wanted.user.localpart,
-                handler.mark.name,
-                consumer.name,
-                _secret(wanted, handler),
-                scheme=handler.mark.scheme,  # type: ignore[arg-type]
-                kind=HOOK_CALLED,
-            )
-            if self._webhooks is not None:
-                self._webhooks.add(hook)
-            hooks.append(hook)
-        return hooks
+    def _hooks(self, wanted: Wanted, consumer: PluginConsumer, before: Sequence[Hook] = ()) -> list[Hook]:
+        return self._installer.hooks(hooks_of(consumer, wanted.user.localpart, wanted.settings), before)
 
     async def _own_schedules(self, consumer: PluginConsumer) -> None:
-        """The schedules of the code become rows. One that is there already goes on as it was."""
-        scheduler, instance = self._services.scheduler, consumer.instance
-        unit = UnitOfWork(f"~handlers:{consumer.name}:{scheduler.clock.now_ms()}", consumer.name, consumer.user_id)
-        schedules = scheduler.of(consumer.name, unit, f"plugin:{instance}")
-        there = {each.key: each for each in await schedules.list(OWN_SCHEDULE)}
-        for handler in consumer.table.of("schedule"):
-            name = handler.mark.name
-            key, rule = OWN_SCHEDULE + name, _rule(handler, scheduler.clock.now_ms())
-            known = there.pop(key, None)
-            if known is not None and _same(known.rule, rule) and known.catch_up == handler.mark.catch_up:
-                continue
-            data, catch_up = {"name": name}, handler.mark.catch_up
-            if isinstance(rule, Every):
-                schedules.every(rule.interval, SCHEDULE_FIRED, data, key=key, catch_up=catch_up)
-            elif isinstance(rule, Cron):
-                schedules.cron(rule.expression, SCHEDULE_FIRED, data, zone=rule.zone, key=key, catch_up=catch_up)
-            elif known is None or known.rule != rule:
-                schedules.at(rule.when, SCHEDULE_FIRED, data, key=key, catch_up=catch_up)
-        for key in there:
-            schedules.cancel(key)
-        if unit.operations:
-            operations = list(unit.operations)
-            await self._services.database.write(lambda connection: [each(connection) for each in operations])
-            scheduler.wake()
+        now = self._services.scheduler.clock.now_ms()
+        await self._installer.schedules(consumer, schedules_of(consumer, now))
 
     # Reloading
 
@@ -331,7 +316,7 @@ class Host:
         instance.wanted = fresh
         instance.contained.breaker = type(instance.contained.breaker)(instance.contained.limits.breaker)
         self._metrics.plugin_paused.labels(name).set(0)
-        self._reload_hooks(instance, fresh, consumer)
+        instance.hooks = self._hooks(fresh, consumer, instance.hooks)
         if self._published:
             localpart = wanted.user.localpart
             self._publisher.again({localpart: (consumer.bot, self._appearance(localpart))})
@@ -343,12 +328,6 @@ class Host:
             log.warning("the code of before did not stop properly: %s", type(error).__name__, extra={"plugin": name})
         return None
 
-    def _reload_hooks(self, instance: Instance, wanted: Wanted, consumer: PluginConsumer) -> None:
-        for hook in instance.hooks:
-            if self._webhooks is not None:
-                self._webhooks.remove(hook)
-        instance.hooks = self._hooks(wanted, consumer)
-
     # What operators see
 
     def _infos(self) -> list[InstanceInfo]:
@@ -357,8 +336,10 @@ class Host:
         for bot in self._config.bots:
             if not bot.enabled:
                 continue
-            instance = self._instances.get(bot.instance)
+            outside = self._outside.get(bot.instance)
+            instance = self._instances.get(bot.instance) or outside
             problem = problems.get(bot.instance) or problems.get(bot.plugin)
+            reason = "" if instance is not None else str(problem) if problem is not None else "it does not run"
             user = f"@{bot.localpart or bot.joins}:{self._config.homeserver.server_name}"
             infos.append(
                 InstanceInfo(
@@ -366,28 +347,35 @@ class Host:
                     bot.plugin,
                     user,
                     instance is not None and instance.contained.paused,
-                    "" if instance is not None else str(problem) if problem is not None else "it does not run",
+                    reason,
+                    outside is not None and not outside.consumer.connected,
                 )
             )
         return infos
 
     def _entries(self) -> list[ServiceEntry]:
+        """Every bot that runs; of those outside the ones of which is known what they are."""
         entries = []
-        for instance in self._instances.values():
-            wanted = instance.wanted
-            if wanted.bot.localpart:
-                user = instance.consumer.user_id
-                summary = self._description(wanted.instance)
-                entries.append(ServiceEntry(user, wanted.bot.display_name or "", summary, wanted.found.domain))
+        for bot in self._config.bots:
+            instance, outside = self._instances.get(bot.instance), self._outside.get(bot.instance)
+            if not bot.localpart or (instance is None and (outside is None or outside.consumer.manifest is None)):
+                continue
+            domain = instance.wanted.found.domain if instance is not None else ""
+            user = self.users[bot.localpart].user_id
+            entries.append(ServiceEntry(user, bot.display_name or "", self._description(bot.instance), domain))
         return entries
 
     def _description(self, name: str) -> str:
         bot = next(bot for bot in self._config.bots if bot.instance == name)
+        if bot.description:
+            return bot.description
+        if (outside := self._outside.get(name)) is not None:
+            return outside.consumer.manifest.summary if outside.consumer.manifest is not None else ""
         instance = self._instances.get(name)
-        return bot.description or (instance.wanted.found.plugin.summary if instance is not None else "")
+        return instance.wanted.found.plugin.summary if instance is not None else ""
 
     def _blocked(self, name: str) -> None:
-        instance = self._instances.get(name)
+        instance = self._instances.get(name) or self._outside.get(name)
         if instance is not None:
             instance.contained.blocked()
 
@@ -414,35 +402,6 @@ class Host:
         except Exception as error:  # noqa: BLE001 - the log has it already
             log.warning("operators could not be told: %s", type(error).__name__)
             return None
-
-
-def _secret(wanted: Wanted, handler: Handler) -> str:
-    """The secret of a webhook, from the settings. Raises HookError."""
-    value = getattr(wanted.settings, handler.mark.secret, None)
-    if not isinstance(value, SecretStr):
-        raise HookError(
-            f"{handler.where}: its webhook needs a setting {handler.mark.secret!r}, which is a SecretStr",
-            plugin=wanted.instance,
-        )
-    return value.get_secret_value()
-
-
-def _rule(handler: Handler, now_ms: int) -> Rule:
-    from datetime import datetime, timedelta
-
-    rule = handler.mark.rule
-    if isinstance(rule, timedelta):
-        return Every(rule, EPOCH + timedelta(milliseconds=now_ms))
-    if isinstance(rule, datetime):
-        return At(rule)
-    return Cron(str(rule), handler.mark.zone or "UTC")
-
-
-def _same(one: Rule, other: Rule) -> bool:
-    """Whether a schedule is still what the code says; an interval goes on from where it began."""
-    if isinstance(one, Every) and isinstance(other, Every):
-        return one.interval == other.interval
-    return one == other
 
 
 def _attribute(found: Found) -> str:

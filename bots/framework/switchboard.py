@@ -55,6 +55,8 @@ class InstanceInfo:
     user_id: str
     paused: bool
     problem: str = ""
+    away: bool = False
+    """It runs outside this process, and is not connected now."""
 
 
 class Switchboard:

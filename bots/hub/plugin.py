@@ -102,6 +102,8 @@ class Hub(Plugin):
             state = ctx.t("runs")
             if info.problem:
                 state = ctx.t("does not run")
+            elif info.away:
+                state = ctx.t("is not connected")
             elif info.paused:
                 state = ctx.t("paused after failures")
             line = f"• {info.name} ({info.plugin}, {info.user_id}): {state}"

@@ -85,8 +85,8 @@ class House:
         return self.metrics.registry.get_sample_value(name, labels) or 0.0
 
 
-async def house(folder: Path, config: str, plugins: Mapping[str, str]) -> House:
-    """A host of the plugins in ``plugins`` (file name to source); not started."""
+async def house(folder: Path, config: str, plugins: Mapping[str, str], database: MemoryDatabase | None = None) -> House:
+    """A host of the plugins in ``plugins`` (file name to source); not started. A ``database`` is one that runs."""
     (folder / "plugins").mkdir(exist_ok=True)
     for name, source in plugins.items():
         (folder / "plugins" / name).write_text(source)
@@ -98,13 +98,14 @@ async def house(folder: Path, config: str, plugins: Mapping[str, str]) -> House:
         loaded = loaded.model_copy(
             update={"plugins": loaded.plugins.model_copy(update={"folders": (str(folder / "plugins"),)})}
         )
-    return await hosted(loaded)
+    return await hosted(loaded, database)
 
 
-async def hosted(config: Config) -> House:
+async def hosted(config: Config, there: MemoryDatabase | None = None) -> House:
     """A host of a configuration; not started."""
-    database, homeserver, metrics, clock = MemoryDatabase(), WorldHomeserver(), Metrics(), ManualClock()
-    await database.start()
+    database, homeserver, metrics, clock = there or MemoryDatabase(), WorldHomeserver(), Metrics(), ManualClock()
+    if there is None:
+        await database.start()
     real = cast(Homeserver, homeserver)
     raised: list[InternalEvent] = []
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -68,6 +67,8 @@ class Peer:
     Attributes:
         expected: the name of the plugin that the configuration wants.
         welcome: what the plugin is told of itself and of this service.
+        admit: refuses what a manifest wants and cannot have.
+        count: something was refused, for a reason.
         attach: the plugin is ready; what was connected before gives way.
         detach: the connection has ended.
     """
@@ -78,9 +79,10 @@ class Peer:
     services: Services
     limits: Limits
     welcome: Callable[[Manifest], dict[str, Any]]
+    admit: Callable[[Manifest], None]
     attach: Callable[[Connection], None]
     detach: Callable[[Connection], None]
-    counts: Counter[str]
+    count: Callable[[str], None]
     patience: Callable[[str], bool]
     """Whether an event may wait once more at the plugin's own wish."""
 
@@ -173,6 +175,7 @@ class Connection:
             words = f"the token is for the plugin {self._peer.expected!r}, and this is {manifest.plugin!r}"
             raise Refusal("wrong_plugin", words, fatal=True, again=False)
         self._peer.rights.declare(manifest.scopes)
+        self._peer.admit(manifest)
         self.manifest = manifest
         limits = {"frame": protocol.MAX_FRAME, "calls": self._limits.calls, "messages": self._limits.messages}
         welcome = self._peer.welcome(manifest)
@@ -218,7 +221,7 @@ class Connection:
         if now - self._refused_at > REFUSALS_S:
             self._refusals = 0
         self._refusals, self._refused_at = self._refusals + 1, now
-        self._peer.counts[refusal.reason] += 1
+        self._peer.count(refusal.reason)
         log.warning(
             "a plugin outside is refused: %s",
             refusal.human,
@@ -264,7 +267,7 @@ class Connection:
             fields = Fields(frame, "the frame")
             words = fields.text("human", most=1_000, default="")
             log.error("a plugin outside does not start: %s", words, extra={"plugin": self._peer.instance})
-            self._peer.counts["unready"] += 1
+            self._peer.count("unready")
         else:
             raise Refusal("malformed", f"there is no frame {kind[:60]!r}", fatal=True)
 

@@ -9,14 +9,18 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from appservice.events import Event
+from appservice.metrics import Metrics
 from appservice.processor import Wait
 from appservice.unit import UnitOfWork
 from bots.framework.bot import BotUser
 from bots.framework.consumer import WANTED, PluginConsumer
+from bots.framework.context import Context
+from bots.framework.incoming import Incoming
 from bots.framework.permissions import ROLES, Role
 from bots.framework.plugin import Plugin
 from bots.framework.remote.connection import Connection, Peer
 from bots.framework.remote.manifest import Manifest
+from bots.framework.remote.own import Own
 from bots.framework.remote.protocol import Close, Limits, LinkLost
 from bots.framework.remote.rights import Rights
 from bots.framework.remote.values import event_out, person_out
@@ -57,6 +61,7 @@ class RemoteConsumer:
         effects: int | None = None,
         on_ready: Callable[[RemoteConsumer], None] = lambda _consumer: None,
         pause: float = MIN_PAUSE_S,
+        metrics: Metrics | None = None,
     ) -> None:
         """
         Args:
@@ -67,7 +72,7 @@ class RemoteConsumer:
             settings: the plugin's settings, checked by the plugin's own model on its side.
             enabled: whether it answers in a room, and people of a server.
             effects: messages in answer to one event at most.
-            on_ready: called when a plugin has connected; its ``manifest`` says what it wants.
+            on_ready: called when a plugin has connected; ``own`` says what it wants.
             pause: seconds that an event waits for the plugin, at first.
         """
         self.instance = instance
@@ -83,12 +88,18 @@ class RemoteConsumer:
         self._enabled = enabled
         self._limits = limits or Limits()
         self._effects = effects
-        self._on_ready = on_ready
+        self.own = Own()
+        """What the manifest means here."""
+        self.on_ready = on_ready
         self._pause = pause
+        self._metrics = metrics
+        self._connected(False)
         self._connection: Connection | None = None
         self._waits: OrderedDict[str, float] = OrderedDict()
         self._gone = time.monotonic()
-        self._framework = PluginConsumer(instance, _Elsewhere(), BotUser(bot.user_id, bot.display_name), services)
+        self._framework = PluginConsumer(instance, _Elsewhere(), bot, services, enabled=enabled)
+        bot.consumers.append(self._framework)
+        bot.rebuild()
 
     @property
     def name(self) -> str:
@@ -122,7 +133,8 @@ class RemoteConsumer:
             welcome=self._welcome,
             attach=self._attach,
             detach=self._detach,
-            counts=self.counts,
+            count=self._refused,
+            admit=self._admit,
             patience=self._bears,
         )
 
@@ -144,20 +156,52 @@ class RemoteConsumer:
             "now": services.clock.now_ms(),
         }
 
+    def own_of(self, manifest: Manifest) -> Own:
+        """What a manifest means for this instance.
+
+        Raises:
+            Refusal: something of it cannot be.
+        """
+        now = self.services.clock.now_ms()
+        return Own.of(manifest, instance=self.instance, user_id=self.user_id, settings=self._settings, now_ms=now)
+
+    def take(self, manifest: Manifest, own: Own) -> None:
+        """Go by a manifest from now on."""
+        self.manifest, self.own = manifest, own
+        self._framework.table.commands = list(own.commands)
+        self.bot.rebuild()
+
+    def _admit(self, manifest: Manifest) -> None:
+        self.own_of(manifest)
+
+    def _refused(self, reason: str) -> None:
+        self.counts[reason] += 1
+        if self._metrics is not None:
+            self._metrics.plugin_refusals.labels(self.instance, reason).inc()
+
     def _attach(self, connection: Connection) -> None:
         """A newer connection takes over."""
         before, self._connection = self._connection, connection
-        self.manifest = connection.manifest
+        assert connection.manifest is not None
+        self.take(connection.manifest, self.own_of(connection.manifest))
+        self._connected(True)
+        if self._metrics is not None:
+            self._metrics.plugin_connections.labels(self.instance).inc()
         log.info("a plugin outside has connected", extra={"plugin": self.instance})
         if before is not None:
             before.ready = False
             connection._spawn(before.close(Close.REPLACED, "a newer connection has taken over"), "remote-replace")
-        self._on_ready(self)
+        self.on_ready(self)
 
     def _detach(self, connection: Connection) -> None:
         if self._connection is connection:
             self._connection, self._gone = None, time.monotonic()
+            self._connected(False)
             log.warning("a plugin outside is not connected any more", extra={"plugin": self.instance})
+
+    def _connected(self, connected: bool) -> None:
+        if self._metrics is not None:
+            self._metrics.plugin_connected.labels(self.instance).set(connected)
 
     async def disconnect(self) -> None:
         """Rialto stops: the plugin connects again when it is back."""
@@ -229,6 +273,14 @@ class RemoteConsumer:
         if content.get("msgtype") != "m.location" or "location.read" in self._rights.scopes:
             return content
         return {**{key: value for key, value in content.items() if key not in _PLACES}, "body": ""}
+
+    async def means(self, event: Event, incoming: Incoming) -> bool:
+        """Whether a message is said to the plugin: addressed to the bot, or an answer to one of its questions."""
+        return await self._framework.means(event, incoming)
+
+    async def context(self, event: Event, unit: UnitOfWork, incoming: Incoming | None = None) -> Context:
+        """What the framework speaks with where the plugin does not."""
+        return await self._framework.context(event, unit, incoming)
 
     async def unreadable(self, event: Event, unit: UnitOfWork, reason: str) -> None:
         """Tell the sender that a message could not be decrypted."""

@@ -14,6 +14,7 @@ from hashlib import sha256
 from aiohttp import web
 
 from appservice.errors import RialtoError
+from appservice.metrics import Metrics
 from bots.framework.remote import protocol
 from bots.framework.remote.connection import Connection
 from bots.framework.remote.consumer import RemoteConsumer
@@ -34,12 +35,13 @@ class RemoteTokenError(RialtoError):
 class RemoteGateway:
     """Takes connections of plugins. ``server.mount("/plugins", gateway.app())``."""
 
-    def __init__(self, *, heartbeat: float = protocol.HEARTBEAT_S) -> None:
+    def __init__(self, *, heartbeat: float = protocol.HEARTBEAT_S, metrics: Metrics | None = None) -> None:
         """
         Args:
             heartbeat: seconds between two pings.
         """
         self._heartbeat = heartbeat
+        self._metrics = metrics
         self._plugins: dict[bytes, RemoteConsumer] = {}
         self._connections: set[Connection] = set()
         self._nobody = sha256(b"").digest()
@@ -105,6 +107,8 @@ class RemoteGateway:
         consumer = self._who(request)
         if consumer is None:
             self.refused += 1
+            if self._metrics is not None:
+                self._metrics.plugin_refusals.labels("", "unknown_token").inc()
             body = {"error": "unknown_token", "message": "this token is of no plugin"}
             return web.json_response(body, status=401, headers={"WWW-Authenticate": "Bearer"})
         waiting = sum(each.manifest is None for each in self._connections)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from bots.framework.commands import described
 from bots.framework.handlers import Mark
 from bots.framework.plugin import Plugin
 from bots.framework.remote.protocol import Fields
@@ -13,6 +14,7 @@ from bots.framework.remote.values import mark_rule
 from bots.framework.table import HandlerTable
 
 MOST: Final = 500
+MOST_PARAMETERS: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +22,9 @@ class Manifest:
     """A plugin's handlers, as far as Rialto has to know of them.
 
     Attributes:
-        commands: ``name``, ``help``, ``aliases``, ``hidden``, ``permission`` of each.
+        commands: ``name``, ``help``, ``aliases``, ``hidden``, ``permission`` of each, and for clients
+            ``parameters`` (``key``, ``schema``, ``description``, ``optional``) and ``tail``, the one that takes the
+            rest of a line (MSC4391).
         permissions: the permissions that its handlers ask for.
         webhooks: ``name``, ``secret`` (the setting that holds it) and ``scheme`` of each.
         schedules: ``name``, ``rule``, ``catch_up`` of each ``@every``, ``@at`` and ``@cron``.
@@ -58,6 +62,7 @@ class Manifest:
                     "aliases": list(entry.aliases),
                     "hidden": entry.hidden,
                     "permission": entry.permission,
+                    **described(entry),
                 }
                 for entry in table.commands
             ),
@@ -96,6 +101,8 @@ class Manifest:
                     "aliases": list(each.texts("aliases", most=20)),
                     "hidden": each.flag("hidden"),
                     "permission": each.text_or_none("permission"),
+                    "parameters": [_parameter(one) for one in each.objects("parameters", most=MOST_PARAMETERS)],
+                    "tail": each.text_or_none("tail"),
                 }
                 for each in fields.objects("commands", most=MOST)
             ),
@@ -115,6 +122,15 @@ class Manifest:
             dialogs=fields.texts("dialogs", most=MOST),
             members=fields.flag("members"),
         )
+
+
+def _parameter(fields: Fields) -> dict[str, Any]:
+    parameter = {
+        "key": fields.text("key", empty=False),
+        "schema": fields.mapping("schema"),
+        "description": fields.mapping("description"),
+    }
+    return {**parameter, "optional": True} if fields.flag("optional") else parameter
 
 
 def _webhook(mark: Mark) -> dict[str, Any]:

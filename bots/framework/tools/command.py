@@ -110,7 +110,8 @@ def _as_json(config: Config, found: Plan, switches: list[Switch], unread: str) -
                 "plugin": bot.plugin,
                 "user": f"@{bot.localpart or bot.joins}:{config.homeserver.server_name}",
                 "enabled": bot.enabled,
-                "usable": bot.instance in running,
+                "outside": bool(bot.remote_token_file),
+                "usable": bot.instance in running or (bot.enabled and bool(bot.remote_token_file)),
                 "scopes": sorted(running[bot.instance].scopes) if bot.instance in running else [],
                 "switches": [
                     {"scope": switch.scope, "enabled": switch.enabled, "by": switch.changed_by, "reason": switch.reason}
@@ -134,6 +135,8 @@ def _show_plan(config: Config, found: Plan, switches: list[Switch], unread: str)
     usable = {wanted.instance for wanted in found.wanted}
     for bot in config.bots:
         state = "ok" if bot.instance in usable else "broken" if bot.enabled else "not enabled in the configuration"
+        if bot.enabled and bot.remote_token_file:
+            state = "outside this process: its metric and `plugins`, said to the hub, tell whether it is connected"
         say(f"  {bot.instance:<16} {bot.plugin:<16} @{bot.localpart or bot.joins}  {state}")
         for switch in switches:
             if switch.plugin == bot.instance:
