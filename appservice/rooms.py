@@ -53,17 +53,14 @@ class Rooms:
         self._homeserver = homeserver
         self._bots = frozenset(bots)
         self._steward = steward
+        self.service_users = self._bots | {steward}
+        """Users that belong to this service: the bots and the steward."""
         self._joined: dict[str, set[str]] = defaultdict(set)
         self._encrypted: dict[str, bool] = {}
         self._members: dict[str, dict[str, str]] = {}
         """Who is in small rooms: asked for with nearly every message. Forgotten when it changes."""
         self._changes = 0
         self._locks: dict[str, asyncio.Lock] = {}
-
-    @property
-    def service_users(self) -> frozenset[str]:
-        """Users that belong to this service: the bots and the steward."""
-        return self._bots | {self._steward}
 
     async def start(self) -> None:
         """Learn which bots are in which rooms; from the store where the homeserver does not answer."""
