@@ -211,7 +211,10 @@ class TestCatalogues:
         assert "shop/bot.py:1" in capsys.readouterr().err
 
 
-DOMAINS = {domain.name: domain for domain in built_in(BOTS)}
+EXAMPLES = sorted(file.parent for file in BOTS.parent.glob("examples/*/*/plugin.py"))
+DOMAINS = {
+    domain.name: domain for domain in (*built_in(BOTS), *(domain_of(each, BOTS.resolve().parent) for each in EXAMPLES))
+}
 
 
 @pytest.mark.parametrize("name", sorted(DOMAINS))

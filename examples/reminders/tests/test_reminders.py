@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -220,6 +221,34 @@ async def test_in_another_language() -> None:
     world.clock.advance(minutes=30)
     assert "Ich bin spät dran" in (await said(alice))[0]
     world.check()
+
+
+LANGUAGES = {
+    "de": ["morgen um 9 {}", "in 20 Minuten: {}", "jeden Montag um 8 an {}", "alle 2 Stunden {}"],
+    "fr": ["rappelle-moi demain à 9 de {}", "dans 20 minutes: {}", "chaque lundi à 8 {}", "chaque 2 heures {}"],
+    "es": ["recuérdame mañana a las 9 {}", "en 20 minutos: {}", "cada lunes a las 8 {}", "cada 2 horas {}"],
+    "pl": ["jutro o 9 {}", "za 20 minut: {}", "co poniedziałek o 8 {}", "co 2 godziny {}"],
+    "ar": ["ذكرني غدا الساعة 9 {}", "بعد 20 دقيقة {}", "كل اثنين الساعة 8 {}", "كل 2 ساعة {}"],
+}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_what_people_say_in_every_language(language: str) -> None:
+    async def says(words: str) -> list[str]:
+        await alice.says(words)
+        # Of a text from right to left what is filled in is isolated (UAX #9).
+        return [re.sub("[\u2066-\u2069]", "", line) for each in await said(alice) for line in each.splitlines()]
+
+    world, alice = await berlin()
+    await says(f"language {language}")
+    for number, words in enumerate(LANGUAGES[language], 1):
+        assert (await says(words.format("Bob")))[0].startswith(f"{number}. Bob – "), words
+    # At 1:20, at 3:00, tomorrow at 9:00, on Monday at 8:00.
+    assert [line.partition(" ")[0] for line in await says("list")] == ["2.", "4.", "1.", "3."]
+    (hint,) = await says("remind Bob")
+    assert (await says(hint.partition(":")[2]))[0].startswith("5. "), "the example that it gives is understood"
+    world.check()
+    await world.stop()
 
 
 async def play(world: World, alice: Person) -> list[str]:

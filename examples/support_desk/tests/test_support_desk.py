@@ -312,3 +312,20 @@ def test_what_is_relayed() -> None:
     assert stays_inside(" // note")
     assert not stays_inside("http://x")
     assert Case(number=3, topic="T", name="N").card() == "#3 T – N [open]"
+
+
+@pytest.mark.parametrize(
+    ("language", "done"),
+    [("de", "fertig"), ("fr", "terminé"), ("es", "listo"), ("pl", "gotowe"), ("ar", "تم"), ("fr", "done")],
+)
+async def test_the_word_that_ends_a_question_is_understood_in_every_language(language: str, done: str) -> None:
+    it = await desk()
+    await it.alice.says(f"language {language}")
+    await it.alice.says("Hi")
+    await it.alice.picks("A payment")
+    asked = (await it.alice_hears())[-1]
+    assert done == "done" or done in asked
+    await it.alice.says(done)
+    assert "#" in (await it.alice_hears())[-1]
+    assert [each.body for each in await it.staff_hears()] == ["#1 A payment – Alice [open]", "Hi"]
+    it.world.check()
