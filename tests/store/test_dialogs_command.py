@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,12 +14,24 @@ from appservice.cli import main
 from appservice.database import open_database
 from appservice.migrate import upgrade
 from appservice.sealing import Sealer
+from bots.framework.dialogs import codec
 from bots.store import dialogs as store
 from bots.store.dialogs import Change, DialogRow, EntryRow
 from bots.store.tables import DialogState
 
 KEY = "a pickle key for tests"
 SECRET = "under the third arch"
+TRAP = """\
+from dataclasses import dataclass
+from pathlib import Path
+
+Path({sprung!r}).touch()
+
+
+@dataclass
+class Trap:
+    text: str
+"""
 
 
 @pytest.fixture
@@ -72,3 +87,37 @@ def test_list_show_and_end(config: Path, capsys: pytest.CaptureFixture[str]) -> 
     code, out = run(capsys, "list", "--ended", "--json", *place)
     assert json.loads(out)[0]["error"] == "ended by the operator"
     assert main(["dialogs", "show", "nothing", *place]) == 2
+
+
+def test_a_journal_that_names_a_class_makes_nothing_of_it(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever wrote the journal chose the names, a plugin outside perhaps: they are shown, and never looked up."""
+    (tmp_path / "trap.py").write_text(TRAP.format(sprung=str(tmp_path / "sprung")))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    named = json.dumps({"$": "object", "t": "trap:Trap", "v": {"text": SECRET}}).encode()
+    entry = EntryRow("do", "book", named, None, 1_700_000_000_000)
+    asyncio.run(append(tmp_path, entry, arguments=b"[[" + named + b"], {}]"))
+    for flags in ((), ("--content",), ("--json",), ("--content", "--json")):
+        code, out = run(capsys, "show", "01JD", *flags, "-c", str(config))
+        assert code == 0
+        assert ("trap:Trap" in out) is ("--content" in flags)
+    assert run(capsys, "list", "-c", str(config))[0] == 0
+    assert run(capsys, "end", "01JD", "-c", str(config))[0] == 0
+    assert "trap" not in sys.modules
+    assert not (tmp_path / "sprung").exists()
+    # The trap is one: what reads a journal to go on with its dialog does spring it.
+    codec.loads(named)
+    assert (tmp_path / "sprung").exists()
+    del sys.modules["trap"]
+
+
+async def append(folder: Path, entry: EntryRow, *, arguments: bytes) -> None:
+    """The dialog has one entry more, and other arguments."""
+    database, sealer = open_database(f"sqlite:///{folder / 'rialto.db'}"), Sealer(KEY, "dialogs")
+    await database.start()
+    row = await database.read(lambda connection: store.get(connection, sealer, "01JD"))
+    assert row is not None
+    change = Change(replace(row, arguments=arguments, entries=2), 1, (entry,))
+    await database.write(lambda connection: store.save(connection, sealer, change))
+    await database.stop()
