@@ -411,6 +411,7 @@ MEMBER: dict[str, Any] = {
         ({"messages": [text()], "operations": [save(id="../other")]}, "malformed"),
         ({"messages": [text()], "operations": [save(room_id=FOREIGN)]}, "foreign_room"),
         ({"messages": [text()], "operations": [save(arguments="{")]}, "malformed"),
+        ({"messages": [text()], "operations": [save(waiting="[]")]}, "malformed"),
         ({"messages": [text()], "operations": [timer(room_id=FOREIGN)]}, "foreign_room"),
         ({"messages": [text()], "operations": [timer(kind="rialto.report")]}, "not_allowed"),
         ({"messages": [text()], "operations": [timer(catch_up="never")]}, "malformed"),
@@ -621,3 +622,50 @@ def test_addresses(url: str) -> None:
     """A token does not cross a network readable."""
     with pytest.raises(ServeError):
         Server(served(), url, TOKEN)
+
+
+def tick(**changes: Any) -> dict[str, Any]:
+    """A schedule of a manifest."""
+    return {"name": "tick", "rule": {"every": 60_000}, "catch_up": "once", **changes}
+
+
+def named(name: str, **changes: Any) -> dict[str, Any]:
+    """A command of a manifest."""
+    return {"name": name, "help": "x", "aliases": [], "hidden": False, "permission": None, **changes}
+
+
+@pytest.mark.parametrize(
+    ("manifest", "code"),
+    [
+        ({"schedules": [tick(rule={"every": 1})]}, "schedule_invalid"),
+        ({"schedules": [tick(rule={"every": "often"})]}, "schedule_invalid"),
+        ({"schedules": [tick(rule={"every": 2**62})]}, "schedule_invalid"),
+        ({"schedules": [tick(rule={"at": 2**62})]}, "schedule_invalid"),
+        ({"schedules": [tick(rule={"at": None})]}, "schedule_invalid"),
+        ({"schedules": [tick(rule={"cron": ["0 * * * *"]})]}, "schedule_invalid"),
+        ({"schedules": [tick(rule={"cron": "0 * * * *", "zone": "../../etc"})]}, "schedule_invalid"),
+        ({"schedules": [tick(rule={})]}, "schedule_invalid"),
+        ({"schedules": [tick(catch_up="never")]}, "malformed"),
+        ({"schedules": [tick(name="x" * 101)]}, "malformed"),
+        ({"schedules": [tick(name="a\nb")]}, "malformed"),
+        ({"schedules": [tick(), tick(rule={"every": 90_000})]}, "malformed"),
+        ({"webhooks": [{"name": "in", "secret": "effects", "scheme": "rialto"}]}, "webhook_invalid"),
+        ({"webhooks": [{"name": "in", "secret": "key", "scheme": "none"}]}, "webhook_invalid"),
+        ({"webhooks": [{"name": "../in", "secret": "key", "scheme": "rialto"}]}, "webhook_invalid"),
+        ({"webhooks": [{"name": "in", "secret": "key", "scheme": "rialto"}] * 2}, "malformed"),
+        ({"commands": [named("tea"), named("Tea")]}, "commands_invalid"),
+        ({"commands": [named(" ")]}, "commands_invalid"),
+        ({"commands": [named("tea", parameters=[{"key": "x", "schema": 1}])]}, "malformed"),
+        ({"commands": [named(f"c{number}", help="x" * 900) for number in range(60)]}, "too_much"),
+    ],
+)
+async def test_manifests_that_cannot_be(database: MemoryDatabase, manifest: dict[str, Any], code: str) -> None:
+    """Refused in the handshake, and the plugin of before goes on."""
+    async with running(database, settings={"key": "a-secret-of-sixteen-and-more"}) as rialto, raw(rialto) as before:
+        await before.join()
+        async with raw(rialto) as plugin:
+            await plugin.greet(plugin=manifest)
+            assert (await plugin.hear("error"))["code"] == code
+            assert await plugin.ended() == 1008
+        assert rialto.consumer.counts == {code: 1}
+        assert rialto.consumer.connected

@@ -15,6 +15,7 @@ from appservice.unit import UnitOfWork
 from bots.framework.bot import BotUser
 from bots.framework.consumer import WANTED, PluginConsumer
 from bots.framework.context import Context
+from bots.framework.dialogs.service import Dialogs
 from bots.framework.incoming import Incoming
 from bots.framework.permissions import ROLES, Role
 from bots.framework.plugin import Plugin
@@ -276,6 +277,8 @@ class RemoteConsumer:
 
     async def means(self, event: Event, incoming: Incoming) -> bool:
         """Whether a message is said to the plugin: addressed to the bot, or an answer to one of its questions."""
+        # Which dialogs are open changes without the framework's knowledge here: what it has seen does not count.
+        self._framework.dialogs = Dialogs(self.name, self.services)
         return await self._framework.means(event, incoming)
 
     async def context(self, event: Event, unit: UnitOfWork, incoming: Incoming | None = None) -> Context:

@@ -100,6 +100,9 @@ def dialog_in(fields: Fields, consumer: str) -> DialogRow:
     dialog_id, state = fields.text("id"), fields.number("state", most=max(DialogState))
     if _ULID.fullmatch(dialog_id) is None:
         raise Refusal("malformed", "the id of a dialog is a ULID")
+    waiting = fields.json_or_none("waiting", most=MAX_SIZE)
+    if waiting is not None and not waiting.lstrip().startswith(b"{"):
+        raise Refusal("malformed", "what a dialog waits for is an object")
     return DialogRow(
         id=dialog_id,
         consumer=consumer,
@@ -114,7 +117,7 @@ def dialog_in(fields: Fields, consumer: str) -> DialogRow:
         updated_at=fields.number("updated_at"),
         people=fields.texts("people", most=MAX_PEOPLE),
         prompt=fields.text_or_none("prompt"),
-        waiting=fields.json_or_none("waiting", most=MAX_SIZE),
+        waiting=waiting,
         epoch=fields.number("epoch", most=2**31 - 1),
         entries=fields.number("entries", most=MAX_ENTRIES + 1),
         size=fields.number("size", most=2**31 - 1),
