@@ -6,13 +6,15 @@ to do need not load the migration tool.
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, inspect, text
 
-from appservice.database import Database
+from appservice.database import Database, open_database
 from appservice.errors import RialtoError
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class MigrationError(RialtoError):
-    """The database is of a revision that this version does not know."""
+    """The database is of a revision that this version does not know, or could not be migrated."""
 
     code = "migration_unknown_revision"
 
@@ -86,3 +88,43 @@ async def upgrade(database: Database) -> tuple[str | None, str]:
 
     await database.write(work)
     return before, newest
+
+
+async def upgrade_apart(url: str, database: Database) -> tuple[str | None, str]:
+    """The same in a process of its own, when there is anything to do: the tool takes ten megabytes, and a service that
+    runs for months would keep them.
+
+    Args:
+        url: of ``database``, as the configuration has it.
+
+    Raises:
+        MigrationError: the database was made by a newer version, or the migration failed.
+    """
+    before, newest = await current(database), head()
+    if before == newest or before not in {None, *revisions()}:
+        return await upgrade(database)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "appservice.migrate",
+        stdin=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, said = await process.communicate(url.encode())  # not an argument: it may hold a password
+    if process.returncode != 0:
+        reason = said.decode(errors="replace").strip().rpartition("\n")[2][:300]
+        raise MigrationError(f"the database could not be migrated: {reason}", revision=before)
+    return before, newest
+
+
+async def _main(url: str) -> None:
+    database = open_database(url, pool_size=1)
+    await database.start()
+    try:
+        await upgrade(database)
+    finally:
+        await database.stop()
+
+
+if __name__ == "__main__":
+    asyncio.run(_main(sys.stdin.read()))

@@ -22,7 +22,7 @@ from appservice.homeserver import Homeserver
 from appservice.inbox import Inbox
 from appservice.mautrix_store import MautrixDatabase
 from appservice.metrics import Metrics
-from appservice.migrate import upgrade
+from appservice.migrate import upgrade_apart
 from appservice.outbox import Outbox
 from appservice.rooms import Rooms
 from appservice.sealing import Sealer
@@ -150,7 +150,7 @@ class Service:
         self._secure_files()
         await self.database.start()
         await self.claim.take()
-        await upgrade(self.database)
+        await upgrade_apart(self.config.database.url, self.database)
         await self.data.start()
         await self.homeserver.start()
         await self.writer.start()

@@ -297,3 +297,15 @@ asyncio.run(main())
     with engine.connect() as connection:
         assert set(sa.inspect(connection).get_table_names()) == {VERSION_TABLE, *metadata.tables}
     engine.dispose()
+
+
+async def test_a_service_has_it_done_in_a_process_of_its_own(database: Database, database_url: str) -> None:
+    assert await migrate.upgrade_apart(database_url, database) == (None, migrate.head())
+    assert await migrate.current(database) == migrate.head()
+    assert await migrate.upgrade_apart(database_url, database) == (migrate.head(), migrate.head())
+
+
+async def test_a_migration_that_fails_says_why(database: Database, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(migrate.MigrationError, match="could not be migrated"):
+        await migrate.upgrade_apart(f"sqlite:///{tmp_path}/file/is/no/folder.db", database)
