@@ -108,7 +108,7 @@ def build(config: Config, found: Plan | None = None, *, strict: bool = False) ->
         service.raise_events,
         Sealer(key, "schedules"),
         clock,
-        lambda: host.consumer_names,
+        lambda: host.present,
     )
     web, webhooks = WebServer(config.web), Webhooks(service.raise_events, clock.now_ms)
     web.mount("/hooks", webhooks.app())

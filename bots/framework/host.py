@@ -108,6 +108,14 @@ class Host:
         return [consumer.name for consumer in self.consumers]
 
     @property
+    def present(self) -> list[str]:
+        """The names of the consumers that take events now: schedules of others stay due until they are back, and then
+        catch up, instead of piling up events.
+        """
+        away = {each.consumer.name for each in self._outside.values() if not each.consumer.connected}
+        return [consumer.name for consumer in self.consumers if consumer.name not in away]
+
+    @property
     def sources(self) -> Sources:
         """Which files belong to which plugin."""
         return self._plan.discovery.sources

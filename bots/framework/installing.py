@@ -109,7 +109,7 @@ class Installer:
         if unit.operations:
             operations = list(unit.operations)
             await self._services.database.write(lambda connection: [each(connection) for each in operations])
-            scheduler.wake()
+        scheduler.wake()  # also for what was due before the consumer was there
 
     def hooks(self, wanted: Iterable[Hook], before: Sequence[Hook] = ()) -> list[Hook]:
         """Take calls of these webhooks, and no more of those of before. Raises HookError."""

@@ -113,9 +113,7 @@ async def hosted(config: Config, there: MemoryDatabase | None = None) -> House:
         raised.extend(await database.write(lambda connection: list(work(connection))))
 
     users = [f"@{bot.localpart}:world" for bot in config.users]
-    scheduler = Scheduler(
-        database, raise_events, Sealer("a key of sixteen", "schedules"), clock, lambda: host.consumer_names
-    )
+    scheduler = Scheduler(database, raise_events, Sealer("a key of sixteen", "schedules"), clock, lambda: host.present)
     chats = Chats(real, database, "@_rialto:world", "world")
     services = Services(
         database=database,

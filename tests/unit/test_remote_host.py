@@ -273,6 +273,19 @@ async def test_connecting_again_begins_nothing_anew(away: Away) -> None:
         assert await away.rows() == first
 
 
+async def test_what_is_due_while_it_is_away_catches_up(away: Away) -> None:
+    """Nothing piles up: an interval that has passed many times is one firing."""
+    async with away.served():
+        assert await away.raised() == ["once"]
+    away.found.host._services.clock.advance(hours=23)  # type: ignore[attr-defined]
+    assert await away.raised() == []
+    wake = away.found.host._services.scheduler._wake
+    wake.clear()
+    async with away.served():
+        assert wake.is_set()
+        assert sorted(await away.raised()) == ["morning", "tick"]
+
+
 async def test_another_manifest_replaces(away: Away) -> None:
     """Schedules, webhooks and commands are those of the plugin that is connected now."""
     async with away.served():
