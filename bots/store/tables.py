@@ -21,7 +21,19 @@ from sqlalchemy import (
     text,
 )
 
-from appservice.store.tables import metadata as metadata
+from appservice.store.tables import metadata
+
+__all__ = [
+    "DialogState",
+    "dialog_journal",
+    "dialog_people",
+    "dialogs",
+    "metadata",
+    "people",
+    "plugin_state",
+    "plugin_switches",
+    "schedules",
+]
 
 
 class DialogState(IntEnum):
