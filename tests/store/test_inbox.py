@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -141,16 +139,6 @@ def nested(levels: int) -> Any:
     return value
 
 
-@pytest.fixture
-def usual_depth() -> Iterator[None]:
-    """The interpreter's own limit of recursion, whatever another test of this process has left."""
-    before = sys.getrecursionlimit()
-    sys.setrecursionlimit(1_000)
-    yield
-    sys.setrecursionlimit(before)
-
-
-@pytest.mark.usefixtures("usual_depth")
 async def test_an_event_that_cannot_be_written_again_is_a_dead_letter_too(
     engine: MakeEngine, database: Database
 ) -> None:
