@@ -160,7 +160,7 @@ async def serve(path: Path, events: int, full: bool) -> Result:
     answer_ms = await say("and a cake", min(events, 400), "!d{}:localhost")
     group_ms = await say("!hours", events, "!group:localhost", people=1_000)
     sent = len(engine.homeserver.events)
-    assert sent >= 2 * events, "every event was answered"
+    assert sent >= 2 * events, f"every event was answered: {sent} of {2 * events}"
     await engine.stop()
     await database.stop()
     return Result("full" if full else "empty", memory, answer_ms, command_ms, group_ms)

@@ -36,6 +36,7 @@ RETRY_S: Final = 30.0
 FEW: Final = 20
 """So many rooms are looked into at once; the others slowly, for people's messages come first."""
 PAUSE_S: Final = 0.25
+SOON_S: Final = 2.0
 _NO_MATTER: Final = frozenset({400, 403, 404, 405})
 
 
@@ -59,8 +60,8 @@ class Publisher:
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self, bots: Mapping[str, tuple[BotUser, Appearance]]) -> None:
-        """Publish everything in the background."""
-        self.again(bots)
+        """Publish everything in the background, when what has waited for the service is answered."""
+        self._tasks.append(asyncio.create_task(self._all(bots, after=SOON_S), name="publish-bots"))
         self._tasks.append(asyncio.create_task(self._rooms(), name="publish-commands"))
 
     def again(self, bots: Mapping[str, tuple[BotUser, Appearance]]) -> None:
@@ -100,7 +101,8 @@ class Publisher:
         if now != remembered:
             await self._request("PUT", self._account_data(bot.user_id), bot.user_id, now)
 
-    async def _all(self, bots: Mapping[str, tuple[BotUser, Appearance]]) -> None:
+    async def _all(self, bots: Mapping[str, tuple[BotUser, Appearance]], after: float = 0) -> None:
+        await asyncio.sleep(after)
         for bot, appearance in bots.values():
             while True:
                 try:
