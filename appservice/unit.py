@@ -90,7 +90,7 @@ class UnitOfWork:
         """Where in answering the event it goes on after a crash, see :meth:`go_on_from`."""
         self.consumer = consumer
         self.messages: list[Message] = []
-        self.operations: list[Callable[[Connection], None]] = []
+        self.operations: list[Callable[[Connection], object]] = []
         self.events: list[InternalEvent] = []
         self.added = 0
         """Messages so far, those that a checkpoint has committed included."""
@@ -176,7 +176,7 @@ class UnitOfWork:
         """Set a state event. State is never encrypted: nothing private belongs into it."""
         return self._add(OutboxKind.STATE, room_id, event_type, state_key, content, user_id, self._keyed(None))
 
-    def store(self, operation: Callable[[Connection], None]) -> None:
+    def store(self, operation: Callable[[Connection], object]) -> None:
         """Write to the database in the commit. When ``operation`` raises, nothing of the unit happens."""
         self.operations.append(operation)
 

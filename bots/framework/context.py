@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     pass
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 TYPING_MS = 30_000
 TIMER_FIRED = "rialto.timer"
@@ -519,7 +521,14 @@ class Context:
             return self.schedules.every(rule, TIMER_FIRED, call, key=key, catch_up=catch_up)
         return self.schedules.cron(rule, TIMER_FIRED, call, key=key, zone=zone, catch_up=catch_up)
 
-    def store(self, operation: Callable[[Connection], None]) -> None:
+    async def query(self, work: Callable[[Connection], T]) -> T:
+        """Read from the plugin's own tables: ``work`` gets a SQLAlchemy connection and only reads.
+
+        What the handler at hand writes by :meth:`store` is not there before its commit.
+        """
+        return await self.services.database.read(work)
+
+    def store(self, operation: Callable[[Connection], object]) -> None:
         """Write to the database together with the other effects."""
         self.unit.store(operation)
 

@@ -14,6 +14,7 @@ from appservice.events import InternalEvent
 from appservice.homeserver import Homeserver
 from appservice.media import Media
 from appservice.metrics import Metrics
+from bots.framework import plugin_tables
 from bots.framework.bot import BotUser
 from bots.framework.breaker import BreakerSettings
 from bots.framework.commands import CommandConflict
@@ -84,6 +85,7 @@ class Host:
         self._outside: dict[str, Standing] = {}
         self._reports = 0
         self._published = False
+        self._migrating = asyncio.Lock()
         self._tasks: set[asyncio.Task[object]] = set()
         self.problems = list(plan.problems)
         self.directory = Directory(self._entries)
@@ -218,6 +220,10 @@ class Host:
         seconds = self._config.plugins.start_timeout
         limit = asyncio.timeout(seconds)
         try:
+            tables = plugin_tables.tables_of(type(consumer.plugin))
+            if tables is not None:
+                async with self._migrating:  # instances of one plugin share its tables
+                    await plugin_tables.upgrade(self._services.database, tables)
             async with limit:
                 await consumer.plugin.start()
             await self._own_schedules(consumer)

@@ -65,6 +65,10 @@ class Plugin:
     locales: ClassVar[str] = ""
     """The package whose ``locales/`` folder holds its translations; its own package unless said."""
 
+    migrations: ClassVar[str] = ""
+    """The folder of its Alembic revisions, beside its module, when it has tables of its own. Their names begin with the
+    plugin's; they are brought up to date before ``start``, for all instances once."""
+
     @classmethod
     def plugin_name(cls) -> str:
         """The name that configurations know it by."""

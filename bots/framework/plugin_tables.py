@@ -13,6 +13,7 @@ Alembic is loaded only when there is something to do.
 
 from __future__ import annotations
 
+import inspect as inspect_module
 import logging
 import re
 from collections.abc import Callable, Iterator
@@ -25,6 +26,7 @@ from sqlalchemy import Connection, column, event, inspect, select, table
 
 from appservice.database import Database
 from appservice.errors import RialtoError
+from bots.framework.plugin import Plugin
 from bots.store import tables as own
 
 if TYPE_CHECKING:
@@ -108,6 +110,17 @@ class PluginTables:
     def error(self, words: str) -> PluginTablesError:
         """An error about this plugin."""
         return PluginTablesError(f"plugin {self.plugin}: {words}", plugin=self.plugin)
+
+
+def tables_of(plugin: type[Plugin]) -> PluginTables | None:
+    """The tables that a plugin brings, if any.
+
+    Raises:
+        PluginTablesError: its name cannot begin the name of a table.
+    """
+    if not plugin.migrations:
+        return None
+    return PluginTables(plugin.plugin_name(), Path(inspect_module.getfile(plugin)).parent / plugin.migrations)
 
 
 async def current(database: Database, tables: PluginTables) -> str | None:

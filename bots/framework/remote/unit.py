@@ -51,7 +51,7 @@ class RemoteUnit(UnitOfWork):
         self._sources: dict[str, tuple[int, str | None]] = {}
         """Of a message, by its transaction id: its ordinal and its key."""
 
-    def store(self, operation: Callable[[Connection], None]) -> None:
+    def store(self, operation: Callable[[Connection], object]) -> None:
         """Writes that have a name only.
 
         Raises:

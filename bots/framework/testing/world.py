@@ -29,6 +29,7 @@ from appservice.sealing import Sealer
 from appservice.worker import Worker
 from appservice.writer import Writer
 from bots.framework import content as contents
+from bots.framework import plugin_tables
 from bots.framework.bot import BotUser
 from bots.framework.calls import HOOK_CALLED
 from bots.framework.clock import ManualClock
@@ -361,6 +362,9 @@ class World:
     async def _add(self, name: str, make: PluginType, services: Services) -> None:
         bot = BotUser(f"@{localpart(name)}:{BOT_SERVER}", name)
         plugin = _make(make, Setup(name, bot.user_id, self._settings_of(make), self._extra))
+        tables = plugin_tables.tables_of(type(plugin))
+        if tables is not None:
+            await plugin_tables.upgrade(self.database, tables)
         await plugin.start()
         self.plugins.append(plugin)
         domain = _domain(self._catalogues, type(plugin))
