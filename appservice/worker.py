@@ -177,10 +177,11 @@ class Worker:
 
     async def reconcile(self) -> None:
         """Dispatch what is pending in the database and unknown here: after a commit whose outcome was unknown."""
+        found = await self._inbox.unfinished()
+        # Looked at after the read: what was dispatched meanwhile is known, and what was finished is found to be so.
         known = {(item.shard, item.seq) for room in self._rooms.values() for item in room.queue}
         known |= {(item.shard, item.seq) for room in self._rooms.values() for item, _ in room.flying}
         known |= {(item.shard, item.seq) for item in self._parking.items()}
-        found = await self._inbox.unfinished()
         self.dispatch(item for item in found if (item.shard, item.seq) not in known)
 
     def dispatch_ephemeral(self, events: Iterable[Mapping[str, Any]]) -> None:
