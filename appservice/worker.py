@@ -177,12 +177,15 @@ class Worker:
 
     async def reconcile(self) -> None:
         """Dispatch what is pending in the database and unknown here: after a commit whose outcome was unknown."""
+        known = self._known()
         found = await self._inbox.unfinished()
-        # Looked at after the read: what was dispatched meanwhile is known, and what was finished is found to be so.
+        known |= self._known()  # what was dispatched during the read
+        self.dispatch(item for item in found if (item.shard, item.seq) not in known)
+
+    def _known(self) -> set[tuple[int, int]]:
         known = {(item.shard, item.seq) for room in self._rooms.values() for item in room.queue}
         known |= {(item.shard, item.seq) for room in self._rooms.values() for item, _ in room.flying}
-        known |= {(item.shard, item.seq) for item in self._parking.items()}
-        self.dispatch(item for item in found if (item.shard, item.seq) not in known)
+        return known | {(item.shard, item.seq) for item in self._parking.items()}
 
     def dispatch_ephemeral(self, events: Iterable[Mapping[str, Any]]) -> None:
         """Hand these on when there is time; the oldest are dropped when there is none."""
