@@ -13,34 +13,15 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
+from pydantic import AfterValidator, Field, PrivateAttr, SecretStr
 
+from appservice.config.base import HttpUrl, Model, Seconds
+from appservice.config.money import Payments
 from appservice.config.problems import KeyPath, Place, Places
 
 PLACEHOLDER: Final = "CHANGE-ME"
 SECRET: Final[dict[str, Any]] = {"secret": True}  # marks text keys whose value no error and no log may show
 _SERVER_NAME: Final = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
-
-
-class Model(BaseModel):
-    """Frozen, and an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
-
-
-def _http_url(value: str) -> str:
-    if not value.startswith(("http://", "https://")):
-        raise ValueError(f"needs http:// or https://, got {value!r}")
-    try:
-        parts = urlsplit(value)
-        port_is_zero = parts.port == 0
-    except ValueError:
-        raise ValueError(f"needs a URL with a valid host and port, got {value!r}") from None
-    if not parts.hostname or port_is_zero or re.search(r"\s", value):
-        raise ValueError(f"needs a URL with a valid host and port, got {value!r}")
-    if parts.username is not None or parts.query or parts.fragment:
-        raise ValueError("needs a URL without user, query or fragment")
-    return value.rstrip("/")
 
 
 def _address(value: str) -> str:
@@ -123,7 +104,6 @@ def _database_url(value: str) -> str:
     return value
 
 
-HttpUrl = Annotated[str, AfterValidator(_http_url)]
 Address = Annotated[str, AfterValidator(_address)]
 ServerName = Annotated[str, AfterValidator(_server_name)]
 AllowedServer = Annotated[str, AfterValidator(_allowed_server)]
@@ -134,7 +114,6 @@ DisplayName = Annotated[str, Field(min_length=1, max_length=256)]
 Avatar = Annotated[str, AfterValidator(_avatar)]
 RoomId = Annotated[str, AfterValidator(_room_id)]
 DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 AuthToken = Annotated[SecretStr, Field(min_length=8), AfterValidator(_header_safe)]
 
 
@@ -368,6 +347,7 @@ class Config(Model):
     logging: Logging = Field(default_factory=Logging, description="Logs. They never hold bodies, tokens or keys.")
     metrics: Metrics = Field(default_factory=Metrics, description="Prometheus metrics and health checks.")
     web: Web = Field(default_factory=Web, description="The listener of the bots for the outside.")
+    payments: Payments = Field(default_factory=Payments, description="Money: limits, confirmation, providers, rates.")
 
     _places: Places = PrivateAttr(default_factory=Places)
 

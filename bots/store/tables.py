@@ -152,3 +152,13 @@ dialog_journal = Table(
     Column("at", BigInteger, nullable=False),
     PrimaryKeyConstraint("dialog_id", "position"),
 )
+
+# The other tables of the bots, so that whoever has this metadata has all of them.
+from bots.store import (  # noqa: E402, F401
+    bill_tables,
+    funding_tables,
+    guard_tables,
+    ledger_tables,
+    page_tables,
+    payment_tables,
+)

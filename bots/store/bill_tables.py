@@ -1,0 +1,3 @@
+"""The bills' tables."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Tables of what comes from and goes to providers."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Tables of limits and the audit log."""
+
+from __future__ import annotations

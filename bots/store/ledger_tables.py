@@ -1,0 +1,3 @@
+"""The ledger's tables."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Tables of pages: links, PINs."""
+
+from __future__ import annotations
