@@ -1,0 +1,1 @@
+"""Bills: found, paid, remembered."""

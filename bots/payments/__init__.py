@@ -1,0 +1,1 @@
+"""Money: the ledger, payments and their providers, for the bots."""

@@ -1,0 +1,1 @@
+"""The wallet: people's own money."""
