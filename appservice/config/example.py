@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from enum import Enum
 from typing import Any, Final
 
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
 from appservice.config.models import PLACEHOLDER, Config
 from appservice.config.schema import Key, Kind, keys_of
 
 WIDTH: Final = 96
 HEADER: Final = f"""\
-The configuration of Rialto. This file is generated from appservice/config/models.py and shows every key.
+The configuration of Rialto. This file is generated from the models in appservice/config and shows every key.
 
 A key that is left out takes the value shown here; only those with {PLACEHOLDER} must be given. Any key can be set by an
 environment variable instead: RIALTO__DATABASE__URL for database.url, RIALTO__BOTS__0__ENABLED for the first bot's.
@@ -77,6 +77,8 @@ def _scalar(value: Any) -> str:
     """A value as YAML; JSON is YAML, and text is quoted where it could be read as something else."""
     if isinstance(value, Enum):
         value = value.value
+    if isinstance(value, SecretStr):
+        value = value.get_secret_value()  # a default, so nothing secret
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, tuple):

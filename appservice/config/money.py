@@ -11,7 +11,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field, SecretStr
 
-from appservice.config.base import HttpUrl, Model, Seconds
+from appservice.config.base import HttpUrl, Model, OptionalHttpUrl, Seconds
 
 _CURRENCY: Final = re.compile("[A-Z]{3}")
 _AMOUNT: Final = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,4})?")
@@ -36,6 +36,12 @@ def _rate(value: str) -> str:
     return value
 
 
+def _part(value: str) -> str:
+    if not re.fullmatch(r"0(?:\.[0-9]{1,12})?", value):
+        raise ValueError(f"needs a part of one such as 0.015, in quotes, got {value!r}")
+    return value
+
+
 def _pair(value: str) -> str:
     if not re.fullmatch("[A-Z]{3}/[A-Z]{3}", value):
         raise ValueError(f"needs a pair such as EUR/USD, got {value!r}")
@@ -45,6 +51,7 @@ def _pair(value: str) -> str:
 CurrencyCode = Annotated[str, AfterValidator(_currency)]
 AmountText = Annotated[str, AfterValidator(_amount)]
 RateText = Annotated[str, AfterValidator(_rate)]
+PartText = Annotated[str, AfterValidator(_part)]
 PairText = Annotated[str, AfterValidator(_pair)]
 Amounts = dict[CurrencyCode, AmountText]
 
@@ -102,10 +109,10 @@ class Providers(Model):
 class Rates(Model):
     source: Literal["none", "fixed", "http"] = Field("none", description="Where exchange rates come from.")
     fixed: dict[PairText, RateText] = Field({}, description='Mid rates: {"EUR/USD": "1.0842"}.')
-    url: HttpUrl | Literal[""] = Field(
+    url: OptionalHttpUrl = Field(
         "", description="The ECB's daily reference rates, or another address that serves the same XML."
     )
-    spread: RateText = Field("0.005", description="What is taken off the mid rate, as a part of one.")
+    spread: PartText = Field("0.005", description="What is taken off the mid rate, as a part of one.")
     quote_ttl: Seconds = Field(60, description="Seconds that a quoted rate holds.")
 
 
@@ -127,10 +134,8 @@ class Payments(Model):
     unclaimed_ttl: Seconds = Field(
         86_400, description="Seconds that money for somebody without a wallet is held before it goes back."
     )
-    fee: RateText | Literal["0"] = Field(
-        "0", description="What the platform takes of a merchant's payments, as a part of one."
-    )
-    sanctions_url: HttpUrl | Literal[""] = Field(
+    fee: PartText = Field("0", description="What the platform takes of a merchant's payments, as a part of one.")
+    sanctions_url: OptionalHttpUrl = Field(
         "", description="A service that is asked about both people before money moves; empty: nobody is asked."
     )
     providers: Providers = Field(default_factory=Providers, description="How money comes in and goes out.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -73,8 +74,16 @@ def test_every_key_is_there_with_a_comment_above_it() -> None:
         for name in path:
             value = value[name]
         assert key.description, f"{'.'.join(path)} has no description"
-    for number, line in enumerate(lines):
-        if re.match(r"\s*(- )?[a-z_]+:", line) and not line.startswith(("  - plugin: echo",)):
-            in_further_bot = lines.index("  - plugin: echo") <= number <= lines.index("  - plugin: echo") + 3
-            assert in_further_bot or lines[number - 1].lstrip().startswith("#"), f"no comment above {line!r}"
+    further: int | None = None
+    """How far the items of a list are in whose first one has the comments, while a further one is read."""
+    for before, line in pairwise(lines):
+        if not re.match(r"\s*(- )?[a-z_]+:", line):
+            continue
+        depth, item = len(line) - len(line.lstrip()), line.lstrip().startswith("- ")
+        if further is not None and (depth < further or (depth == further and not item)):
+            further = None
+        if further is None and item and not before.lstrip().startswith("#"):
+            further = depth
+        assert further is not None or before.lstrip().startswith("#"), f"no comment above {line!r}"
+    assert lines.count("    # Of one payment at most, by currency; none named: no limit.") == 1
     assert max(map(len, lines)) <= 110
