@@ -15,12 +15,15 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """One scope. ``harmless``: the operator need not grant it."""
+    """One scope. ``harmless``: the operator need not grant it. ``reserved``: the operator cannot grant it, only bots that
+    come with Rialto have it.
+    """
 
     name: str
     words: str
     """What it lets a plugin do; follows “may”."""
     harmless: bool = False
+    reserved: bool = False
 
 
 SCOPES: Final = {
@@ -38,6 +41,7 @@ SCOPES: Final = {
         Scope("payments.read", "see the balance and the transfers of its own account"),
         Scope("payments.charge", "ask people for payments to its account"),
         Scope("payments.send", "pay out of its own account"),
+        Scope("payments.wallet", "hold people's wallets: see and move what they confirm", reserved=True),
         Scope("admin.plugins", "list, enable and disable plugins for operators"),
     )
 }
@@ -73,7 +77,8 @@ def granted(
     """
     grants, has, lacks = list(grants), set(), []
     for scope in sorted(declared):
-        if trusted or SCOPES[scope].harmless or any(covers(grant, scope) for grant in grants):
+        known = SCOPES[scope]
+        if trusted or known.harmless or (not known.reserved and any(covers(grant, scope) for grant in grants)):
             has.add(scope)
         else:
             lacks.append(scope)

@@ -309,5 +309,7 @@ def test_scopes() -> None:
     assert granted(declared, []) == (frozenset({"schedules"}), ["http", "payments.charge"])
     assert granted(declared, ["http", "payments.*"]) == (frozenset(declared), [])
     assert granted(declared, [], trusted=True) == (frozenset(declared), [])
+    assert granted(["payments.wallet"], ["payments.wallet", "payments.*"]) == (frozenset(), ["payments.wallet"])
+    assert granted(["payments.wallet"], [], trusted=True) == (frozenset({"payments.wallet"}), [])
     dangerous = {name for name, scope in SCOPES.items() if not scope.harmless}
     assert {"http", "rooms.create", "location.read", "payments.charge", "payments.send"} <= dangerous
