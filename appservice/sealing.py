@@ -19,11 +19,17 @@ class SealBroken(RialtoError):
     code = "seal_broken"
 
 
+def derived_key(pickle_key: str, purpose: str) -> bytes:
+    """32 bytes of key for one purpose, made of the pickle key."""
+    key: bytes = HKDF(pickle_key.encode(), 32, b"rialto", SHA256, context=purpose.encode())
+    return key
+
+
 class Sealer:
     """Seals and opens bytes. ``purpose`` keeps keys apart; ``context`` binds sealed bytes to their place."""
 
     def __init__(self, pickle_key: str, purpose: str) -> None:
-        self._key: bytes = HKDF(pickle_key.encode(), 32, b"rialto", SHA256, context=purpose.encode())
+        self._key = derived_key(pickle_key, purpose)
 
     def seal(self, data: bytes, context: str) -> bytes:
         """nonce (12 bytes), ciphertext, tag (16 bytes)."""
