@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 CACHED_ROOMS = 50_000
 SMALL_ROOM = 50
 SMALL_ROOMS = 2_000
+SHARED_ROOMS = 1_000
 START_CONCURRENCY = 8
 MEMBERSHIPS = frozenset({"join", "invite", "leave", "ban", "knock"})
 
@@ -155,6 +156,18 @@ class Rooms:
     async def humans(self, room_id: str) -> Sequence[str]:
         """Joined or invited users who do not belong to this service."""
         return [user_id for user_id in await self.members(room_id) if user_id not in self.service_users]
+
+    async def shared(self, one: str, other: str, bot: str) -> str | None:
+        """A room that two people and a bot have joined, as far as its members are known; None for none."""
+        rows = await self.store.db.fetch(
+            "SELECT a.room_id FROM mx_user_profile a JOIN mx_user_profile b ON a.room_id=b.room_id "
+            "WHERE a.user_id=$1 AND b.user_id=$2 AND a.membership='join' AND b.membership='join' "
+            "ORDER BY a.room_id LIMIT $3",
+            one,
+            other,
+            SHARED_ROOMS,
+        )
+        return next((row["room_id"] for row in rows if bot in self._joined.get(row["room_id"], ())), None)
 
     async def display_name(self, room_id: str, user_id: str) -> str | None:
         """The name a member shows in a room."""

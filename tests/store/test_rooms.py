@@ -164,3 +164,15 @@ async def test_encryption_that_comes_while_it_is_asked_for_stays_on(
     await again.start()
     homeserver.asked = lambda: apply(again, ENCRYPTION)
     assert await again.is_encrypted(ROOM)
+
+
+async def test_a_room_that_two_people_share_with_a_bot(rooms: Rooms, homeserver: FakeHomeserver) -> None:
+    zoe = "@zoe:localhost"
+    homeserver.state = [member({"membership": "join"}, each) for each in (BOT, EVE, zoe)]
+    assert await rooms.shared(EVE, zoe, BOT) is None, "nobody has looked yet"
+    await rooms.members(ROOM)
+    assert await rooms.shared(EVE, zoe, BOT) == ROOM
+    assert await rooms.shared(EVE, zoe, "@other:localhost") is None
+    assert await rooms.shared(EVE, "@nobody:localhost", BOT) is None
+    await apply(rooms, member({"membership": "leave"}, zoe))
+    assert await rooms.shared(EVE, zoe, BOT) is None, "it is past"
