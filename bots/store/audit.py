@@ -62,7 +62,8 @@ def add(connection: Connection, entry: Entry, mentions: Iterable[str]) -> None:
     connection.execute(insert(audit_log), row)
     named = [{"person": person, "seq": entry.seq} for person in sorted(set(mentions))]
     if named:
-        connection.execute(insert(audit_mentions), named)
+        # Rows of entries that somebody deleted must not keep new ones out.
+        connection.execute(insert_ignore(connection, audit_mentions, "person", "seq"), named)
     values = {"seq": entry.seq, "digest": entry.digest}
     connection.execute(update(audit_head).where(audit_head.c.id == _HEAD).values(values))
 
