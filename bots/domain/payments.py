@@ -340,7 +340,7 @@ class Payment:
     Attributes:
         id: a ULID; on receipts.
         payer: empty while an open request waits for somebody to claim it.
-        fee: what the platform has kept of it.
+        fee: what the platform took of it when it was captured; with a refund a part of that goes back.
         received: of an exchange: what the payer gets.
         expires_at: until when it can be confirmed.
         accept_by: of a held one: when it goes back by itself.
@@ -353,6 +353,7 @@ class Payment:
         hold, moved, fee_moved: the ids of its transfers in the ledger.
         withdrawn_at: since when nobody wants it any more.
         due_at: when something is to be done about it by itself.
+        fingerprint, revision: what the store compares.
     """
 
     id: str
@@ -396,6 +397,7 @@ class Payment:
     confirmed_at: int | None = None
     updated_at: int = 0
     fingerprint: str = ""
+    revision: int = 0
 
     @property
     def invoice(self) -> Invoice | None:
@@ -461,5 +463,4 @@ def proposed(proposal: Proposal, payment_id: str, now: int, *, paid_before: bool
         mandate=proposal.mandate,
         due_at=proposal.expires_at,
         updated_at=now,
-        fingerprint=proposal.fingerprint,
     )
