@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from string import Formatter
 from typing import Any
@@ -128,11 +127,15 @@ def test_a_limit_resets_at_the_first_moment_of_the_next_day() -> None:
     assert person.pay(100, last + 1) is None
 
 
+def only(field: str) -> Any:
+    """A tier that names euros in one field."""
+    return {field: {"EUR": 1}}
+
+
 def test_a_currency_beside_those_of_a_tier_is_refused_and_without_any_it_is_not() -> None:
     assert Limits().outgoing(Money(10**12, "USD"), Usage(), NOON) is None
-    named: dict[str, Any] = {"EUR": 1}
     for field in ("per_transfer", "per_day", "per_month"):
-        refusal = replace(Limits(), **{field: named}).outgoing(Money(1, "USD"), Usage(), NOON)
+        refusal = Limits(**only(field)).outgoing(Money(1, "USD"), Usage(), NOON)
         assert refusal is not None and refusal.code == "guard.not_offered"
     # What only bounds balances bounds no payment.
     only_balance = Limits(balance={"EUR": 1})

@@ -1,0 +1,172 @@
+"""Receipts in a person's language: the rows of one, and its short form for the chat."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from bots.domain.money import Money
+from bots.domain.receipts import KINDS, MESSAGES, Party, Receipt
+from bots.framework.clock import from_ms
+from bots.framework.i18n import Formats, Translator
+
+__all__ = ["Item", "Row", "Sheet", "Words", "receipt_text", "sheet_of"]
+
+
+class _Writes(Protocol):
+    def __call__(self, code: str, **values: Any) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """How a reader's language says it: texts by ``translator``, amounts and dates by ``formats``."""
+
+    translator: Translator
+    formats: Formats
+
+    def __call__(self, code: str, **values: Any) -> str:
+        """The text of a message. Amounts, dates and rates among the values are written as the language does."""
+        return self.translator.t(MESSAGES[code], **{key: self.written(value) for key, value in values.items()})
+
+    def written(self, value: Any) -> str:
+        """An amount, a date or a number."""
+        return self.formats.money(value) if isinstance(value, Money) else self.formats.value(value)
+
+    def kind(self, kind: str) -> str:
+        """What sort of payment or transfer it is."""
+        return self(KINDS.get(kind, "kind.other"))
+
+    def moment(self, at: int) -> str:
+        """A point in time (ms since the epoch), in the reader's zone."""
+        return self.formats.datetime(from_ms(at))
+
+    def zone(self, at: int) -> str:
+        """What the reader's zone is called then: ``UTC``, ``CET``."""
+        return from_ms(at).astimezone(self.formats.zone).tzname() or "UTC"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A thing that was bought. ``detail``: how many at which price; empty where it says nothing new."""
+
+    name: str
+    detail: str
+    amount: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A name and its amount or text. ``strong``: a sum to be seen."""
+
+    label: str
+    value: str
+    strong: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """Everything that stands on a receipt, in words."""
+
+    id: str
+    made_at: datetime
+    language: str
+    title: str
+    heading: str
+    total: str
+    paid: str
+    notice: str
+    facts: tuple[Row, ...]
+    items: tuple[Item, ...]
+    sums: tuple[Row, ...]
+
+
+def sheet_of(receipt: Receipt, words: Words) -> Sheet:
+    """A receipt in a reader's language."""
+    notice = ""
+    if receipt.refunds:
+        notice = words("receipt.partly_refunded" if receipt.remaining else "receipt.refunded")
+    return Sheet(
+        id=receipt.id,
+        made_at=from_ms(receipt.at),
+        language=words.translator.language,
+        title=words("receipt.title"),
+        heading=receipt.payee.name or receipt.payee.id,
+        total=words.written(receipt.total),
+        paid=words("receipt.paid", at=words.moment(receipt.at), zone=words.zone(receipt.at)),
+        notice=notice,
+        facts=_facts(receipt, words),
+        items=tuple(
+            Item(
+                line.name,
+                words("receipt.quantity", count=line.quantity, price=line.price) if line.quantity > 1 else "",
+                words.written(line.amount),
+            )
+            for line in receipt.lines
+        ),
+        sums=tuple(_sums(receipt, words)),
+    )
+
+
+def receipt_text(receipt: Receipt, words: Words) -> str:
+    """The short form for the chat, lines of plain text."""
+    sheet = sheet_of(receipt, words)
+    lines = [words("receipt.number", id=receipt.id), sheet.paid]
+    lines += [f"{row.label}: {row.value}" for row in sheet.facts if row.label != words("receipt.id")]
+    for item in sheet.items:
+        lines.append(f"• {item.name}{f', {item.detail}' if item.detail else ''}: {item.amount}")
+    lines += [f"{row.label}: {row.value}" for row in sheet.sums]
+    return "\n".join(lines + ([sheet.notice] if sheet.notice else []))
+
+
+def _facts(receipt: Receipt, words: Words) -> tuple[Row, ...]:
+    rows = [
+        Row(words("receipt.kind"), words.kind(receipt.kind)),
+        Row(words("receipt.from"), _party(receipt.payer)),
+        Row(words("receipt.to"), _party(receipt.payee)),
+    ]
+    if receipt.reference:
+        rows.append(Row(words("receipt.for"), receipt.reference))
+    return (*rows, Row(words("receipt.id"), receipt.id))
+
+
+def _sums(receipt: Receipt, words: Words) -> list[Row]:
+    money = words.written
+    rows: list[Row] = []
+    if receipt.lines and (receipt.discount or receipt.tip or (receipt.taxes and not receipt.inclusive)):
+        subtotal = sum((line.amount for line in receipt.lines), Money.zero(receipt.total.currency))
+        rows.append(Row(words("receipt.subtotal"), money(subtotal)))
+    if receipt.discount:
+        rows.append(Row(words("receipt.discount"), money(-receipt.discount)))
+    taxes = [
+        Row(
+            words(
+                "receipt.tax_included" if receipt.inclusive else "receipt.tax", rate=_rate(tax.rate, words), net=tax.net
+            ),
+            money(tax.tax),
+        )
+        for tax in receipt.taxes
+    ]
+    rows += [] if receipt.inclusive else taxes
+    if receipt.tip:
+        rows.append(Row(words("receipt.tip"), money(receipt.tip)))
+    rows.append(Row(words("receipt.total"), money(receipt.total), strong=True))
+    rows += taxes if receipt.inclusive else []
+    if receipt.received is not None:
+        rows.append(Row(words("receipt.received"), money(receipt.received), strong=True))
+    for refund in receipt.refunds:
+        rows.append(Row(words("receipt.refund", at=words.formats.date(from_ms(refund.at))), money(-refund.amount)))
+    if receipt.refunds:
+        rows.append(Row(words("receipt.after_refunds"), money(receipt.remaining), strong=True))
+    if receipt.fee:
+        rows.append(Row(words("receipt.fee"), money(-receipt.fee)))
+        rows.append(Row(words("receipt.after_fee"), money(receipt.remaining - receipt.fee), strong=True))
+    return rows
+
+
+def _rate(rate: Any, words: Words) -> str:
+    return words.formats.percent(rate)
+
+
+def _party(party: Party) -> str:
+    return f"{party.name} ({party.id})" if party.name and party.name != party.id else party.id
