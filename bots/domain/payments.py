@@ -53,6 +53,7 @@ MESSAGES: Final[Mapping[str, str]] = MappingProxyType(
         "payments.exceeds_paid": "Only {left} of what was paid can still be given back.",
         "payments.exceeds_mandate": "Only {most} at a time were agreed.",
         "payments.withdrawn": "This payment was withdrawn before.",
+        "payments.locked": "There were too many wrong codes: confirming by code is possible again at {until}.",
         "payments.too_late": "The time for this is over.",
         # Why money does not move, although somebody has confirmed
         "payments.exceeds_balance": "Your wallet has {available} to spend, and this is {amount}.",
@@ -179,9 +180,13 @@ class Refusal:
 class PaymentRefused(ValueError):
     """Something that cannot be done with a payment. ``refusal`` says why, to people and to logs."""
 
-    def __init__(self, code: str, **values: Any) -> None:
-        super().__init__(code)
-        self.refusal = Refusal.of(code, **values)
+    def __init__(self, why: str | Refusal, **values: Any) -> None:
+        """
+        Args:
+            why: a refusal, or the code of one, which ``values`` fill in.
+        """
+        self.refusal = why if isinstance(why, Refusal) else Refusal.of(why, **values)
+        super().__init__(self.refusal.code)
 
     @property
     def code(self) -> str:

@@ -113,6 +113,12 @@ def requests_of(connection: Connection, initiator: str, state: str) -> int:
     return int(connection.execute(query).scalar_one())
 
 
+def asked_by(connection: Connection, initiator: str, state: str) -> Sequence[RowMapping]:
+    """The payments in a state that a person asked others for, the oldest first."""
+    where = (payments.c.initiator == initiator, payments.c.state == state, payments.c.payee == initiator)
+    return connection.execute(select(payments).where(*where).order_by(payments.c.id)).mappings().all()
+
+
 def of_group(connection: Connection, group: str) -> Sequence[RowMapping]:
     """The shares of a split."""
     query = select(payments).where(payments.c.group_id == group).order_by(payments.c.id)
