@@ -91,7 +91,7 @@ def test_the_text_of_a_purchase() -> None:
         "Tip: €2.00",
         "Total: €11.20",
         "Includes 19% tax on €5.30: €1.01",
-        "Includes 7% tax on €2.69: €0.19",
+        "Includes 7% tax on €2.70: €0.19",
         "Refund of Nov 29, 2026: -€3.50",
         "Total after refunds: €7.70",
         "Fee: -€0.20",
