@@ -36,13 +36,21 @@ def upgrade() -> None:
         ),
         sa.Column("currency", sa.Text(), server_default=sa.text("''"), nullable=False, comment="Of the cap."),
         sa.Column(
-            "mandate", sa.Text(), nullable=True, comment="What the person allowed the wallet to pay; null: nothing."
+            "mandate", sa.Text(), nullable=True, comment="The key of what the person is asked to allow; null: nothing."
+        ),
+        sa.Column(
+            "mandate_id",
+            sa.Text(),
+            nullable=True,
+            comment="Of the wallet's payment that allows it; null: it does not yet.",
         ),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("revision", sa.BigInteger(), nullable=False, comment="Counts the changes: compare-and-set."),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_bill_accounts")),
         sa.UniqueConstraint("bot", "person", "nickname", name=op.f("uq_bill_accounts_bot_person_nickname")),
     )
+    with op.batch_alter_table("bill_accounts", schema=None) as batch_op:
+        batch_op.create_index("ix_bill_accounts_mandate", ["mandate"], unique=False)
     op.create_table(
         "bill_claims",
         sa.Column("bot", sa.Text(), nullable=False),
@@ -125,4 +133,6 @@ def downgrade() -> None:
     op.drop_table("bills")
     op.drop_table("bill_notices")
     op.drop_table("bill_claims")
+    with op.batch_alter_table("bill_accounts", schema=None) as batch_op:
+        batch_op.drop_index("ix_bill_accounts_mandate")
     op.drop_table("bill_accounts")

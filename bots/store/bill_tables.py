@@ -78,11 +78,13 @@ bill_accounts = Table(
     Column("remind_days", Integer, comment="Days before a bill is due; null: no reminders."),
     Column("cap", BigInteger, comment="Bills up to this amount are paid by themselves; null: none are."),
     Column("currency", Text, nullable=False, server_default=text("''"), comment="Of the cap."),
-    Column("mandate", Text, comment="What the person allowed the wallet to pay; null: nothing."),
+    Column("mandate", Text, comment="The key of what the person is asked to allow; null: nothing."),
+    Column("mandate_id", Text, comment="Of the wallet's payment that allows it; null: it does not yet."),
     Column("created_at", BigInteger, nullable=False),
     Column("revision", BigInteger, nullable=False, comment="Counts the changes: compare-and-set."),
     PrimaryKeyConstraint("id"),
     UniqueConstraint("bot", "person", "nickname"),
+    Index("ix_bill_accounts_mandate", "mandate"),
 )
 
 bill_notices = Table(

@@ -72,6 +72,7 @@ class AccountRow:
     cap: int | None
     currency: str
     mandate: str | None
+    mandate_id: str | None
     created_at: int
     revision: int = 0
 
@@ -207,6 +208,13 @@ def saved(connection: Connection, bot: str, account_id: str) -> AccountRow | Non
     return None if row is None else _account(row)
 
 
+def of_mandate(connection: Connection, bot: str, key: str) -> AccountRow | None:
+    """The account whose bills are paid under a mandate."""
+    query = select(bill_accounts).where(bill_accounts.c.bot == bot, bill_accounts.c.mandate == key).limit(1)
+    row = connection.execute(query).mappings().one_or_none()
+    return None if row is None else _account(row)
+
+
 def change_saved(connection: Connection, before: AccountRow, after: AccountRow) -> None:
     """Write an account that is still as it was read.
 
@@ -254,12 +262,6 @@ def notes(connection: Connection, account_id: str, claim: str) -> dict[str, str]
         bill_notices.c.account_id == account_id, bill_notices.c.claim == claim
     )
     return {str(row.kind): str(row.day) for row in connection.execute(query)}
-
-
-def unnote(connection: Connection, account_id: str, claim: str, kind: str) -> None:
-    """It is to be said or done again."""
-    where = (bill_notices.c.account_id == account_id, bill_notices.c.claim == claim, bill_notices.c.kind == kind)
-    connection.execute(delete(bill_notices).where(*where))
 
 
 def _bill(row: RowMapping) -> BillRow:
