@@ -91,6 +91,7 @@ class Entry(NamedTuple):
     hash: bytes = b""
 
 
+_JSON: Final = json.JSONEncoder(separators=(",", ":"))
 _HASHED: Final = Entry._fields.index("fingerprint")
 
 
@@ -98,7 +99,7 @@ def canonical(entry: Entry) -> bytes:
     """The bytes of an entry that its hash covers: all of it but the memo, of which it covers the hash."""
     memo = entry.memo_hash
     content = [*entry[:_HASHED], entry.fingerprint.hex(), None if memo is None else memo.hex()]
-    return json.dumps(content, separators=(",", ":")).encode()
+    return _JSON.encode(content).encode()
 
 
 def chained(previous: bytes, entry: Entry) -> bytes:
@@ -108,7 +109,7 @@ def chained(previous: bytes, entry: Entry) -> bytes:
 
 def fingerprint(content: list[Any]) -> bytes:
     """What tells whether two commands with one id are the same command."""
-    return sha256(json.dumps(content, separators=(",", ":")).encode()).digest()
+    return sha256(_JSON.encode(content).encode()).digest()
 
 
 def owner_hash(salt: bytes, owner: str) -> str:

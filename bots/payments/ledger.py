@@ -94,6 +94,7 @@ class Ledger:
         self._randomness = randomness
         self._waiting: list[_Waiting] = []
         self._room = asyncio.Semaphore(WAITING_MAX)
+        self._busy = False
         self._writing: asyncio.Task[None] | None = None
 
     # --- moving money
@@ -109,9 +110,7 @@ class Ledger:
             InvariantBroken: the books would not be right; the transaction must not be kept.
         """
         (outcome,) = store.apply(connection, [commands], now)
-        if isinstance(outcome, Conflict):
-            raise IdConflict(outcome)
-        return outcome
+        return _unless_conflict(outcome)
 
     async def execute(self, commands: Sequence[Command]) -> tuple[Outcome, ...]:
         """Take one linked chain in a transaction that is this one's and that of whoever else comes now.
@@ -123,30 +122,39 @@ class Ledger:
         chain = tuple(commands)
         if not 1 <= len(chain) <= CHAIN_MAX:
             raise ValueError(f"a chain has 1 to {CHAIN_MAX} commands")
-        async with self._room:
-            waiting = _Waiting(chain, asyncio.get_running_loop().create_future())
-            self._waiting.append(waiting)
-            if self._writing is None:
-                self._writing = asyncio.create_task(self._write_all(), name="ledger")
-            return await waiting.done
+        if self._busy:
+            async with self._room:
+                waiting = _Waiting(chain, asyncio.get_running_loop().create_future())
+                self._waiting.append(waiting)
+                return await waiting.done
+        self._busy = True
+        try:
+            (outcome,) = await self._write([chain])
+        finally:
+            self._go_on()
+        return _unless_conflict(outcome)
 
-    async def _write_all(self) -> None:
+    def _go_on(self) -> None:
+        """Whoever waits is next."""
+        self._busy = bool(self._waiting)
+        if self._waiting:
+            self._writing = asyncio.create_task(self._write_waiting(), name="ledger")
+
+    async def _write_waiting(self) -> None:
         """Write until nobody waits."""
         try:
             while self._waiting:
                 batch, self._waiting = self._waiting[:BATCH_MAX], self._waiting[BATCH_MAX:]
-                await self._write(batch)
+                await self._write_batch(batch)
         finally:
-            self._writing = None
             for waiting in self._waiting:  # the task was cancelled
                 waiting.done.cancel()
             self._waiting = []
+            self._busy, self._writing = False, None
 
-    async def _write(self, batch: Sequence[_Waiting]) -> None:
-        chains = [waiting.chain for waiting in batch]
-        now = self._clock.now_ms()
+    async def _write_batch(self, batch: Sequence[_Waiting]) -> None:
         try:
-            outcomes = await self._database.write(lambda connection: store.apply(connection, chains, now))
+            outcomes = await self._write([waiting.chain for waiting in batch])
         except asyncio.CancelledError:
             for waiting in batch:
                 waiting.done.cancel()
@@ -156,7 +164,7 @@ class Ledger:
                 # One of them is to blame: each for itself, so that only that one fails.
                 log.exception("%d chains of the ledger failed together and are tried one by one", len(batch))
                 for waiting in batch:
-                    await self._write([waiting])
+                    await self._write_batch([waiting])
                 return
             for waiting in batch:
                 if not waiting.done.done():
@@ -169,6 +177,10 @@ class Ledger:
                 waiting.done.set_exception(IdConflict(outcome))
             else:
                 waiting.done.set_result(outcome)
+
+    async def _write(self, chains: Sequence[Sequence[Command]]) -> list[tuple[Outcome, ...] | Conflict]:
+        now = self._clock.now_ms()
+        return await self._database.write(lambda connection: store.apply(connection, chains, now))
 
     def expire(self, connection: Connection, now: int, limit: int = 500) -> list[str]:
         """Release pending transfers whose time is over; their ids. Fewer than ``limit``: there are no more."""
@@ -280,3 +292,9 @@ class Ledger:
         if account is None:
             raise AccountRefused("There is no such account.", account=account_id, reason="unknown")
         return account
+
+
+def _unless_conflict(outcome: tuple[Outcome, ...] | Conflict) -> tuple[Outcome, ...]:
+    if isinstance(outcome, Conflict):
+        raise IdConflict(outcome)
+    return outcome

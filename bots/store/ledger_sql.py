@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
 from bots.domain.ledger import Account, Known, Pending
 from bots.domain.ledger_accounts import AccountKind
@@ -31,6 +32,8 @@ __all__ = [
 ]
 
 CHUNKS: Final = (128, 64, 32, 16, 8, 4, 2, 1)
+FEW: Final = 4
+"""So few are worth statements of their own."""
 ACCOUNT: Final = (
     "id, kind, owner, currency, floor, ceiling, frozen, closed, debits, credits, pending_debits, pending_credits, "
     "postings, opened_at"
@@ -51,15 +54,15 @@ def lock_head(connection: Connection) -> Head | None:
     sql = "SELECT seq, at, hash FROM ledger_head WHERE id = 1"
     if connection.dialect.name != "sqlite":  # SQLite has one writer
         sql += " FOR UPDATE"
-    row = connection.exec_driver_sql(sql).one_or_none()
-    return None if row is None else Head(row[0], row[1], bytes(row[2]))
+    rows, _ = _run(connection, sql)
+    return Head(*rows[0]) if rows else None
 
 
 def new_head(connection: Connection, head: Head) -> None:
     """Begin the journal, unless somebody else just did."""
     values = "?, ?, ?" if connection.dialect.name == "sqlite" else "$1, $2, $3"
     sql = f"INSERT INTO ledger_head (id, seq, at, hash) VALUES (1, {values}) ON CONFLICT (id) DO NOTHING"  # noqa: S608
-    connection.exec_driver_sql(sql, tuple(head))
+    _run(connection, sql, tuple(head))
 
 
 def accounts(connection: Connection, ids: Iterable[str]) -> dict[str, Account]:
@@ -81,7 +84,7 @@ def known(connection: Connection, ids: Iterable[str]) -> dict[str, Known]:
         "FROM ledger_journal WHERE id",
         ids,
     )
-    return {row[0]: Known(row[1], row[2], bytes(row[3]), *row[4:]) for row in rows}
+    return {row[0]: Known(*row[1:]) for row in rows}
 
 
 def pendings(connection: Connection, ids: Iterable[str]) -> dict[str, Pending]:
@@ -138,12 +141,15 @@ def advance(
     if connection.dialect.name != "sqlite":
         return _advance_at_once(connection, old, new, entries, rows)
     _insert(connection, "ledger_journal", Entry._fields, entries)
-    moved = sum(
-        connection.exec_driver_sql(_update_sql(len(chunk)), tuple(value for row in chunk for value in row)).rowcount
-        for chunk in _chunks(rows)
-    )
+    if len(rows) <= FEW:
+        moved = sum(_run(connection, _UPDATE_ONE, (*row[1:], row[0]))[1] for row in rows)
+    else:
+        moved = sum(
+            _run(connection, _update_sql(len(chunk)), tuple(value for row in chunk for value in row))[1]
+            for chunk in _chunks(rows)
+        )
     sql = "UPDATE ledger_head SET seq = ?, at = ?, hash = ? WHERE id = 1 AND seq = ? AND hash = ?"
-    advanced = connection.exec_driver_sql(sql, (*new, old.seq, old.hash)).rowcount
+    advanced = _run(connection, sql, (*new, old.seq, old.hash))[1]
     return moved == len(rows) and advanced == 1
 
 
@@ -154,8 +160,8 @@ def _advance_at_once(
     columns = [list(column) for column in zip(*entries, strict=True)]
     values = [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(len(MOVING) + 1)]
     parameters = (*columns, *values, *new, old.seq, old.hash)
-    moved = connection.exec_driver_sql(_at_once_sql(), parameters).scalar_one_or_none()
-    return bool(moved == len(rows))
+    found, _ = _run(connection, _at_once_sql(), parameters)
+    return len(found) == 1 and found[0][0] == len(rows)
 
 
 @lru_cache(maxsize=1)
@@ -174,6 +180,9 @@ def _at_once_sql() -> str:
     )
 
 
+_UPDATE_ONE: Final = f"UPDATE ledger_accounts SET {', '.join(name + ' = ?' for name in MOVING)} WHERE id = ?"  # noqa: S608
+
+
 @lru_cache(maxsize=16)
 def _update_sql(length: int) -> str:
     one = "(" + ", ".join("?" * (len(MOVING) + 1)) + ")"
@@ -187,11 +196,10 @@ def _insert(connection: Connection, table: str, columns: tuple[str, ...], rows: 
     if connection.dialect.name != "sqlite":
         arrays = ", ".join(f"${n}::{TYPES.get(name, 'text')}[]" for n, name in enumerate(columns, 1))
         sql = f"INSERT INTO {table} ({', '.join(columns)}) SELECT * FROM unnest({arrays})"  # noqa: S608
-        connection.exec_driver_sql(sql, tuple(list(column) for column in zip(*rows, strict=True)))
+        _run(connection, sql, tuple(list(column) for column in zip(*rows, strict=True)))
         return
     for chunk in _chunks(rows):
-        sql = _insert_sql(table, columns, len(chunk))
-        connection.exec_driver_sql(sql, tuple(value for row in chunk for value in row))
+        _run(connection, _insert_sql(table, columns, len(chunk)), tuple(value for row in chunk for value in row))
 
 
 @lru_cache(maxsize=64)
@@ -201,12 +209,33 @@ def _insert_sql(table: str, columns: tuple[str, ...], length: int) -> str:
 
 
 def _by_ids(connection: Connection, sql: str, ids: Iterable[str], after: str = "") -> Sequence[Any]:
-    wanted = list(ids)
-    if connection.dialect.name == "sqlite":
-        result = connection.exec_driver_sql(f"{sql} IN (SELECT value FROM json_each(?)){after}", (json.dumps(wanted),))  # noqa: S608
-    else:
-        result = connection.exec_driver_sql(f"{sql} = ANY($1::text[]){after}", (wanted,))
-    return result.all() if result.returns_rows else ()
+    wanted = tuple(ids)
+    if connection.dialect.name != "sqlite":
+        return _run(connection, f"{sql} = ANY($1::text[]){after}", (list(wanted),))[0]
+    if len(wanted) <= FEW:
+        return _run(connection, f"{sql} IN ({', '.join('?' * len(wanted))}){after}", wanted)[0]
+    return _run(connection, f"{sql} IN (SELECT value FROM json_each(?)){after}", (json.dumps(wanted),))[0]  # noqa: S608
+
+
+def _run(connection: Connection, sql: str, parameters: tuple[Any, ...] = ()) -> tuple[Sequence[Any], int]:
+    """The rows of a statement, and how many it changed.
+
+    By the driver's own cursor: SQLAlchemy's is made for results of every shape, and takes longer to describe that of a
+    statement like these than SQLite takes to run it. An error becomes the one that SQLAlchemy would have raised.
+    """
+    dialect = connection.dialect
+    raw = connection.connection
+    cursor = raw.cursor()
+    try:
+        cursor.execute(sql, parameters)
+        return cursor.fetchall() if cursor.description else (), cursor.rowcount
+    except dialect.loaded_dbapi.Error as error:
+        if dialect.is_disconnect(error, raw, cursor):
+            connection.invalidate(error)
+        raised = DBAPIError.instance(sql, None, error, dialect.loaded_dbapi.Error, True, dialect=dialect)
+        raise raised from error
+    finally:
+        cursor.close()
 
 
 def _chunks(rows: Sequence[Any]) -> Iterator[Sequence[Any]]:
