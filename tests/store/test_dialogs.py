@@ -239,7 +239,7 @@ async def _until_written(flaky: FlakyDatabase, goal: int) -> None:
 
 async def test_a_checkpoint_that_is_slower_than_the_handler_may_be(database: Database) -> None:
     slow = _Slow(database)
-    stage = Stage(slow, handler_timeout=0.1, attempts=5)
+    stage = Stage(slow, handler_timeout=0.5, attempts=5)
     engine = await stage.start()
     room_id = "!slow:localhost"
     slow.hold = True
@@ -250,7 +250,7 @@ async def test_a_checkpoint_that_is_slower_than_the_handler_may_be(database: Dat
     slow.release = asyncio.Event()
     slow.held = 0
     await until(lambda: slow.held, "the checkpoint waits")
-    await asyncio.sleep(0.3)
+    await asyncio.sleep(0.7)
     slow.hold = False
     slow.release.set()
     await delivered
