@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 
@@ -89,7 +89,9 @@ class Page:
     Attributes:
         lead: a sentence or two below the title.
         amount: the one number that the page is about, large.
+        caution: what to look at twice before going on.
         problem: what is wrong and belongs to no field.
+        texts: paragraphs between the facts and the form.
         closing: what to do next, or what else to know, at the end.
         status: of the answer over HTTP.
         retry_after: seconds, where trying again makes sense later only.
@@ -100,14 +102,14 @@ class Page:
     amount: str = ""
     mark: Mark = Mark.NONE
     facts: Sequence[Fact] = ()
+    texts: Sequence[str] = ()
+    caution: str = ""
     problem: str = ""
     fields: Sequence[Field] = ()
     buttons: Sequence[Button] = ()
     closing: str = ""
     status: int = 200
     retry_after: int | None = None
-    texts: Sequence[str] = field(default=())
-    """Paragraphs between facts and form."""
 
     @property
     def wrong(self) -> tuple[Field, ...]:

@@ -14,7 +14,7 @@ from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from bots.framework.i18n import Catalogues, Translation, is_right_to_left
+from bots.framework.i18n import Catalogues, Translation, best, is_right_to_left
 from bots.pages.forms import ACTION, CSRF
 from bots.pages.page import Page
 
@@ -52,7 +52,10 @@ class Renderer:
 
     def translation(self, wanted: Sequence[str], domain: str = DOMAIN, zone: dt.tzinfo = dt.UTC) -> Translation:
         """Texts of a domain for somebody who reads ``wanted``, best first."""
-        return self._catalogues.translator(self._catalogues.choose(wanted, DOMAIN), domain, zone)
+        there = self._catalogues.languages(DOMAIN)
+        # As they say it, and not as the catalogue is named: an Austrian reads German texts with Austrian dates.
+        language = next((tag for tag in wanted if best([tag], there) is not None), None)
+        return self._catalogues.translator(language, domain, zone)
 
     def render(self, page: Page, words: Translation, secret: str = "") -> web.Response:
         """The answer that is a page.

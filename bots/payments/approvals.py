@@ -78,10 +78,14 @@ class ApprovePayment(HostedPage):
             title, button = visit.t("Agree to be charged?"), visit.t("Agree")
         if payment.kind is PaymentKind.EXCHANGE:
             title, button = visit.t("Approve this exchange?"), visit.t("Exchange {amount}", amount=amount)
+        caution = ""
+        if payment.kind is PaymentKind.TRANSFER and payment.paid_before is False:
+            caution = visit.t("You have never paid them before. Check the full id: anybody can take the same name.")
         return Page(
             title,
             amount=amount,
             facts=await self._facts(visit, payment),
+            caution=caution,
             fields=[pin_field(visit, error)],
             buttons=[Button("approve", button), Button("decline", visit.t("Decline"), Weight.SECONDARY)],
             status=422 if error else 200,
@@ -95,9 +99,8 @@ class ApprovePayment(HostedPage):
         else:
             name = await self._names(payment.payee)
             facts.append(Fact(visit.t("To"), name or payment.payee, payment.payee if name else ""))
-        if payment.kind is PaymentKind.TRANSFER and payment.paid_before is not None:
-            known = visit.t("You have paid them before.") if payment.paid_before else visit.t("This is the first time.")
-            facts.append(Fact(visit.t("Known to you"), known))
+        if payment.kind is PaymentKind.TRANSFER and payment.paid_before:
+            facts.append(Fact(visit.t("Paid before"), visit.t("Yes")))
         if payment.memo:
             facts.append(Fact(visit.t("For"), payment.memo))
         if payment.kind is PaymentKind.MANDATE:
@@ -126,6 +129,8 @@ def _ended(visit: Visit, payment: Payment | None) -> Page:
     late = payment.open and payment.expires_at <= visit.now
     state = PaymentState.EXPIRED if late else payment.state
     title, lead, mark = _ENDS[state]
+    if payment.kind is PaymentKind.MANDATE and state is PaymentState.HELD:
+        title, lead = _("Agreed"), _("They can charge you as agreed. You can end it in your chat with the wallet.")
     return Page(visit.t(title), visit.t(lead), amount=amount, mark=mark, closing=back)
 
 

@@ -81,8 +81,10 @@ def built_in(bots: Path) -> tuple[Domain, ...]:
     """
     root = bots.resolve().parent
     framework = Domain("framework", (bots / "framework", bots / "domain"), bots / "framework" / "locales", root)
+    hosted = (bots / "payments" / f"{name}.py" for name in ("approvals", "pin_page", "pin_rules"))
+    pages = Domain("pages", (bots / "pages", *hosted), bots / "pages" / "locales", root)
     plugins = sorted(file.parent for file in bots.glob("*/plugin.py") if file.parent.name != "framework")
-    return (framework, *(domain_of(each, root) for each in plugins))
+    return (framework, pages, *(domain_of(each, root) for each in plugins))
 
 
 def domain_of(package: Path, root: Path | None = None) -> Domain:
