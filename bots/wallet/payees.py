@@ -188,13 +188,13 @@ def display(name: str) -> str:
     return line if len(line) <= _SHOWN else line[: _SHOWN - 1] + "…"
 
 
-async def mistaken_for(ctx: Context, user_id: str, paid: Collection[str]) -> list[str]:
-    """Of the people whom the person knows those that a payee could be taken for.
+async def mistaken_for(ctx: Context, person: str, user_id: str, paid: Collection[str]) -> list[str]:
+    """Of the people whom a person knows those that a payee could be taken for.
 
     Args:
         paid: whom they have had payments with.
     """
-    known: Iterable[str] = dict.fromkeys(
-        [*paid, *(each.user_id for each in await ctx.user_state.get(PAYEES)), *await ctx.humans(), ctx.sender]
-    )
+    saved = [each.user_id for each in await ctx.states.user(person).get(PAYEES)]
+    here = await ctx.humans() if ctx.room_id.startswith("!") else []
+    known = dict.fromkeys([*paid, *saved, *here, person])
     return lookalikes(user_id, list(known)[:_COMPARED])

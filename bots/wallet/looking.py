@@ -1,0 +1,137 @@
+"""Looking back: balances, history, receipts, statements."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from bots.domain.payments import Payment, PaymentKind, PaymentState
+from bots.domain.receipts import receipt_of
+from bots.framework import Context
+from bots.framework.i18n import Formats, _
+from bots.payments.receipt_pdf import receipt_pdf
+from bots.payments.receipts import Words, receipt_text, sheet_of
+from bots.wallet import sentences
+from bots.wallet.chats import Hearer, aside
+from bots.wallet.means import Means
+from bots.wallet.problems import Discreet
+from bots.wallet.words import token_of
+
+SHOWN: Final = 10
+SEARCHED: Final = 500
+_DONE: Final = frozenset({PaymentState.PAID, PaymentState.PARTLY_REFUNDED, PaymentState.REFUNDED})
+
+
+class Looking:
+    """What was, and what is."""
+
+    def __init__(self, means: Means) -> None:
+        self._means = means
+
+    async def balance(self, ctx: Context) -> None:
+        """What is in the wallet, a line for each currency; what is set aside is named."""
+        accounts = {each.currency: each for each in await self._means.ledger.accounts(ctx.sender)}
+        usual = self._means.settings.default_currency
+        if usual not in accounts:
+            accounts[usual] = await self._means.ledger.account(ctx.sender, usual)
+        to = await aside(ctx)
+        lines = []
+        for currency in sorted(accounts, key=lambda each: (each != usual, each)):
+            account = accounts[currency]
+            if currency != usual and not account.balance and not account.pending_debits:
+                continue
+            held = account.balance - account.available
+            if held:
+                lines.append(to.t("{available} ({held} more is set aside)", available=account.available, held=held))
+            else:
+                lines.append(to.t("{available}", available=account.available))
+        to.tell(ctx, "\n".join([to.t("You have:"), *lines]))
+
+    async def history(self, ctx: Context, wanted: str) -> None:
+        """The latest payments, or those that words are found in: names, ids, memos, amounts."""
+        to = await aside(ctx)
+        found = await self._means.payments.history(ctx.sender, text=wanted.strip() or None, limit=SHOWN)
+        lines = [await self._line(ctx, to, each) for each in found]
+        if not lines:
+            lines = [to.t("Nothing was found.") if wanted.strip() else to.t("Nothing has moved yet.")]
+        elif len(found) == SHOWN:
+            lines.append(to.t("“history” and a name or a word finds older ones, “statement” has all of a month."))
+        to.tell(ctx, "\n".join(lines))
+
+    async def _line(self, ctx: Context, to: Hearer, payment: Payment) -> str:
+        date = sentences.at(payment.created_at).date()
+        amount = payment.captured if payment.captured else payment.amount
+        out = payment.payer == ctx.sender
+        other = payment.payee if out else payment.payer
+        if payment.kind is PaymentKind.EXCHANGE:
+            line = to.t("{date}: {amount} for {received}", date=date, amount=amount, received=payment.received)
+        elif payment.kind is PaymentKind.CASH_OUT:
+            line = to.t("{date}: {amount} cashed out", date=date, amount=amount)
+        else:
+            name = await self._means.full(ctx, other) if other else to.t("whoever scans the code")
+            line = to.t("{date}: {amount} from {person}", date=date, amount=amount, person=name)
+            if out:
+                line = to.t("{date}: {amount} to {person}", date=date, amount=amount, person=name)
+        parts = [line, payment.memo, _state(to, payment), payment.id if payment.state in _DONE else ""]
+        return "• " + " · ".join(part for part in parts if part)
+
+    async def receipt(self, ctx: Context, wanted: str) -> None:
+        """The receipt of a payment by its number, or of the latest; as text and as a PDF."""
+        payment = await self._receipted(ctx, wanted)
+        to = await aside(ctx)
+        words = Words(to.texts, Formats(to.texts.language, ZoneInfo(ctx.zone)))
+        receipt = receipt_of(
+            payment,
+            at=payment.confirmed_at or payment.updated_at,
+            audience="payer" if payment.payer == ctx.sender else "payee",
+            names={each: await self._means.registry.name(ctx, each) for each in (payment.payer, payment.payee)},
+        )
+        to.tell(ctx, receipt_text(receipt, words))
+        file = await asyncio.to_thread(receipt_pdf, sheet_of(receipt, words), words)
+        await ctx.send_file(file, f"receipt-{payment.id}.pdf", "application/pdf", room_id=to.room_id)
+
+    async def _receipted(self, ctx: Context, wanted: str) -> Payment:
+        """The payment that is meant.
+
+        Raises:
+            InvalidValue: there is none of the person's that was paid.
+        """
+        if wanted.strip():
+            token = token_of(wanted)
+            payment = None if token is None else await self._means.payments.get(token)
+        else:
+            latest = await self._means.payments.history(ctx.sender, limit=SEARCHED)
+            payment = next((each for each in latest if each.captured), None)
+        if payment is None or ctx.sender not in {payment.payer, payment.payee}:
+            raise Discreet("wallet.no_receipt", _("You have no payment of that number. “history” shows yours."))
+        if not payment.captured:
+            raise Discreet("wallet.not_paid", _("This has not been paid, so there is no receipt."), clear=True)
+        return payment
+
+    async def undo(self, ctx: Context) -> None:
+        """What was paid cannot be called back: say so, and what helps."""
+        to = await aside(ctx)
+        lines = [to.t("Money that was paid cannot be called back: it is theirs. You can ask them for it.")]
+        found = await self._means.payments.history(ctx.sender, limit=SHOWN)
+        last = next((each for each in found if each.payer == ctx.sender and each.state in _DONE), None)
+        if last is not None and last.kind is PaymentKind.TRANSFER:
+            example = f"request {last.captured} from {last.payee}"
+            lines.append(to.t("For your last payment: {example}", example=example))
+        lines.append(to.t("What waits for your code is not paid yet: “cancel” drops it."))
+        to.tell(ctx, "\n".join(lines))
+
+
+def _state(to: Hearer, payment: Payment) -> str:
+    """A word on a payment that is not simply paid."""
+    return {
+        PaymentState.PROPOSED: to.t("open"),
+        PaymentState.HELD: to.t("set aside"),
+        PaymentState.DECLINED: to.t("declined"),
+        PaymentState.CANCELLED: to.t("taken back"),
+        PaymentState.EXPIRED: to.t("out of time"),
+        PaymentState.VOIDED: to.t("gone back"),
+        PaymentState.REFUSED: to.t("not possible"),
+        PaymentState.PARTLY_REFUNDED: to.t("partly given back"),
+        PaymentState.REFUNDED: to.t("given back"),
+    }.get(payment.state, "")

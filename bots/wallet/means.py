@@ -1,0 +1,91 @@
+"""What the wallet works with: the services of money, which no other bot is handed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, Self
+
+from bots.domain.money import Money
+from bots.framework import Context, Setup
+from bots.framework.i18n import _
+from bots.payments.audit import Audit
+from bots.payments.funding import Funding
+from bots.payments.guard import Guard
+from bots.payments.ledger import Ledger
+from bots.payments.pins import Pins
+from bots.payments.rates import Rates
+from bots.payments.service import Payments
+from bots.payments.settings import PaymentSettings
+from bots.wallet.payees import Registry
+from bots.wallet.problems import Discreet
+
+
+class SharedRooms(Protocol):
+    """Knows who meets where: :class:`appservice.rooms.Rooms`."""
+
+    async def shared(self, one: str, other: str, bot: str) -> str | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """The services, by what they are."""
+
+    payments: Payments
+    ledger: Ledger
+    guard: Guard
+    audit: Audit
+    pins: Pins
+    funding: Funding
+    rates: Rates
+    settings: PaymentSettings
+    registry: Registry
+    rooms: SharedRooms
+
+    @classmethod
+    def of(cls, setup: Setup) -> Self:
+        """As the composition gives them for the scope ``payments.wallet``.
+
+        Raises:
+            ScopeMissing: one of them is not there.
+        """
+        return cls(
+            payments=setup.service(Payments),
+            ledger=setup.service(Ledger),
+            guard=setup.service(Guard),
+            audit=setup.service(Audit),
+            pins=setup.service(Pins),
+            funding=setup.service(Funding),
+            rates=setup.service(Rates),
+            settings=setup.service(PaymentSettings),
+            registry=setup.service(Registry),
+            rooms=setup.service(SharedRooms),  # type: ignore[type-abstract]
+        )
+
+    @property
+    def currencies(self) -> tuple[str, ...]:
+        """The currencies that wallets hold, the usual one first."""
+        usual = self.settings.default_currency
+        return (usual, *(each for each in self.settings.currencies if each != usual))
+
+    async def full(self, ctx: Context, owner: str) -> str:
+        """Whose an account is, for people; providers by their names."""
+        name = owner.removeprefix("provider:")
+        if name != owner:
+            return next((each.title for each in self.funding.offers() if each.name == name), name)
+        return await self.registry.full(ctx, owner)
+
+    def offered(self, amount: Money) -> Money:
+        """The amount, when wallets hold its currency.
+
+        Raises:
+            InvalidValue: they do not.
+        """
+        if amount.currency not in self.currencies:
+            raise Discreet(
+                "wallet.currency",
+                _("Wallets here hold {currencies}, and not {currency}."),
+                clear=True,
+                currencies=list(self.currencies),
+                currency=amount.currency,
+            )
+        return amount
