@@ -50,16 +50,18 @@ MESSAGES: Final[Mapping[str, str]] = MappingProxyType(
         "kind.fee": "Fee",
         "kind.tip": "Tip",
         "kind.other": "Movement",
+        "receipt.none": "There is no receipt of that number for you.",
+        "receipt.nothing_paid": "Nothing has been paid yet, so there is no receipt.",
         "statement.title": "Statement of {period} in {currency}",
         "statement.opening": "Balance before",
         "statement.closing": "Balance after",
         "statement.in": "In",
         "statement.out": "Out",
-        "statement.nothing": "Nothing moved.",
-        "statement.more": "{count} more movements are in the file.",
-        "statement.not_a_month": "“{given}” is not a month. Write for example {example}.",
+        "statement.nothing": "Nothing moved in {period}.",
+        "statement.more": "{count} more are in the file: write “csv” behind the month.",
+        "statement.not_a_month": "“{given}” is not a month. Write for example “{month}” or “{number}”.",
         "statement.in_the_future": "{period} has not begun yet.",
-        "statement.headings": "Date, Time (UTC), Kind, Counterpart, Description, Amount, Currency, Balance, Transfer",
+        "statement.too_long": "{period} has more than {most} movements. Please ask the operator for it.",
     }
 )
 """The words of receipts and statements: English texts with named fields, for the translator."""

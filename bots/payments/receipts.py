@@ -1,21 +1,104 @@
-"""Receipts in a person's language: the rows of one, and its short form for the chat."""
+"""Receipts in a person's language: the rows of one, its short form for the chat, and where they come from."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
+from sqlalchemy import Connection
+
+from appservice.database import Database
+from appservice.errors import RialtoError
+from appservice.sealing import Sealer
 from bots.domain.money import Money
-from bots.domain.receipts import KINDS, MESSAGES, Party, Receipt
+from bots.domain.receipts import KINDS, MESSAGES, Party, Receipt, RefundLine, receipt_of
 from bots.framework.clock import from_ms
-from bots.framework.i18n import Formats, Translator
+from bots.framework.i18n import English, Formats, Translator
+from bots.payments.records import payment_of
+from bots.store import payments as payments_store
+from bots.store import receipts as store
 
-__all__ = ["Item", "Row", "Sheet", "Words", "receipt_text", "sheet_of"]
+__all__ = ["Item", "NoReceipt", "Receipts", "Row", "Sheet", "Words", "receipt_text", "sheet_of"]
 
 
-class _Writes(Protocol):
-    def __call__(self, code: str, **values: Any) -> str: ...
+class NoReceipt(RialtoError):
+    """There is no such receipt for this person. ``msgid`` is the sentence for people."""
+
+    code = "no_receipt"
+
+    def __init__(self, code: str) -> None:
+        self.msgid = MESSAGES[code]
+        super().__init__(English().t(self.msgid), reason=code)
+
+
+class Receipts:
+    """The receipts of what was paid, for the two who paid and were paid."""
+
+    def __init__(self, database: Database, sealer: Sealer) -> None:
+        """
+        Args:
+            sealer: with the purpose ``payments``.
+        """
+        self._database = database
+        self._sealer = sealer
+
+    async def get(self, number: str, person: str, names: Mapping[str, str] | None = None) -> Receipt:
+        """The receipt of a payment by its number, for its payer or its payee (who reads of the fee too).
+
+        Args:
+            number: the payment's id, in any case.
+            person: a user id, or a merchant's account: ``bot:INSTANCE[/SUB]``.
+            names: what people call themselves, by id.
+
+        Raises:
+            NoReceipt: there is none, it is not theirs, or nothing was paid.
+        """
+        wanted = number.strip().upper()
+        return await self._database.read(lambda connection: self._read(connection, wanted, person, names or {}))
+
+    async def latest(self, person: str, names: Mapping[str, str] | None = None) -> Receipt:
+        """The receipt of the last payment that a person made or got.
+
+        Raises:
+            NoReceipt: there was none.
+        """
+
+        def work(connection: Connection) -> Receipt:
+            payment_id = store.last_paid(connection, person)
+            if payment_id is None:
+                raise NoReceipt("receipt.nothing_paid")
+            return self._read(connection, payment_id, person, names or {})
+
+        return await self._database.read(work)
+
+    async def pdf(self, receipt: Receipt, words: Words) -> bytes:
+        """The receipt as a file, ``application/pdf``."""
+        # Only who wants a file pays for the library's memory.
+        from bots.payments.receipt_pdf import receipt_pdf
+
+        return await asyncio.to_thread(receipt_pdf, sheet_of(receipt, words), words)
+
+    def _read(self, connection: Connection, payment_id: str, person: str, names: Mapping[str, str]) -> Receipt:
+        row = payments_store.get(connection, payment_id)
+        if row is None or person not in {row["payer"], row["payee"]}:
+            raise NoReceipt("receipt.none")
+        payment = payment_of(dict(row), self._sealer)
+        if not payment.captured:
+            raise NoReceipt("receipt.nothing_paid")
+        currency = payment.amount.currency
+        rows = payments_store.refunds(connection, payment.id)
+        refunds = tuple(RefundLine(each.at, Money(each.amount, currency)) for each in rows)
+        moved = store.moved_at(connection, payment.moved)
+        return receipt_of(
+            payment,
+            at=moved if moved is not None else payment.updated_at,
+            audience="payee" if person == payment.payee and person != payment.payer else "payer",
+            names=names,
+            refunds=refunds,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +107,12 @@ class Words:
 
     translator: Translator
     formats: Formats
+
+    @classmethod
+    def of(cls, translator: Translator) -> Words:
+        """With the translator's own formats (:class:`bots.framework.i18n.Translation` has them)."""
+        formats = getattr(translator, "formats", None)
+        return cls(translator, formats if isinstance(formats, Formats) else Formats(translator.language))
 
     def __call__(self, code: str, **values: Any) -> str:
         """The text of a message. Amounts, dates and rates among the values are written as the language does."""
