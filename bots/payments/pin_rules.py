@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from itertools import pairwise
 from typing import Any, Final
 
@@ -12,6 +12,8 @@ from bots.framework.i18n import _
 
 SHORTEST: Final = 6
 LONGEST: Final = 12
+_SMALL: Final = frozenset({0, 1, 2, 8, 9})
+"""Steps from one digit to the next that people count in, up and down."""
 _YEARS: Final = range(1900, 2100)
 _TRIED_FIRST: Final = frozenset(
     {
@@ -68,16 +70,17 @@ def _is_pattern(pin: str) -> bool:
     return (
         pin in _TRIED_FIRST
         or _is_run(pin)
-        or (_is_run(pin[:half]) and _is_run(pin[half:]))  # 123321, 123789
+        or (_is_run(pin[:half], _SMALL) and _is_run(pin[half:], _SMALL))  # 123321, 123789
         or (pin[::2] == pin[1::2] and _is_run(pin[::2]))  # 112233
         or pin == pin[::-1]
         or any(pin == pin[:size] * (len(pin) // size) for size in range(1, half + 1))  # 121212, 123123
     )
 
 
-def _is_run(pin: str) -> bool:
-    """123456, 987654, 890123, 246802: every step is the same."""
-    return len({(int(after) - int(before)) % 10 for before, after in pairwise(pin)}) == 1
+def _is_run(pin: str, steps: Container[int] = range(10)) -> bool:
+    """123456, 987654, 890123, 246802: every step is the same, and one of ``steps``."""
+    found = {(int(after) - int(before)) % 10 for before, after in pairwise(pin)}
+    return len(found) == 1 and found.pop() in steps
 
 
 def _is_date(pin: str) -> bool:
