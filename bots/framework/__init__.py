@@ -26,12 +26,14 @@ from bots.framework.handlers import (
     member,
     message,
     middleware,
+    payment_changed,
     reaction,
     redacted,
     timer,
     webhook,
 )
 from bots.framework.limits import RateLimit
+from bots.framework.payment_changes import PaymentChange
 from bots.framework.plugin import Plugin, ScopeMissing, Setup
 from bots.framework.schedules import Schedule, ScheduleError, Schedules
 from bots.framework.state import Key, State, StateConflict, StateError, States
@@ -49,6 +51,7 @@ __all__ = [
     "Key",
     "Option",
     "ParseEnv",
+    "PaymentChange",
     "Place",
     "Plugin",
     "Range",
@@ -80,6 +83,7 @@ __all__ = [
     "member",
     "message",
     "middleware",
+    "payment_changed",
     "reaction",
     "redacted",
     "safe",

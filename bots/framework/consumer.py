@@ -25,9 +25,11 @@ from bots.framework.dialogs import codec
 from bots.framework.dialogs.answers import Answer
 from bots.framework.dialogs.payments import OUTCOME
 from bots.framework.dialogs.service import TIMER, Dialogs, Target, Verdict
+from bots.framework.funding_changes import FUNDING_CHANGED, FundingChange
 from bots.framework.i18n import FRAMEWORK, fold, words
 from bots.framework.incoming import Incoming
 from bots.framework.limits import Limited, RateLimiter
+from bots.framework.payment_changes import PAYMENT_CHANGED, PaymentChange
 from bots.framework.permissions import ROLES, Role
 from bots.framework.plugin import Plugin
 from bots.framework.services import Services
@@ -336,6 +338,10 @@ class PluginConsumer:
             await self.dialogs.timer(ctx, await self._dialog_of(fired), fired)
         elif event.type == OUTCOME:
             await self.dialogs.payment(ctx, await self._dialog_of(content), content)
+        elif event.type == PAYMENT_CHANGED:
+            await self._run_all(ctx, self.table.of("payment"), PaymentChange.of(event))
+        elif event.type == FUNDING_CHANGED:
+            await self._run_all(ctx, self.table.of("funding"), FundingChange.of(event))
         elif event.type == TIMER_FIRED:
             await self._fire(ctx, self.table.timer(str(fired.get("name"))), fired.get("data"))
         elif event.type == SCHEDULE_FIRED:

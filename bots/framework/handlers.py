@@ -30,6 +30,8 @@ Kind = Literal[
     "webhook",
     "schedule",
     "timer",
+    "payment",
+    "funding",
     "dialog",
     "middleware",
 ]
@@ -289,6 +291,16 @@ def cron(line: str, *, zone: str = "UTC", catch_up: CatchUp = "once") -> Callabl
 def timer(name: str) -> Callable[[F], F]:
     """A handler ``(self, ctx, data)`` for what ``ctx.schedules`` was told to do later under ``name``."""
     return _mark(Mark("timer", name))
+
+
+def payment_changed(function: F) -> F:
+    """A handler ``(self, ctx, change: PaymentChange)`` for payments that the plugin has asked for: each change once."""
+    return _mark(Mark("payment"))(function)
+
+
+def funding_changed(function: F) -> F:
+    """A handler ``(self, ctx, change: FundingChange)`` of the wallet, for top-ups and cash-outs: each change once."""
+    return _mark(Mark("funding"))(function)
 
 
 @overload

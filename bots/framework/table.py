@@ -28,6 +28,8 @@ _TAKES = {
     "webhook": 2,
     "schedule": 1,
     "timer": 2,
+    "payment": 2,
+    "funding": 2,
     "middleware": 2,
 }
 
