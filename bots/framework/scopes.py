@@ -15,8 +15,8 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """One scope. ``harmless``: the operator need not grant it. ``reserved``: the operator cannot, only bots that come with
-    Rialto have it.
+    """One scope. ``harmless``: the operator need not grant it. ``reserved``: the operator cannot, and only bots that
+    come with Rialto have it.
     """
 
     name: str
