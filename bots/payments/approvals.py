@@ -9,9 +9,9 @@ from typing import Protocol
 from bots.domain.payments import Payment, PaymentKind, PaymentRefused, PaymentState, Refusal
 from bots.framework.i18n import _
 from bots.pages import Button, Fact, Form, HostedPage, LinkInvalid, Mark, Page, Visit, Weight
-from bots.payments.outcomes import Confirmed, ConfirmOutcome
+from bots.payments.outcomes import Also, Confirmed, ConfirmOutcome
 from bots.payments.pin_page import ask, no_pin_page, pin_field
-from bots.payments.pins import APPROVE_PURPOSE, CONFIRM_PURPOSE, Also, Pins
+from bots.payments.pins import APPROVE_PURPOSE, CONFIRM_PURPOSE, Pins
 
 Names = Callable[[str], Awaitable[str]]
 """The name that people know a person ("@bob:server") or an account ("bot:shop") by; "" when there is none."""
@@ -113,10 +113,9 @@ class ApprovePayment(HostedPage):
 def _refused(visit: Visit, refusal: Refusal) -> Page:
     closing = visit.t("Your chat with the wallet says more.")
     if not refusal.final:
-        closing = visit.t("You can try again with the same link until {time}.", time=visit.moment(visit.expires_at))
-    return Page(
-        visit.t("Not paid"), visit.t(refusal.msgid, **refusal.values), mark=Mark.STOPPED, closing=closing, status=409
-    )
+        closing = visit.t("Nothing has moved. To try again, ask the wallet for a new link.")
+    why = visit.t(refusal.msgid, **refusal.values)
+    return Page(visit.t("Not paid"), why, mark=Mark.STOPPED, closing=closing, status=409)
 
 
 def _ended(visit: Visit, payment: Payment | None) -> Page:

@@ -16,7 +16,7 @@ from typing import Any, Final
 from bots.domain.payments import ENDED, Payment, PaymentRefused, PaymentState, Refusal
 from bots.framework.clock import from_ms
 from bots.payments.moving import Mover
-from bots.payments.outcomes import Confirmed, ConfirmOutcome
+from bots.payments.outcomes import Also, Confirmed, ConfirmOutcome
 from bots.payments.records import pack, unpack
 from bots.payments.till import Step, Till
 from bots.store import payments as store
@@ -121,19 +121,23 @@ class Confirmations:
             answer = Confirmed(found, payment)
         return self._answered(step, attempt, answer)
 
-    def approve(self, step: Step, payment_id: str, payer: str) -> Confirmed:
-        """Take the PIN page's word that it was the payer: only for a payment that is confirmed so, and once."""
+    def approve(self, step: Step, payment_id: str, payer: str, also: Also | None = None) -> Confirmed:
+        """Take the PIN page's word that it was the payer: only for a payment that is confirmed so, and once.
+
+        Args:
+            also: uses the page's link up, when the word is taken.
+        """
         store.lock_person(step.connection, payer)
         try:
             payment = self._till.lock(step, payment_id)
         except PaymentRefused:
             answer = Confirmed(O.NOTHING_OPEN)
         else:
-            answer = self._approved(step, payment, payer)
+            answer = self._approved(step, payment, payer, also)
         step.note(payer, "payment.approve", payment_id, _word(answer))
         return answer
 
-    def _approved(self, step: Step, payment: Payment, payer: str) -> Confirmed:
+    def _approved(self, step: Step, payment: Payment, payer: str, also: Also | None) -> Confirmed:
         if payment.payer != payer:
             return Confirmed(O.NOT_YOURS)
         if not payment.open:
@@ -144,6 +148,8 @@ class Confirmations:
         if way.expires_at <= step.now:
             return Confirmed(O.EXPIRED, payment)
         store.use_code(step.connection, way)
+        if also is not None:
+            also(step.connection)
         return self._taken(step, payer, payment, pin=True)
 
     # Codes

@@ -12,6 +12,9 @@ from sqlalchemy import Connection
 from bots.domain.money import Money
 from bots.domain.payments import Payment, Refusal
 
+Also: TypeAlias = Callable[[Connection], None]
+"""What belongs into the same commit; what it raises undoes the commit."""
+
 
 class ConfirmOutcome(StrEnum):
     """What came of a confirmation."""

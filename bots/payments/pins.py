@@ -26,6 +26,7 @@ from appservice.sealing import derived_key
 from bots.framework.clock import Clock
 from bots.framework.context import TIMER_FIRED
 from bots.pages.links import Links
+from bots.payments.outcomes import Also
 from bots.payments.pin_rules import checked, digits_of
 from bots.store import pages as sql
 from bots.store.pages import Lockout
@@ -41,8 +42,6 @@ APPROVE_PURPOSE: Final = "approve"
 CONFIRM_PURPOSE: Final = "confirm"
 LOCKOUT: Final = Lockout()
 
-Also: TypeAlias = Callable[[Connection], None]
-"""What belongs into the same commit."""
 RaiseEvents: TypeAlias = Callable[[Callable[[Connection], Iterable[InternalEvent]]], Awaitable[object]]
 Change: TypeAlias = Literal["set", "changed", "forgotten", "locked"]
 Tell: TypeAlias = Callable[[str, Change, int], Iterable[InternalEvent]]

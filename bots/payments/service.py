@@ -34,6 +34,7 @@ from bots.payments.invoices import Invoices
 from bots.payments.ledger import IdConflict
 from bots.payments.moving import Mover
 from bots.payments.outcomes import (
+    Also,
     ApprovalOutcome,
     CashOuts,
     Challenge,
@@ -201,19 +202,26 @@ class Payments:
         attempt = Attempt(payer, code, room_id, event_id, payment_id)
         return await self.till.commit(lambda step: self._confirmations.confirm(step, attempt))
 
-    async def approve(self, payment_id: str, payer: str) -> ApprovalOutcome:
-        """The page says that the payer has given their PIN. Only what :meth:`challenge` sent there can be approved."""
-        return await self.till.commit(lambda step: self._confirmations.approve(step, payment_id, payer))
+    async def approve(self, payment_id: str, payer: str, also: Also | None = None) -> ApprovalOutcome:
+        """The page says that the payer has given their PIN. Only what :meth:`challenge` sent there can be approved.
+
+        Args:
+            also: runs in the commit that takes the page's word; what it raises undoes it.
+        """
+        return await self.till.commit(lambda step: self._confirmations.approve(step, payment_id, payer, also))
 
     # Ending
 
-    async def decline(self, payment_id: str, payer: str) -> Payment:
+    async def decline(self, payment_id: str, payer: str, also: Also | None = None) -> Payment:
         """The payer does not want to pay. Twice is the same as once.
+
+        Args:
+            also: runs in the commit that declines; what it raises undoes it.
 
         Raises:
             PaymentRefused: it is not theirs, or confirmed already.
         """
-        return await self._end(payment_id, payer, Action.DECLINE, lambda payment: payment.payer == payer)
+        return await self._end(payment_id, payer, Action.DECLINE, lambda payment: payment.payer == payer, also)
 
     async def cancel(self, payment_id: str, initiator: str) -> Payment:
         """Whoever asked for it takes it back, before it is confirmed. Twice is the same as once.
@@ -223,7 +231,14 @@ class Payments:
         """
         return await self._end(payment_id, initiator, Action.CANCEL, lambda payment: payment.initiator == initiator)
 
-    async def _end(self, payment_id: str, by: str, action: Action, allowed: Callable[[Payment], bool]) -> Payment:
+    async def _end(
+        self,
+        payment_id: str,
+        by: str,
+        action: Action,
+        allowed: Callable[[Payment], bool],
+        also: Also | None = None,
+    ) -> Payment:
         word = f"payment.{action.value}"
 
         def work(step: Step) -> Payment:
@@ -233,6 +248,8 @@ class Payments:
             if payment.state in {PaymentState.DECLINED, PaymentState.CANCELLED}:
                 return payment
             payment = self.till.save(step, advance(payment, action, reason=action.value, due_at=None), by)
+            if also is not None:
+                also(step.connection)
             step.note(by, word, payment.id, payment.state.value)
             return payment
 

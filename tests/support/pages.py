@@ -24,9 +24,9 @@ from bots.framework.people import Person
 from bots.framework.web import WebServer
 from bots.pages import PREFIX, HostedPage, Links, Pages
 from bots.payments.approvals import ApprovePayment, ConfirmAction, unfreezing
-from bots.payments.outcomes import Confirmed, ConfirmOutcome
+from bots.payments.outcomes import Also, Confirmed, ConfirmOutcome
 from bots.payments.pin_page import SetPin
-from bots.payments.pins import Also, Pins, telling
+from bots.payments.pins import Pins, telling
 from bots.store.tables import metadata
 
 ALICE = "@alice:example.org"
