@@ -18,6 +18,8 @@ from bots.store.payments import RefundRow
 
 KEY_MAX: Final = 255
 REASON_MAX: Final = 500
+WITHDRAWN: Final = "\x7fwithdrawn"
+"""The key of the refund of what was paid for nothing; no merchant's key is like it."""
 
 Allowed = Callable[[Payment], None]
 """Raises PaymentRefused when a payment is not the caller's."""
@@ -118,8 +120,8 @@ class Invoices:
         """
         if amount is not None and lines is not None:
             raise ValueError("a refund is of an amount or of lines")
-        if not 0 < len(key) <= KEY_MAX:
-            raise ValueError(f"a key has 1 to {KEY_MAX} characters")
+        if not 0 < len(key) <= KEY_MAX or not key.isprintable():
+            raise ValueError(f"a key has 1 to {KEY_MAX} printable characters")
 
         def work(step: Step) -> Refund:
             payment = self._till.lock(step, payment_id)

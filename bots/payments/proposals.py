@@ -49,8 +49,11 @@ class Proposals:
             if money is not None and money.currency not in self._till.settings.currencies:
                 raise PaymentRefused("payments.currency_not_offered", currency=money.currency)
 
-    def enter(self, step: Step, proposal: Proposal) -> Payment:
+    def enter(self, step: Step, proposal: Proposal, *, tell: bool = True) -> Payment:
         """Store what is proposed, or find what was under its key.
+
+        Args:
+            tell: whether its people are told; not where it is confirmed in the same commit.
 
         Raises:
             PaymentRefused: it cannot be now.
@@ -71,11 +74,11 @@ class Proposals:
             before = store.paid_before(step.connection, proposal.payer, proposal.payee, HAS_PAID)
         payment = proposed(proposal, self._till.new_id(step.now), step.now, paid_before=before)
         payment = replace(payment, fingerprint=fingerprint)
-        self._stored(step, payment)
+        self._stored(step, payment, tell=tell)
         return payment
 
-    def _stored(self, step: Step, payment: Payment) -> None:
-        self._till.add(step, payment, payment.initiator)
+    def _stored(self, step: Step, payment: Payment, *, tell: bool) -> None:
+        self._till.add(step, payment, payment.initiator, tell=tell)
         facts = {"kind": payment.kind.value, "payer": payment.payer, "payee": payment.payee}
         step.note(payment.initiator, "payment.propose", payment.id, "proposed", amount=str(payment.amount), **facts)
 
@@ -178,7 +181,7 @@ class Proposals:
 
         def operation(connection: Connection) -> None:
             step = Step(connection, now, None)
-            self._stored(step, payment)
+            self._stored(step, payment, tell=False)
             till.write_notes(step)
 
         unit.store(operation)

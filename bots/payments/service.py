@@ -44,8 +44,10 @@ from bots.payments.outcomes import (
     Split,
 )
 from bots.payments.proposals import HAS_PAID, Proposals
+from bots.payments.subscriptions import Subscriptions
 from bots.payments.till import Step, Till
 from bots.store import payments as store
+from bots.store import subscriptions as subscription_store
 
 __all__ = [
     "ApprovalOutcome",
@@ -91,6 +93,7 @@ class Payments:
         self.cash_outs: CashOuts | None = None
         """Begins confirmed cash-outs: ``Funding.begin``. They wait while there is none."""
         self.proposals = Proposals(till)
+        self.subscriptions = Subscriptions(till, self.mover, self.proposals)
         self._confirmations = Confirmations(till, self.mover, randbelow)
 
     # Proposing
@@ -289,6 +292,32 @@ class Payments:
         """
         return await self.invoices.void(payment_id, "provider", reason, _is_cash_out)
 
+    async def pay_out(self, proposal: Proposal) -> Payment:
+        """Pay a person out of a merchant's account, on the merchant's word. The same key again is the same payment, and
+        tries again what was refused for now.
+
+        Raises:
+            PaymentRefused: it cannot be, or not now.
+            IdConflict: the key stands for something else.
+        """
+        self.proposals.check(proposal)
+
+        def work(step: Step) -> Payment:
+            payment = self.proposals.enter(step, proposal, tell=False)
+            payment = self.till.lock(step, payment.id)
+            if not payment.open:
+                return payment
+            payment, refusal = self.mover.confirm(step, payment, proposal.payer)
+            if refusal is not None:
+                step.refused = PaymentRefused(refusal)
+            word = payment.state.value if refusal is None else f"refused:{refusal.code}"
+            step.note(proposal.payer, "payment.pay_out", payment.id, word)
+            return payment
+
+        return await self.till.commit(
+            work, lambda step, code: step.note(proposal.payer, "payment.pay_out", "-", f"refused:{code}")
+        )
+
     # Wallets
 
     async def open_wallet(self, person: str) -> bool:
@@ -431,6 +460,7 @@ class Payments:
         Nobody may have an open payment with them any more.
         """
         store.rename(connection, person, pseudonym)
+        subscription_store.rename(connection, person, pseudonym)
 
 
 def _is_cash_out(payment: Payment) -> None:

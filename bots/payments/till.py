@@ -205,12 +205,13 @@ class Till:
             raise PaymentRefused("payments.unknown")
         return self.opened(row)
 
-    def add(self, step: Step, payment: Payment, by: str) -> None:
+    def add(self, step: Step, payment: Payment, by: str, *, tell: bool = True) -> None:
         """Store a new payment, and tell of it."""
         row = row_of(payment, self.sealer)
         if not store.add(step.connection, row):
             raise store.PaymentChanged(payment.id)
-        step.events += events.changed(payment, self.wallet, by)
+        if tell:
+            step.events += events.changed(payment, self.wallet, by)
         step.wakes = True
 
     def save(self, step: Step, payment: Payment, by: str, *, tell: bool = True) -> Payment:
