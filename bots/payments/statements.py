@@ -256,7 +256,7 @@ def read_wanted(text: str, words: Words, now: int) -> Wanted:
         raise StatementError(
             "statement.not_a_month",
             given=text.strip()[:50],
-            month=_skeleton("MMMM", this.first, words),
+            month=str(locale_of(words.formats.language).months["stand-alone"]["wide"][this.month]),
             number=f"{this.year}-{this.month:02}",
         )
     if month.first > here.date():
