@@ -84,6 +84,6 @@ class Acquaintances:
             raise InvalidValue("wallet.no_payee", _("Whom? Write their id, such as @bob."), clear=True)
         saved = (await payees.names(ctx.user_state)).get(fold(first))
         word, __, behind = rest.strip().partition(" ")
-        if behind and ctx.env().vocabulary(words.WORDS).get(word) == "as":
+        if behind and self._means.env(ctx).vocabulary(words.WORDS).get(word) == "as":
             rest = behind
-        return saved or user(first, ctx.env()), rest.strip()
+        return saved or user(first, self._means.env(ctx)), rest.strip()

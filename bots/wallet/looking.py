@@ -12,6 +12,7 @@ from bots.framework import Context
 from bots.framework.i18n import Formats, _
 from bots.payments.receipt_pdf import receipt_pdf
 from bots.payments.receipts import Words, receipt_text, sheet_of
+from bots.payments.statements import Form, read_wanted, statement_beancount, statement_csv, statement_text
 from bots.wallet import sentences
 from bots.wallet.chats import Hearer, aside
 from bots.wallet.means import Means
@@ -80,7 +81,7 @@ class Looking:
         """The receipt of a payment by its number, or of the latest; as text and as a PDF."""
         payment = await self._receipted(ctx, wanted)
         to = await aside(ctx)
-        words = Words(to.texts, Formats(to.texts.language, ZoneInfo(ctx.zone)))
+        words = _words(ctx, to)
         receipt = receipt_of(
             payment,
             at=payment.confirmed_at or payment.updated_at,
@@ -109,6 +110,26 @@ class Looking:
             raise Discreet("wallet.not_paid", _("This has not been paid, so there is no receipt."), clear=True)
         return payment
 
+    async def statement(self, ctx: Context, wanted: str) -> None:
+        """All that moved in a month: as text, as CSV, or for beancount."""
+        to = await aside(ctx)
+        words, now = _words(ctx, to), ctx.now_ms()
+        asked = read_wanted(wanted, words, now)
+        zone = words.formats.zone
+        found = await self._means.statements.month(ctx.sender, asked.month, zone)
+        if not found:
+            to.tell(ctx, to.t("Nothing moved in {month}.", month=asked.month.written(words)))
+            return
+        name = f"statement-{asked.month.year}-{asked.month.month:02}"
+        if asked.form is Form.CSV:
+            data = await asyncio.to_thread(statement_csv, found, zone)
+            await ctx.send_file(data, f"{name}.csv", "text/csv", room_id=to.room_id)
+        elif asked.form is Form.BEANCOUNT:
+            data = await asyncio.to_thread(statement_beancount, found, zone, now)
+            await ctx.send_file(data, f"{name}.beancount", "text/plain", room_id=to.room_id)
+        else:
+            to.tell(ctx, "\n\n".join(statement_text(each, words) for each in found))
+
     async def undo(self, ctx: Context) -> None:
         """What was paid cannot be called back: say so, and what helps."""
         to = await aside(ctx)
@@ -120,6 +141,10 @@ class Looking:
             lines.append(to.t("For your last payment: {example}", example=example))
         lines.append(to.t("What waits for your code is not paid yet: “cancel” drops it."))
         to.tell(ctx, "\n".join(lines))
+
+
+def _words(ctx: Context, to: Hearer) -> Words:
+    return Words(to.texts, Formats(to.texts.language, ZoneInfo(ctx.zone)))
 
 
 def _state(to: Hearer, payment: Payment) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, Self
 
 from bots.domain.money import Money
-from bots.framework import Context, Setup
+from bots.framework import Context, ParseEnv, Setup
 from bots.framework.i18n import _
 from bots.payments.audit import Audit
 from bots.payments.funding import Funding
@@ -16,6 +16,7 @@ from bots.payments.pins import Pins
 from bots.payments.rates import Rates
 from bots.payments.service import Payments
 from bots.payments.settings import PaymentSettings
+from bots.payments.statements import Statements
 from bots.wallet.payees import Registry
 from bots.wallet.problems import Discreet
 
@@ -37,6 +38,7 @@ class Means:
     pins: Pins
     funding: Funding
     rates: Rates
+    statements: Statements
     settings: PaymentSettings
     registry: Registry
     rooms: SharedRooms
@@ -56,6 +58,7 @@ class Means:
             pins=setup.service(Pins),
             funding=setup.service(Funding),
             rates=setup.service(Rates),
+            statements=setup.service(Statements),
             settings=setup.service(PaymentSettings),
             registry=setup.service(Registry),
             rooms=setup.service(SharedRooms),  # type: ignore[type-abstract]
@@ -66,6 +69,10 @@ class Means:
         """The currencies that wallets hold, the usual one first."""
         usual = self.settings.default_currency
         return (usual, *(each for each in self.settings.currencies if each != usual))
+
+    def env(self, ctx: Context) -> ParseEnv:
+        """What texts are read with: an amount without a currency is one of the usual."""
+        return replace(ctx.env(), default_currency=self.settings.default_currency)
 
     async def full(self, ctx: Context, owner: str) -> str:
         """Whose an account is, for people; providers by their names."""

@@ -15,10 +15,11 @@ from bots.framework import Context, InvalidValue, Key
 from bots.framework.arguments import fold, money
 from bots.framework.content import clean
 from bots.framework.i18n import _
-from bots.payments.funding import Offer, TopUp
+from bots.payments.funding_values import Offer, TopUp
 from bots.payments.providers.bank import qr_png
 from bots.payments.rates import Quote
-from bots.wallet import sentences, words
+from bots.wallet import words
+from bots.wallet.arrivals import page, page_key
 from bots.wallet.chats import Hearer, aside
 from bots.wallet.limits import refuse_beyond
 from bots.wallet.means import Means
@@ -42,7 +43,7 @@ class Moving:
     async def top_up(self, ctx: Context, text: str) -> None:
         """ "50 EUR", "50 EUR by bank": a page, or what a transfer needs."""
         rest, chosen = self._by(ctx, text)
-        order = words.order(rest, ctx.env(), {}, ctx.user_id)
+        order = words.order(rest, self._means.env(ctx), {}, ctx.user_id)
         if order.amount is None:
             raise InvalidValue("wallet.no_amount", _("How much? Write an amount, such as 20 EUR."), clear=True)
         amount = self._means.offered(order.amount)
@@ -60,12 +61,7 @@ class Moving:
         if begun.instructions:
             await self._transfer(ctx, to, begun)
         elif begun.link:
-            lines = [
-                to.t("Bring in {amount} on this page of {provider}: {link}", amount=amount, provider=provider.title,
-                     link=begun.link),
-                to.t("Good until {time}. I tell you when the money is here.", time=sentences.at(begun.expires_at)),
-            ]  # fmt: skip
-            to.tell(ctx, "\n".join(lines))
+            to.tell(ctx, page(to, begun, provider.title), key=page_key(begun))
         else:
             to.tell(ctx, to.t("{provider} does not answer right now. I go on by myself and tell you.",
                               provider=provider.title))  # fmt: skip
@@ -95,7 +91,7 @@ class Moving:
         known = {
             fold(name): each for each in self._means.funding.offers() for name in (each.name, *each.title.split()[:1])
         }
-        vocabulary = ctx.env().vocabulary(words.WORDS)
+        vocabulary = self._means.env(ctx).vocabulary(words.WORDS)
         for cut in range(len(said) - 1, 0, -1):
             if vocabulary.get(said[cut - 1]) in {"by", "with"}:
                 name = fold(" ".join(said[cut:]))
@@ -150,7 +146,7 @@ class Moving:
         """The amount, and the account: the one that is named, or the one of last time."""
         found = _IBAN.search(text)
         before = text[: found.start()] if found is not None else text
-        order = words.order(before, ctx.env(), {}, ctx.user_id)
+        order = words.order(before, self._means.env(ctx), {}, ctx.user_id)
         if order.amount is None:
             raise InvalidValue("wallet.no_amount", _("How much? Write an amount, such as 20 EUR."), clear=True)
         if found is None:
@@ -158,10 +154,11 @@ class Moving:
                 raise InvalidValue(
                     "wallet.where", _("Where to? Write an IBAN, and the name of its holder."), clear=True
                 )
-            return order.amount, dict(await ctx.user_state.get(ACCOUNT))
+            last = await ctx.user_state.get(ACCOUNT)
+            return order.amount, dict(last)
         number, behind = _iban(text[found.start() :])
         name = " ".join(clean(behind).strip(" ,;").split()) or order.memo
-        known: dict[str, str] = dict(await ctx.user_state.get(ACCOUNT))
+        known = await ctx.user_state.get(ACCOUNT)
         if not name and known.get("iban") == number:
             name = known["name"]
         if not name:
@@ -204,11 +201,15 @@ class Moving:
             raise InvalidValue(
                 "money.unknown_currency", _("“{given}” is not a currency that I know."), given=clean(target)[:20]
             )
-        if ctx.env().vocabulary(words.WORDS).get(said[-1]) in {"to", "for"} or said[-1].lower() in {"in", "into", "→"}:
+        if self._means.env(ctx).vocabulary(words.WORDS).get(said[-1]) in {"to", "for"} or said[-1].lower() in {
+            "in",
+            "into",
+            "→",
+        }:
             said.pop()
         if not said:
             raise InvalidValue("wallet.exchange", _("How much, and into which currency?"), clear=True)
-        amount = money(" ".join(said), ctx.env())
+        amount = money(" ".join(said), self._means.env(ctx))
         if amount.minor <= 0:
             raise InvalidValue("wallet.nothing", _("An amount has to be more than nothing."), clear=True)
         if amount.currency == target:

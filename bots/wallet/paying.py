@@ -48,7 +48,7 @@ class Paying:
         if (wanted := words.number_of(text)) is not None:
             await self.answer_request(ctx, wanted)
             return
-        order = words.order(text, ctx.env(), await payees.names(ctx.user_state), ctx.user_id)
+        order = words.order(text, self._means.env(ctx), await payees.names(ctx.user_state), ctx.user_id)
         payee, amount = self._one(order)
         await self._means.registry.check(ctx, payee)
         self._means.offered(amount)
@@ -140,7 +140,8 @@ class Paying:
         challenge = await self._payments.challenge(payment.id, payment.payer, to.room_id)
         payee = await self._means.full(ctx, payment.payee)
         lines = [*more, *await self._warnings(ctx, to, payment)]
-        to.tell(ctx, sentences.question(to, challenge, payee, lines), ring=to.room_id != ctx.room_id)
+        text = sentences.question(to, challenge, payee, lines, ctx.now_ms())
+        to.tell(ctx, text, ring=to.room_id != ctx.room_id)
 
     async def _warnings(self, ctx: Context, to: Hearer, payment: Payment) -> list[str]:
         if payment.kind is not PaymentKind.TRANSFER:

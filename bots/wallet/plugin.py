@@ -12,6 +12,7 @@ from bots.domain.payments import PaymentRefused
 from bots.framework import (
     Context,
     InvalidValue,
+    PaymentChange,
     Plugin,
     RateLimit,
     Rest,
@@ -26,11 +27,14 @@ from bots.framework import (
     timer,
 )
 from bots.framework.arguments import ArgumentError
+from bots.framework.funding_changes import FundingChange
+from bots.framework.handlers import funding_changed
 from bots.framework.i18n import _
-from bots.framework.payment_changes import PaymentChange
-from bots.payments.funding import FundingRefused
+from bots.payments.funding_values import FundingRefused
+from bots.payments.statements import StatementError
 from bots.wallet import chats, limits, words
 from bots.wallet.acquaintances import Acquaintances
+from bots.wallet.arrivals import Arrivals, pin_changed
 from bots.wallet.guarding import card_seen
 from bots.wallet.looking import Looking
 from bots.wallet.means import Means
@@ -42,6 +46,7 @@ from bots.wallet.problems import discreet, explain
 from bots.wallet.requesting import REMIND, Requesting
 from bots.wallet.safety import Safety
 from bots.wallet.scanning import Scanning
+from bots.wallet.subscribing import Subscribing
 
 
 class Wallet(Plugin):
@@ -59,7 +64,9 @@ class Wallet(Plugin):
         self._moving = Moving(means, self._paying)
         self._looking = Looking(means)
         self._safety = Safety(means)
+        self._subscribing = Subscribing(means)
         self._acquaintances = Acquaintances(means, self._paying)
+        self._arrivals = Arrivals(means)
         self._notices = Notices(means, self._paying, self._requesting)
 
     # Around everything
@@ -80,7 +87,7 @@ class Wallet(Plugin):
             await work
         except (InvalidValue, ArgumentError) as problem:
             await explain(ctx, problem, ctx.t(example) if example else "")
-        except (PaymentRefused, ExchangeError, InvoiceError, FundingRefused) as refused:
+        except (PaymentRefused, ExchangeError, InvoiceError, FundingRefused, StatementError) as refused:
             await explain(ctx, discreet(refused))
         except MoneyError as error:
             await explain(ctx, InvalidValue.of_money(error), ctx.t(example) if example else "")
@@ -151,6 +158,21 @@ class Wallet(Plugin):
     async def undo(self, ctx: Context) -> None:
         """Money that was paid cannot be called back; whoever has it can be asked for it."""
         await self._do(ctx, self._looking.undo(ctx))
+
+    @command("subscriptions", help=_("Show who may charge you by themselves"))
+    async def subscriptions(self, ctx: Context) -> None:
+        """What you have agreed to be charged, with numbers."""
+        await self._do(ctx, self._subscribing.show(ctx))
+
+    @command("unsubscribe", help=_("End a subscription: unsubscribe 3"))
+    async def unsubscribe(self, ctx: Context, number: Rest = "") -> None:
+        """End a subscription at once."""
+        await self._do(ctx, self._subscribing.end(ctx, number), "unsubscribe 3")
+
+    @command("resume", help=_("Go on with a subscription that was paused: resume 3"))
+    async def resume(self, ctx: Context, number: Rest = "") -> None:
+        """Go on with a subscription that was paused because a charge did not work."""
+        await self._do(ctx, self._subscribing.resume(ctx, number), "resume 3")
 
     # Money in and out
 
@@ -274,3 +296,13 @@ class Wallet(Plugin):
     async def reminded(self, ctx: Context, data: Any) -> None:
         """Remind of a request."""
         await self._requesting.reminded(ctx, data)
+
+    @funding_changed
+    async def arrived_money(self, ctx: Context, change: FundingChange) -> None:
+        """Tell people of money that comes from outside."""
+        await self._arrivals.changed(ctx, change)
+
+    @timer("pin")
+    async def pin_changed(self, ctx: Context, data: Any) -> None:
+        """Tell people that their PIN has changed."""
+        await pin_changed(ctx, data)

@@ -67,7 +67,7 @@ class Requesting:
         await self._ask(ctx, people, total, order.memo, own=own)
 
     async def _order(self, ctx: Context, text: str) -> words.Order:
-        return words.order(text, ctx.env(), await payees.names(ctx.user_state), ctx.user_id)
+        return words.order(text, self._means.env(ctx), await payees.names(ctx.user_state), ctx.user_id)
 
     async def _ask(self, ctx: Context, people: Sequence[str], total: Money, memo: str, *, own: bool) -> None:
         """Ask for equal shares. Everybody is checked first: either all are asked, or nobody is."""

@@ -13,7 +13,7 @@ from bots.framework.clock import Clock
 from bots.framework.i18n import _
 from bots.payments.audit import Audit
 from bots.payments.guard import Guard, HeldByOthers
-from bots.payments.pins import Also
+from bots.payments.outcomes import Also
 from bots.wallet.chats import aside
 from bots.wallet.means import Means
 from bots.wallet.problems import Discreet

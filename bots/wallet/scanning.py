@@ -26,7 +26,7 @@ class Scanning:
 
     async def make(self, ctx: Context, text: str) -> None:
         """ "5 EUR coffee": a code that one person can pay, once."""
-        order = words.order(text, ctx.env(), {}, ctx.user_id)
+        order = words.order(text, self._means.env(ctx), {}, ctx.user_id)
         if order.amount is None:
             raise InvalidValue("wallet.no_amount", _("How much? Write an amount, such as 20 EUR."), clear=True)
         if order.people:

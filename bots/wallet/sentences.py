@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from bots.domain.money import Money
 from bots.domain.payments import Payment, PaymentKind
@@ -19,11 +19,12 @@ def at(ms: int) -> datetime:
     return datetime.fromtimestamp(ms / 1000, UTC)
 
 
-def question(hearer: Hearer, challenge: Challenge, payee: str, warnings: Sequence[str]) -> str:
+def question(hearer: Hearer, challenge: Challenge, payee: str, warnings: Sequence[str], now: int) -> str:
     """What a payer reads before they confirm: whom, how much, what for, until when; the code last."""
     payment = challenge.payment
     lines = [*_what(hearer, payment, payee), *_cost(hearer, payment), *warnings]
-    lines.append(hearer.t("Good until {time}.", time=at(challenge.expires_at)))
+    left = timedelta(milliseconds=max(challenge.expires_at - now, 0))
+    lines.append(hearer.t("Good for {duration}, until {time}.", duration=left, time=at(challenge.expires_at)))
     lines.append("")
     if challenge.code is not None:
         lines.append(hearer.t("To confirm, type this code here: {code}", code=challenge.code))
