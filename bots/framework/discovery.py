@@ -34,7 +34,11 @@ from bots.framework.table import HandlerTable
 
 GROUP: Final = "rialto.plugins"
 """The group of the entry points: ``coffee = "rialto_coffee:Coffee"``."""
-BUILT_IN: Final[Mapping[str, str]] = {"hub": "bots.hub:Hub", "echo": "bots.echo:Echo"}
+BUILT_IN: Final[Mapping[str, str]] = {
+    "hub": "bots.hub:Hub",
+    "echo": "bots.echo:Echo",
+    "wallet": "bots.wallet:Wallet",
+}
 """What comes with Rialto."""
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _PRIVATE: Final = "rialto_plugin_"
