@@ -294,7 +294,10 @@ def timer(name: str) -> Callable[[F], F]:
 
 
 def payment_changed(function: F) -> F:
-    """A handler ``(self, ctx, change: PaymentChange)`` for payments that the plugin has asked for: each change once."""
+    """A handler ``(self, ctx, change: PaymentChange)`` for payments that the plugin has asked for: each change once.
+
+    ``ctx.sender`` is the person. It belongs to no room, so say where: ``ctx.say(…, room_id=await ctx.direct())``.
+    """
     return _mark(Mark("payment"))(function)
 
 

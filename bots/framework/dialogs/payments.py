@@ -48,4 +48,7 @@ class Payments(Protocol):
         """Ask the payer to confirm; what it takes goes through ``unit``. Repeatable by the key."""
 
     async def withdraw(self, key: str, unit: UnitOfWork) -> None:
-        """The payment is not wanted any more; one that has happened stays."""
+        """The payment is not wanted any more: from the unit's commit on it cannot be made.
+
+        One that was made before goes back by itself, as far as it can: nobody waits for it.
+        """

@@ -8,6 +8,7 @@ from appservice.events import InternalEvent
 from appservice.unit import UnitOfWork
 from bots.domain.money import Money
 from bots.framework.dialogs.payments import OUTCOME, Payment
+from bots.framework.payment_changes import PAYMENT_CHANGED
 
 if TYPE_CHECKING:
     from bots.framework.testing.world import World
@@ -24,6 +25,7 @@ class WorldPayments:
         """The keys of those that are not wanted any more."""
         self.ended: dict[str, bool] = {}
         """Whether they were paid, by key."""
+        self._changes: dict[str, int] = {}
 
     @property
     def open(self) -> list[Payment]:
@@ -54,6 +56,44 @@ class WorldPayments:
     async def fail(self, payment: Payment | None = None) -> None:
         """The payer refuses, or cannot pay."""
         await self._end(payment, False)
+
+    async def change(
+        self,
+        payment: str,
+        state: str,
+        *,
+        person: str,
+        kind: str = "invoice",
+        about: str = "state",
+        by: str = "",
+        due: int | None = None,
+        bot: int = 0,
+    ) -> None:
+        """Have a bot hear by ``@payment_changed`` what has become of a payment.
+
+        Args:
+            payment: its id.
+            state: what it is now.
+            person: the user id of whom it is told for.
+            kind: what it is.
+            about: ``state``, ``reminder`` or ``subscription``.
+            by: who has caused it.
+            due: of a reminder: when it is charged (ms).
+            bot: which of the world's bots hears it.
+        """
+        await self._world.settle()
+        self._changes[payment] = number = self._changes.get(payment, 0) + 1
+        content = {"payment": payment, "kind": kind, "state": state, "change": number, "about": about, "by": by}
+        event = InternalEvent(
+            key=f"payment:{payment}:{number}:{person}",
+            consumer=self._world.consumer_name(bot),
+            room_id=f"~payments:{person}",
+            type=PAYMENT_CHANGED,
+            content={**content, "due": due},
+            sender=person,
+        )
+        await self._world.raise_events(lambda _connection: [event])
+        await self._world.settle()
 
     async def _end(self, payment: Payment | None, paid: bool) -> None:
         await self._world.settle()

@@ -202,6 +202,10 @@ class World:
         await self.raise_events(lambda _connection: [event])
         await self.settle()
 
+    def consumer_name(self, bot: int) -> str:
+        """The name that events of our own call a bot's consumer by."""
+        return self._consumers[bot].name
+
     async def raise_events(self, work: Callable[[Connection], Iterable[InternalEvent]]) -> None:
         """What schedules and services bring."""
         await self._ensure()
