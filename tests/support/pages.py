@@ -23,7 +23,7 @@ from bots.framework.i18n import Catalogues
 from bots.framework.people import Person
 from bots.framework.web import WebServer
 from bots.pages import PREFIX, HostedPage, Links, Pages
-from bots.payments.approvals import ApprovePayment, ConfirmAction, unfreezing
+from bots.payments.approvals import ApprovePayment, Approver, ConfirmAction, unfreezing
 from bots.payments.outcomes import Also, Confirmed, ConfirmOutcome
 from bots.payments.pin_page import SetPin
 from bots.payments.pins import Pins, telling
@@ -126,12 +126,20 @@ class FakePayments:
 class Site:
     """The listener with pages; every link is a whole address."""
 
-    def __init__(self, database: Database, *, hasher: PasswordHasher = QUICK, public_url: str = "") -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        hasher: PasswordHasher = QUICK,
+        public_url: str = "",
+        clock: ManualClock | None = None,
+        payments: Approver | None = None,
+    ) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         self.database = database
         self.local = f"http://127.0.0.1:{port}"
-        self.clock = ManualClock()
+        self.clock = clock or ManualClock()
         self.seconds = 0.0
         self.people = FakePeople()
         self.log = Log()
@@ -162,7 +170,7 @@ class Site:
             monotonic=lambda: self.seconds,
         )
         self.add(SetPin(self.pins))
-        self.add(ApprovePayment(self.pins, self.payments, self.name))
+        self.add(ApprovePayment(self.pins, payments or self.payments, self.name))
         self.add(ConfirmAction(self.pins, {"unfreeze": unfreezing(self.unfreeze)}))
         self.web.mount(PREFIX, self.pages.app())
 
