@@ -1,1 +1,5 @@
-"""Bills: found, paid, remembered."""
+"""``@bills``: pays people's bills and tops up their phones."""
+
+from bots.bills.plugin import Bills
+
+__all__ = ["Bills"]
