@@ -81,7 +81,8 @@ def built_in(bots: Path) -> tuple[Domain, ...]:
     """
     root = bots.resolve().parent
     framework = Domain("framework", (bots / "framework", bots / "domain"), bots / "framework" / "locales", root)
-    hosted = (bots / "payments" / f"{name}.py" for name in ("approvals", "pin_page", "pin_rules"))
+    names = ("approvals", "funding_web", "pin_page", "pin_rules", "providers/sandbox")
+    hosted = (bots / "payments" / f"{name}.py" for name in names)
     pages = Domain("pages", (bots / "pages", *hosted), bots / "pages" / "locales", root)
     plugins = sorted(file.parent for file in bots.glob("*/plugin.py") if file.parent.name != "framework")
     return (framework, pages, *(domain_of(each, root) for each in plugins))
