@@ -49,12 +49,12 @@ class PaymentSettings:
 def settings_of(payments: Payments) -> tuple[PaymentSettings | None, list[tuple[KeyPath, str]]]:
     """The settings, or what is wrong with them: where, and a reason that follows on the key."""
     wrong: list[tuple[KeyPath, str]] = []
-    _known(payments.default_currency, ("default_currency",), wrong)
+    known = _known(payments.default_currency, ("default_currency",), wrong)
     for number, currency in enumerate(payments.currencies):
         _known(currency, ("currencies", str(number)), wrong)
     if not payments.currencies:
         wrong.append((("currencies",), "needs one currency at least"))
-    elif payments.default_currency not in payments.currencies:
+    elif known and payments.default_currency not in payments.currencies:
         wrong.append((("default_currency",), f"needs one of {', '.join(payments.currencies)}"))
     pins = _amounts(payments.pin_above, ("pin_above",), wrong)
     for number, tier in enumerate(payments.tiers):
