@@ -1,4 +1,4 @@
-"""Forgets what is over: expired state, and dialogs that ended a while ago."""
+"""Forgets what is over: expired state, dialogs that ended and links that expired a while ago."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import logging
 from appservice.database import Database, DatabaseError
 from bots.framework.clock import Clock
 from bots.framework.state import Store
-from bots.store import dialogs
+from bots.store import dialogs, pages
 
 log = logging.getLogger(__name__)
 
 EVERY_MS = 10 * 60 * 1000
 KEEP_MS = 7 * 24 * 3600 * 1000
-"""How long an operator can look at a dialog that has ended."""
+"""How long an operator can look at a dialog that has ended, and people are told that a link was used."""
 
 
 class Housekeeping:
@@ -46,6 +46,8 @@ class Housekeeping:
         total = await self._store.purge(now)
         while ended := await self._database.write(lambda connection: dialogs.purge(connection, now - KEEP_MS)):
             total += ended
+        while expired := await self._database.write(lambda connection: pages.purge_links(connection, now - KEEP_MS)):
+            total += expired
         return total
 
     async def _run(self) -> None:

@@ -8,6 +8,10 @@ import pytest
 from sqlalchemy import Connection, select
 
 from appservice.database import Database
+from appservice.sealing import Sealer
+from bots.framework.clock import ManualClock
+from bots.framework.housekeeping import Housekeeping
+from bots.framework.state import Store
 from bots.pages import LinkInvalid, Links
 from bots.store import pages as sql
 from bots.store.page_tables import page_links, pins
@@ -119,6 +123,17 @@ async def test_old_links_are_forgotten_some_at_a_time(database: Database, links:
     assert await database.write(lambda connection: sql.purge_links(connection, before, 2)) == 1
     assert await database.write(lambda connection: sql.purge_links(connection, before, 2)) == 0
     assert await redeem(database, links, kept) == f"{ALICE} p1"
+
+
+async def test_housekeeping_forgets_links_a_week_after_their_end(database: Database, links: Links) -> None:
+    clock = ManualClock(NOW)
+    keeper = Housekeeping(database, Store(database, Sealer("x" * 16, "state"), clock.now_ms), clock)
+    await issue(database, links, ttl_s=60)
+    clock.advance(days=7, seconds=60)
+    assert await keeper.tidy() == 0
+    clock.advance(seconds=1)
+    assert await keeper.tidy() == 1
+    assert await database.read(lambda connection: connection.execute(select(page_links)).all()) == []
 
 
 async def test_a_person_is_forgotten(database: Database, links: Links) -> None:
