@@ -8,18 +8,20 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from appservice.commands.common import layout_of, load, say
 from appservice.config import Config
 from appservice.consumer import Consumer
 from appservice.e2ee import BotIdentity
+from appservice.homeserver import HomeserverError, path
 from appservice.local.prepare import prepare
 from appservice.media import Media
 from appservice.sealing import Sealer
 from appservice.service import Service
-from bots.framework.clock import SystemClock
+from bots.framework.clock import Clock, SystemClock
 from bots.framework.host import Host
 from bots.framework.housekeeping import Housekeeping
 from bots.framework.http import HttpClient
@@ -32,6 +34,11 @@ from bots.framework.services import Services
 from bots.framework.state import Store
 from bots.framework.web import WebServer
 from bots.framework.webhooks import Webhooks
+from bots.payments.approvals import unfreezing
+from bots.payments.treasury import Ground, Treasury
+from bots.wallet.means import SharedRooms
+from bots.wallet.payees import Registry
+from bots.wallet.safety import UNFREEZE, unfreezer
 from bridge.chats import Chats
 from bridge.membership import Membership
 
@@ -41,6 +48,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SWITCH_INTERVAL_S = 0.001
+WALLET: Final = "wallet"
+"""The plugin that holds people's wallets."""
 
 
 @dataclass(slots=True)
@@ -55,6 +64,7 @@ class Rialto:
     web: WebServer
     outside: Outside
     everywhere: list[Consumer]
+    treasury: Treasury | None
 
     async def start(self) -> None:
         """Start in order: the database, the plugins, the events, then what happens by itself.
@@ -66,6 +76,8 @@ class Rialto:
         await self.service.start(self.host.consumers, self.everywhere, prepare=self.host.start)
         await self.scheduler.start()
         await self.housekeeping.start()
+        if self.treasury is not None:
+            await self.treasury.start()
         await self.web.start()
         self.host.publish()
 
@@ -73,6 +85,8 @@ class Rialto:
         """Stop in the opposite order; running handlers finish, then the plugins stop, then the database."""
         await self.outside.gateway.stop()
         await self.web.stop()
+        if self.treasury is not None:
+            await self.treasury.stop()
         await self.housekeeping.stop()
         await self.scheduler.stop()
         await self.service.stop(self._stop_plugins)
@@ -112,6 +126,8 @@ def build(config: Config, found: Plan | None = None, *, strict: bool = False) ->
     )
     web, webhooks = WebServer(config.web), Webhooks(service.raise_events, clock.now_ms)
     web.mount("/hooks", webhooks.app())
+    people, catalogues = People(service.database, clock, scheduler), Catalogues()
+    treasury = _treasury(config, service, clock, http, people, catalogues, web)
     services = Services(
         database=service.database,
         rooms=service.rooms,
@@ -119,20 +135,22 @@ def build(config: Config, found: Plan | None = None, *, strict: bool = False) ->
         homeserver=service.homeserver,
         sealer=Sealer(key, "dialogs"),
         clock=clock,
-        people=People(service.database, clock, scheduler),
-        catalogues=Catalogues(),
+        people=people,
+        catalogues=catalogues,
         permissions=permissions,
         scheduler=scheduler,
         store=Store(service.database, Sealer(key, "state"), clock.now_ms),
         server_name=server,
         chats=chats,
+        payments=None if treasury is None else treasury.payments,
+        default_currency=config.payments.default_currency,
         strict=strict,
     )
     host = Host(
         config,
         found,
         services,
-        {"rooms.create": {Chats: chats}, "http": {HttpClient: http}},
+        {"rooms.create": {Chats: chats}, "http": {HttpClient: http}, **_of_money(config, service, treasury)},
         metrics=service.metrics,
         homeserver=service.homeserver,
         media=media,
@@ -148,7 +166,67 @@ def build(config: Config, found: Plan | None = None, *, strict: bool = False) ->
         Membership(service.homeserver, service.rooms, users, server, config.invites.allow_servers)
     ]
     housekeeping = Housekeeping(service.database, services.store, clock)
-    return Rialto(service, host, scheduler, housekeeping, http, web, outside, everywhere)
+    return Rialto(service, host, scheduler, housekeeping, http, web, outside, everywhere, treasury)
+
+
+def _treasury(
+    config: Config,
+    service: Service,
+    clock: Clock,
+    http: HttpClient,
+    people: People,
+    catalogues: Catalogues,
+    web: WebServer,
+) -> Treasury | None:
+    """The services of money, where there is a wallet: without one nobody could confirm a payment.
+
+    Raises:
+        ConfigError: the section ``payments`` cannot be used.
+    """
+    wallet = next((bot for bot in config.bots if bot.plugin == WALLET and bot.enabled), None)
+    if wallet is None:
+        return None
+    user_id = f"@{wallet.localpart or wallet.joins}:{config.homeserver.server_name}"
+
+    async def name(owner: str) -> str:
+        if not owner.startswith("@"):
+            bot = Registry.of(config).merchant(owner)
+            return "" if bot is None else bot.name
+        try:
+            url = path("/_matrix/client/v3/profile", owner)
+            profile = await service.homeserver.request("GET", url, user_id=user_id)
+        except HomeserverError:
+            return ""
+        found = profile.get("displayname") if isinstance(profile, dict) else None
+        return found if isinstance(found, str) else ""
+
+    treasury = Treasury(
+        Ground(
+            config=config,
+            database=service.database,
+            raise_events=service.raise_events,
+            clock=clock,
+            http=http,
+            people=people,
+            catalogues=catalogues,
+            metrics=service.metrics,
+            web=web,
+            wallet=f"{wallet.instance}:{user_id}",
+            names=name,
+        )
+    )
+    unfreeze = unfreezer(service.database, treasury.guard, treasury.audit, clock)
+    treasury.mount({UNFREEZE: unfreezing(unfreeze)})
+    return treasury
+
+
+def _of_money(config: Config, service: Service, treasury: Treasury | None) -> dict[str, Mapping[type, Any]]:
+    """What the scopes of money give a plugin."""
+    if treasury is None:
+        return {}
+    provided = treasury.provided
+    wallet = {Registry: Registry.of(config), SharedRooms: service.rooms}
+    return {**provided, "payments.wallet": {**provided["payments.wallet"], **wallet}}
 
 
 async def run(config: Config) -> int:

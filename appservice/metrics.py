@@ -68,6 +68,9 @@ class Metrics:
             "plugin",
             "code",
         )
+        self.payments_differences = gauge(
+            "payments_differences", "Movements that a provider and the ledger do not agree on.", "provider"
+        )
         self.send_seconds = histogram("send_seconds", "One send to the homeserver.", SLOW)
         self.handler_seconds = histogram("handler_seconds", "One run of a consumer's handler.", SLOW, "consumer")
         self.commit_seconds = histogram("commit_seconds", "One group commit.", FAST)
