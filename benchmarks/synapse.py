@@ -2,9 +2,9 @@
 
     python -m benchmarks.synapse [--rooms 1,8,32] [--messages 10] [--only plain]
 
-Beside Rialto: a plain mautrix-python echo (appservice mode for plain rooms, its client with OlmMachine for encrypted
-ones), and Synapse itself: the time until one sees one's own message. In every room one message is under way at a
-time. The person is matrix-nio in this process; candidates take turns on the same Synapse.
+Beside Rialto: mautrix-python in appservice mode (in encrypted rooms with its OlmMachine, as its bridges are made), its
+client, which hears by /sync, and Synapse itself: the time until one sees one's own message. In every room one message
+is under way at a time. The person is matrix-nio in this process; candidates take turns on the same Synapse.
 """
 
 from __future__ import annotations
@@ -55,12 +55,16 @@ async def rialto(server: Server, folder: Path) -> AsyncIterator[str | None]:
         await process.stop()
 
 
+def mautrix_appservice(program: str) -> Opener:
+    """mautrix-python's AppService."""
+    return lambda server, folder: _mautrix_appservice(program, server, folder)
+
+
 @contextlib.asynccontextmanager
-async def mautrix_appservice(server: Server, folder: Path) -> AsyncIterator[str | None]:
-    """mautrix-python's AppService (plain rooms only)."""
+async def _mautrix_appservice(program: str, server: Server, folder: Path) -> AsyncIterator[str | None]:
     folder.mkdir()
     slot = server.take_slot()
-    arguments = [sys.executable, "-m", "benchmarks.peers.mautrix_echo", "--homeserver", server.url]
+    arguments = [sys.executable, "-m", f"benchmarks.peers.{program}", "--homeserver", server.url]
     arguments += ["--port", str(slot.port), "--as-token", slot.as_token, "--hs-token", slot.hs_token]
     arguments += ["--localpart", f"{slot.name}_echo", "--id", f"rialto-{slot.name}", "--sender", slot.sender_localpart]
     with ServiceProcess([*arguments, "--state", str(folder / "state.json")], folder / "peer.log") as process:
@@ -94,8 +98,13 @@ async def nobody(server: Server, folder: Path) -> AsyncIterator[str | None]:
 
 
 CANDIDATES: dict[bool, list[tuple[str, Opener]]] = {
-    False: [("synapse alone", nobody), ("rialto", rialto), ("mautrix", mautrix_appservice)],
-    True: [("synapse alone", nobody), ("rialto", rialto), ("mautrix client", mautrix_client)],
+    False: [("synapse alone", nobody), ("rialto", rialto), ("mautrix", mautrix_appservice("mautrix_echo"))],
+    True: [
+        ("synapse alone", nobody),
+        ("rialto", rialto),
+        ("mautrix", mautrix_appservice("mautrix_encrypted_echo")),
+        ("mautrix client", mautrix_client),
+    ],
 }
 
 
@@ -172,9 +181,9 @@ def show(results: Sequence[Result], title: str) -> str:
         groups.setdefault((result.encrypted, result.rooms, result.name), []).append(result)
     rows = []
     for (encrypted, count, name), group in sorted(groups.items()):
-        peers = [g for key, g in groups.items() if key[:2] == (encrypted, count) and "mautrix" in key[2]]
+        peer = groups.get((encrypted, count, "mautrix"))
         middle = median([r.p50 for r in group])
-        ratio = f"{middle / median([r.p50 for r in peers[0]]):.2f}x" if peers else "-"
+        ratio = f"{middle / median([r.p50 for r in peer]):.2f}x" if peer else "-"
         rows.append(
             [
                 f"{name}, {'encrypted' if encrypted else 'plain'}",

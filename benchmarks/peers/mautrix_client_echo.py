@@ -1,6 +1,6 @@
 """The encrypted peer: an echo bot on mautrix-python's own client, syncer and ``OlmMachine``, logged in as a user.
 
-mautrix's appservice mode leaves encryption to the bridge built on it, so its client is what a plain bot would use.
+It hears of events by its own /sync, not by transactions: another way than an application service's, and a shorter one.
 
 ``python -m benchmarks.peers.mautrix_client_echo --homeserver URL --user ID --password PASSWORD``
 """

@@ -1,6 +1,6 @@
 """The peer: an echo bot on mautrix-python's own ``AppService``, as its documentation would have one written.
 
-``python -m benchmarks.peers.mautrix_echo --homeserver URL --port PORT [--synchronous] [--encrypted]``
+``python -m benchmarks.peers.mautrix_echo --homeserver URL --port PORT [--synchronous]``
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ from mautrix.types import (
 )
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+def arguments(description: str | None) -> argparse.Namespace:
+    """What the command line says."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--homeserver", required=True)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--as-token", required=True)
@@ -38,6 +39,14 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--synchronous", action="store_true", help="finish each handler before the next event")
     parser.add_argument("--state", type=Path, required=True, help="file of mautrix's state store")
     return parser.parse_args()
+
+
+async def running_until_told() -> None:
+    """Wait for SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await stop.wait()
 
 
 async def _main(options: argparse.Namespace) -> None:
@@ -73,14 +82,11 @@ async def _main(options: argparse.Namespace) -> None:
     await service.start("127.0.0.1", options.port)
     await service.intent.user(bot).ensure_registered()
     await service.ping_self()
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await stop.wait()
+    await running_until_told()
     await service.stop()
 
 
 if __name__ == "__main__":
     import uvloop
 
-    uvloop.run(_main(_arguments()))
+    uvloop.run(_main(arguments(__doc__)))
