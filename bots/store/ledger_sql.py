@@ -234,6 +234,10 @@ def _run(connection: Connection, sql: str, parameters: tuple[Any, ...] = ()) -> 
             connection.invalidate(error)
         raised = DBAPIError.instance(sql, None, error, dialect.loaded_dbapi.Error, True, dialect=dialect)
         raise raised from error
+    except BaseException as error:
+        if not isinstance(error, Exception):  # cancelled in the middle: nobody knows what the connection is at
+            connection.invalidate(error)
+        raise
     finally:
         cursor.close()
 
