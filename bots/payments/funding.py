@@ -229,9 +229,12 @@ class Funding:
             sql.change_refund(connection, refund.id, reason=why)
         elif suspense:
             sql.change_credit(connection, source, held=0, release=0)
-            changed = {"suspended": top_up.suspended - made.amount, "returned": top_up.returned + made.amount}
             sql.change_top_up(
-                connection, self._sealer, top_up.id, **{name: money.minor for name, money in changed.items()}
+                connection,
+                self._sealer,
+                top_up.id,
+                suspended=(top_up.suspended - made.amount).minor,
+                returned=(top_up.returned + made.amount).minor,
             )
         else:
             sql.change_top_up(connection, self._sealer, top_up.id, refunded=(top_up.refunded + made.amount).minor)

@@ -18,18 +18,16 @@ _CHUNK: Final = 65_536
 
 
 class _Tree(ContentHandler):
-    def __init__(self) -> None:
+    def __init__(self, parser: Any) -> None:
         super().__init__()
+        self._parser = parser
         self.root: Node | None = None
         self.line = 1
         self._open: list[Node] = []
         self._count = 0
 
-    def setDocumentLocator(self, locator: Any) -> None:
-        self._locator = locator
-
     def startElementNS(self, name: tuple[str | None, str], qname: str | None, attrs: Any) -> None:
-        self.line = self._locator.getLineNumber() or self.line
+        self.line = self._parser.getLineNumber() or self.line
         self._count += 1
         if len(self._open) >= MAX_DEPTH or self._count > MAX_NODES:
             raise StatementError(self.line, "the file is nested too deeply, or too large")
@@ -53,8 +51,8 @@ def read_tree(data: bytes) -> Node:
     """The root of a file. Raises :class:`StatementError` with the line at which it cannot be read."""
     if len(data) > MAX_BYTES:
         raise StatementError(1, f"the file has more than {MAX_BYTES} bytes")
-    tree = _Tree()
     parser = make_parser()
+    tree = _Tree(parser)
     parser.forbid_dtd = True
     parser.setFeature(feature_namespaces, True)
     parser.setContentHandler(tree)
