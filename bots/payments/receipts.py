@@ -76,8 +76,7 @@ class Receipts:
 
     async def pdf(self, receipt: Receipt, words: Words) -> bytes:
         """The receipt as a file, ``application/pdf``."""
-        # Only who wants a file pays for the library's memory.
-        from bots.payments.receipt_pdf import receipt_pdf
+        from bots.payments.receipt_pdf import receipt_pdf  # which imports this module
 
         return await asyncio.to_thread(receipt_pdf, sheet_of(receipt, words), words)
 
