@@ -75,6 +75,7 @@ class MoneyWorld(World):
         self._more = more
         self._entropy = random.Random(7)
         self.links_made: list[str] = []
+        self._looked_at = (0, 0)
 
     # The services
 
@@ -202,7 +203,8 @@ class MoneyWorld(World):
     async def settle(self) -> None:
         """What happens by itself, beside what the engine does: deadlines, providers that are asked."""
         await super().settle()
-        while True:
+        # Nothing is due that was not a moment ago, unless somebody has written something or time has passed.
+        while self._looked_at != self._moment:
             try:
                 done = await Deadlines(self.bank).run_due() + await self.sandbox.run_due()
                 done += await self.funding.run_once()
@@ -212,7 +214,11 @@ class MoneyWorld(World):
                 done = 1
             await super().settle()
             if not done:
-                return
+                self._looked_at = self._moment
+
+    @property
+    def _moment(self) -> tuple[int, int]:
+        return self.database.commits, self.clock.now_ms() // 1_000
 
     async def quiet(self, room: Room, *people: Person) -> None:
         """Everybody has read what was said."""

@@ -1,0 +1,223 @@
+"""What people write of money, whom they mix up, and QR codes."""
+
+from __future__ import annotations
+
+import io
+from datetime import UTC, datetime
+
+import pytest
+from PIL import Image
+
+from bots.domain.money import Money
+from bots.framework import InvalidValue, ParseEnv
+from bots.framework.i18n import Catalogues
+from bots.wallet import codes
+from bots.wallet.chats import DOMAIN
+from bots.wallet.lookalikes import alike, lookalikes
+from bots.wallet.paying import code_in
+from bots.wallet.words import MEMO, Order, number_of, order, token_of
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+TOKEN = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
+
+
+def env(language: str = "en", **content: object) -> ParseEnv:
+    """Where somebody writes."""
+    catalogues = Catalogues()
+    catalogues.add_package(DOMAIN, "bots.wallet")
+    translator = catalogues.translator(language, DOMAIN)
+    return ParseEnv(NOW, UTC, "x", "EUR", translator=translator, content=content)
+
+
+def read(text: str, language: str = "en", **content: object) -> Order:
+    """The order in a text, for somebody who has saved Bobby."""
+    return order(text, env(language, **content), {"bobby": "@bob:x"}, "@wallet:x")
+
+
+def eur(minor: int) -> Money:
+    """Cents."""
+    return Money(minor, "EUR")
+
+
+@pytest.mark.parametrize(
+    ("text", "people", "amount", "memo"),
+    [
+        ("@bob 20 EUR for lunch", ["@bob:x"], eur(2000), "lunch"),
+        ("@bob:other.example 20 EUR", ["@bob:other.example"], eur(2000), ""),
+        ("20 EUR to @bob for lunch", ["@bob:x"], eur(2000), "lunch"),
+        ("20 EUR for lunch to @bob", ["@bob:x"], eur(2000), "lunch"),
+        ("@bob 20", ["@bob:x"], eur(2000), ""),
+        ("€20 @bob", ["@bob:x"], eur(2000), ""),
+        ("EUR 20 to @bob", ["@bob:x"], eur(2000), ""),
+        ("@bob 20€ lunch at 5", ["@bob:x"], eur(2000), "lunch at 5"),
+        ("Bobby 20,50 EUR", ["@bob:x"], eur(2050), ""),
+        ("@bob 1,000.50", ["@bob:x"], eur(100_050), ""),
+        ("@bob 1.000,50", ["@bob:x"], eur(100_050), ""),
+        ("@bob 1 000.50 EUR", ["@bob:x"], eur(100_050), ""),
+        ("@bob ٢٠ EUR", ["@bob:x"], eur(2000), ""),
+        ("@bob 20 usd", ["@bob:x"], Money(2000, "USD"), ""),
+        ("@bob 500 JPY", ["@bob:x"], Money(500, "JPY"), ""),
+        ("@bob 1.234 KWD", ["@bob:x"], Money(1234, "KWD"), ""),
+        ("90 EUR with @a, @b and @c for dinner", ["@a:x", "@b:x", "@c:x"], eur(9000), "dinner"),
+        ("@a @a 5", ["@a:x"], eur(500), ""),
+        ("https://matrix.to/#/@bob:y 5 EUR", ["@bob:y"], eur(500), ""),
+        ("@bob 20 EUR for @carol's cake", ["@bob:x"], eur(2000), "@carol's cake"),
+        ('@bob 20 EUR "lunch', ["@bob:x"], eur(2000), '"lunch'),
+        ("5 EUR coffee", [], eur(500), "coffee"),
+    ],
+)
+def test_what_is_read(text: str, people: list[str], amount: Money, memo: str) -> None:
+    found = read(text)
+    assert (list(found.people), found.amount, found.memo) == (people, amount, memo)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("@bob -5", "less than nothing"),
+        ("@bob 0 EUR", "more than nothing"),
+        ("@bob 0", "more than nothing"),
+        ("@bob 12.345 EUR", "at most 2 decimals"),
+        ("@bob 1.5 JPY", "at most 0 decimals"),
+        ("@bob 1e9", "not an amount"),
+        ("@bob 20 XYZ", "not a currency"),
+        ("@bob 20 EUX", "Did you mean EUR?"),
+        ("@bob 20 dollars", "Is “dollars” a currency?"),
+        ("@bob 20 ¤", "not a currency"),
+        ("@bob 5 200", "two ways"),
+        ("@bob 99999999999999999999 EUR", "too large"),
+        ("@bob twenty", "do not understand “twenty”"),
+        ("nobody 20 EUR", "do not understand “nobody”"),
+        ("bob 20 EUR", "do not understand “bob”"),
+        ("@bob 20 EUR for " + "x" * (MEMO + 1), "at most"),
+        ("5 EUR " + " ".join(f"@p{n}" for n in range(51)), "too many people"),
+    ],
+)
+def test_what_is_not(text: str, why: str) -> None:
+    with pytest.raises(InvalidValue) as problem:
+        read(text)
+    assert why in problem.value.human
+
+
+def test_the_wallet_itself_is_nobody_to_pay() -> None:
+    assert read("@wallet:x @bob 5").people == ("@bob:x",)
+
+
+def test_between_leaves_out_who_asks() -> None:
+    assert read("90 EUR between @a and @b").alone
+    assert not read("90 EUR with @a @b").alone
+    assert read("90 EUR for dinner between @a @b") == Order(("@a:x", "@b:x"), eur(9000), "dinner", True)
+
+
+def test_a_pill_counts_by_its_link_not_its_name() -> None:
+    html = 'pay <a href="https://matrix.to/#/@mallory:x">Bob</a> 5 EUR'
+    found = read("Bob 5 EUR", format="org.matrix.custom.html", formatted_body=html)
+    assert found.people == ("@mallory:x",), "the question shows the id"
+
+
+def test_words_of_other_languages() -> None:
+    assert read("20 EUR an @bob für Mittag", "de") == Order(("@bob:x",), eur(2000), "Mittag")
+    assert read("20 EUR to @bob for lunch", "de").memo == "lunch", "English is understood too"
+    assert read("@bob 1.234,50", "de").amount == eur(123_450)
+
+
+def test_memos_are_one_clean_line() -> None:
+    assert read("@bob 5 EUR for a\n b\u202ec").memo == "a bc"
+
+
+@pytest.mark.parametrize(
+    ("text", "token"),
+    [
+        (TOKEN, TOKEN),
+        (TOKEN.lower(), TOKEN),
+        (f"https://matrix.to/#/@wallet:x?action=pay&token={TOKEN}", TOKEN),
+        (f"scan https://matrix.to/#/@wallet:x?token={TOKEN}&action=pay", TOKEN),
+        ("https://matrix.to/#/@wallet:x", None),
+        (TOKEN[:-1], None),
+        (TOKEN + "A", None),
+        ("lunch", None),
+    ],
+)
+def test_tokens(text: str, token: str | None) -> None:
+    assert token_of(text) == token
+
+
+def test_numbers() -> None:
+    assert [number_of(each) for each in ("3", "#12", "3 EUR", "12345", "", "x")] == [3, 12, None, None, None, None]
+
+
+@pytest.mark.parametrize("text", ["123456", " 123 456 ", "123-456", "١٢٣٤٥٦", "１２３４５６"])
+def test_codes(text: str) -> None:
+    assert code_in(text) == "123456"
+
+
+@pytest.mark.parametrize("text", ["12345", "1234567", "> 123456", "code 123456", "123456!", "123456\nyes", "1234५", ""])
+def test_what_is_no_code(text: str) -> None:
+    assert code_in(text) is None
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("@bob:x", "@b0b:x"),
+        ("@bob:x", "@bob:y"),
+        ("@alice:x", "@al.ice:x"),
+        ("@alice:x", "@alise:x"),
+        ("@modern:x", "@rnodern:x"),
+        ("@Bob:x", "@bob:x"),
+        ("@paypal:x", "@paypai:x"),
+        ("@maria:example.org", "@maria:examp1e.org"),
+        ("@maria:apple.com", "@maria:xn--pple-43d.com"),
+        ("@alexander:x", "@alexandeer:x"),
+    ],
+)
+def test_who_looks_like_whom(one: str, other: str) -> None:
+    assert alike(one, other)
+    assert alike(other, one)
+    assert lookalikes(other, [one, "@zoe:z"]) == [one]
+
+
+@pytest.mark.parametrize(("one", "other"), [("@bob:x", "@bob:x"), ("@bob:x", "@rob:x"), ("@alice:x", "@bob:x")])
+def test_who_does_not(one: str, other: str) -> None:
+    assert not alike(one, other)
+
+
+def test_somebody_known_looks_like_nobody() -> None:
+    assert lookalikes("@bob:x", ["@bob:x", "@b0b:x"]) == []
+
+
+def test_a_code_is_read_from_a_crooked_photo() -> None:
+    link = codes.link_of("@wallet:example.org", TOKEN)
+    code = Image.open(io.BytesIO(codes.picture_of(link))).convert("RGB").resize((700, 700))
+    photo = Image.new("RGB", (2400, 3000), (120, 130, 110))
+    photo.paste(code.rotate(17, expand=True, fillcolor=(255, 255, 255)), (500, 900))
+    out = io.BytesIO()
+    photo.save(out, "JPEG", quality=60)
+    assert codes.tokens_in(codes.texts_in(out.getvalue())) == [TOKEN]
+
+
+def test_a_code_on_nothing_is_read() -> None:
+    code = Image.open(io.BytesIO(codes.picture_of(TOKEN))).convert("RGBA")
+    seen = Image.new("RGBA", code.size, (0, 0, 0, 0))
+    seen.paste((0, 0, 0, 255), mask=Image.eval(code.convert("L"), lambda light: 255 - light))
+    out = io.BytesIO()
+    seen.save(out, "PNG")
+    assert codes.texts_in(out.getvalue()) == [TOKEN]
+
+
+@pytest.mark.parametrize("data", [b"", b"hello", codes.picture_of("x")[:60]])
+def test_what_is_no_picture(data: bytes) -> None:
+    with pytest.raises(codes.Unreadable):
+        codes.texts_in(data)
+
+
+def test_a_huge_picture_is_not_decoded() -> None:
+    out = io.BytesIO()
+    Image.new("1", (8000, 8000)).save(out, "PNG")
+    with pytest.raises(codes.Unreadable, match="too large"):
+        codes.texts_in(out.getvalue())
+
+
+def test_a_bank_s_code_is_known() -> None:
+    assert codes.is_bank_transfer(["BCD\n002\n1\nSCT\n\nBob\nDE89370400440532013000"])
+    assert not codes.is_bank_transfer(["https://example.org"])
