@@ -56,9 +56,10 @@ class Proposals:
             tell: whether its people are told; not where it is confirmed in the same commit.
 
         Raises:
-            PaymentRefused: it cannot be now.
+            PaymentRefused, InvoiceError: it cannot be.
             IdConflict: the key stands for something else.
         """
+        self.check(proposal)
         fingerprint = self._fingerprint(proposal)
         row = store.by_key(step.connection, proposal.key)
         if row is not None:
@@ -142,8 +143,6 @@ class Proposals:
             for person, share in shares
             if person != payee
         ]
-        for proposal in proposals:
-            self.check(proposal)
         self._room_for(step, payee, proposals)
         return Split(group, own, tuple(self.enter(step, proposal) for proposal in proposals))
 

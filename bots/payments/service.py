@@ -105,7 +105,6 @@ class Payments:
             PaymentRefused, InvoiceError: it cannot be.
             IdConflict: the key stands for something else.
         """
-        self.proposals.check(proposal)
         return await self.till.commit(
             lambda step: self.proposals.enter(step, proposal),
             lambda step, code: step.note(proposal.initiator, "payment.propose", "-", f"refused:{code}"),
@@ -300,7 +299,6 @@ class Payments:
             PaymentRefused: it cannot be, or not now.
             IdConflict: the key stands for something else.
         """
-        self.proposals.check(proposal)
 
         def work(step: Step) -> Payment:
             payment = self.proposals.enter(step, proposal, tell=False)

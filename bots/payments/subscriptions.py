@@ -112,11 +112,10 @@ class Subscriptions:
             PaymentRefused: it cannot be.
             IdConflict: the key stands for something else.
         """
-        self._proposals.check(proposal)
-        if terms.amount > proposal.amount:
-            raise PaymentRefused("payments.exceeds_mandate", most=proposal.amount)
 
         def work(step: Step) -> Payment:
+            if terms.amount > proposal.amount:
+                raise PaymentRefused("payments.exceeds_mandate", most=proposal.amount)
             mandate = self._proposals.enter(step, proposal)
             if store.get(step.connection, mandate.id) is None:
                 store.add(step.connection, self._row(step, mandate, terms))
@@ -196,7 +195,6 @@ class Subscriptions:
             PaymentRefused: the mandate is not in force, or does not cover so much.
             IdConflict: the key stands for something else.
         """
-        self._proposals.check(proposal)
 
         def work(step: Step) -> Payment:
             mandate = self._till.lock(step, mandate_id)
