@@ -13,9 +13,9 @@ MESSAGES: Final[Mapping[str, str]] = MappingProxyType(
     {
         "rights.balance": "There is {amount} in the wallet: it has to be paid out first.",
         "rights.pending": "{amount} is set aside or on its way: that has to end first.",
-        "rights.open_payments": "{count} payments, requests or agreements are open: they have to end first.",
-        "rights.open_funding": "{count} top-ups or cash-outs are under way: they have to end first.",
-        "rights.open_bills": "{count} bills are open: they have to be paid or closed first.",
+        "rights.open_payments": "Open payments, requests and agreements have to end first: {count}.",
+        "rights.open_funding": "Top-ups and cash-outs under way have to end first: {count}.",
+        "rights.open_bills": "Open bills have to be paid or closed first: {count}.",
         "rights.held": "The wallet is held by the operator: nothing of it can be erased.",
     }
 )

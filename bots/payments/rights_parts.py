@@ -33,8 +33,12 @@ _OPEN_CASH_OUTS: Final = frozenset({each.value for each in PayoutState} - {"prop
 _OPEN_BILLS: Final = frozenset(each.value for each in (BillState.FETCHING, *MOVING))
 
 
-def register_parts(rights: Rights, pickle_key: str) -> None:
-    """Have all parts take part that keep tables of money with people in them."""
+def register_parts(rights: Rights, pickle_key: str, bots: Sequence[str] = ()) -> None:
+    """Have all parts take part that keep tables of money with people in them.
+
+    Args:
+        bots: the instances of bots of money, whose notes of a person go too: saved payees, the chat to write to.
+    """
     sealer = Sealer(pickle_key, "payments")
     payments = _Payments(sealer)
     rights.register("payments", payments.export, payments.erase, payments.blocked)
@@ -53,6 +57,22 @@ def register_parts(rights: Rights, pickle_key: str) -> None:
         lambda connection, who, name, _now: store.forget_bills(connection, who, name),
         _blocked({"bills": _OPEN_BILLS}, "rights.open_bills"),
     )
+
+    notes = Sealer(pickle_key, "state")
+    rights.register(
+        "bots",
+        lambda connection, who: {"notes": _notes(connection, bots, who, notes)},
+        lambda connection, who, _name, _now: store.forget_notes(connection, bots, who),
+    )
+
+
+def _notes(connection: Connection, bots: Sequence[str], person: str, sealer: Sealer) -> Iterator[Mapping[str, Any]]:
+    """What bots have noted of a person, as they noted it."""
+    for row in store.notes_of(connection, bots, person):
+        value = bytes(row["value"])
+        if row["sealed"]:  # the place is that of bots.framework.state
+            value = _text(sealer, value, f"{row['plugin']}\0{row['scope']}\0{row['key']}").encode()
+        yield {"bot": row["plugin"], "key": row["key"], "value": json.loads(value) if value else None}
 
 
 def _blocked(tables: Mapping[str, frozenset[str]], code: str) -> Callable[[Connection, str], Sequence[Obstacle]]:

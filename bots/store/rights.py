@@ -11,12 +11,15 @@ from bots.store.bill_tables import bill_accounts, bill_notices, bills
 from bots.store.funding_tables import funding_payouts, funding_top_ups
 from bots.store.page_tables import pins
 from bots.store.payment_tables import payment_people, payment_refunds, payments, subscriptions
+from bots.store.tables import plugin_state
 
 __all__ = [
     "PEOPLE",
     "blank",
     "forget_bills",
+    "forget_notes",
     "in_state",
+    "notes_of",
     "refunds_of",
     "rows_of",
 ]
@@ -76,3 +79,15 @@ def forget_bills(connection: Connection, person: str, pseudonym: str) -> None:
     connection.execute(update(bills).where(*shown).values(state="cancelled", revision=bills.c.revision + 1))
     values = {"person": pseudonym, "room_id": "", "sealed": b"", "revision": bills.c.revision + 1}
     connection.execute(update(bills).where(bills.c.person == person).values(**values))
+
+
+def notes_of(connection: Connection, bots: Sequence[str], person: str) -> Sequence[Mapping[str, Any]]:
+    """What plugin instances have noted of a person."""
+    query = select(plugin_state).where(plugin_state.c.plugin.in_(bots), plugin_state.c.scope == f"user:{person}")
+    return [dict(row) for row in connection.execute(query.order_by(*plugin_state.primary_key.columns)).mappings()]
+
+
+def forget_notes(connection: Connection, bots: Sequence[str], person: str) -> None:
+    """Forget what plugin instances have noted of a person."""
+    mine = (plugin_state.c.plugin.in_(bots), plugin_state.c.scope == f"user:{person}")
+    connection.execute(delete(plugin_state).where(*mine))
