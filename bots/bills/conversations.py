@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Final
 
 from bots.bills.book import made_of
 from bots.bills.paying import TOP_UP, Paying, Wanted
@@ -14,8 +16,8 @@ from bots.domain.money import Money
 from bots.framework import Context, Dialog, InvalidValue, ParseEnv, Plugin, dialog
 from bots.framework.i18n import _
 
-ANOTHER = ""
-"""In place of a saved account: one that is not."""
+OFFERED: Final = timedelta(days=7)
+"""How long a bill that was shown can be answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,7 @@ class Conversations(Plugin):
                 found.append((each.nickname, Chosen(each.row.biller, dict(each.fields), each.id)))
         return found
 
-    @dialog
+    @dialog(timeout=OFFERED)
     async def offer(self, d: Dialog, bill_id: str, why: str = "") -> None:
         """What the biller asks for, and what to do about it."""
         view = await d.do("view", self._view, bill_id)

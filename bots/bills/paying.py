@@ -50,6 +50,9 @@ TOP_UP: Final = "top_up"
 LOOK: Final = "look"
 """Looked up by itself, for a saved account."""
 AUTOPAY: Final = "autopay"
+UNWANTED: Final = (State.SHOWN, State.CANCELLED, State.CLOSED)
+KEPT_MS: Final = 30 * 86_400_000
+"""What nobody wanted to pay is forgotten after so long."""
 STUCK_MS: Final = 10 * 60_000
 """A bill that was to be asked about so long ago, and was not, is asked about again."""
 
@@ -174,6 +177,9 @@ class Paying:
         if isinstance(answer, Found):
             found = self.book.found(stored, answer.bill)
             return self.move(ctx, stored, Action.FIND, found)
+        if row.origin == LOOK:
+            ctx.store(lambda connection: sql.drop(connection, row))
+            return None
         reason = "gone"
         if isinstance(answer, NothingDue):
             reason = "paid" if answer.paid else "none"
@@ -340,6 +346,8 @@ class Paying:
             return late, sql.count_in(connection, self.bot, State.UNKNOWN.value)
 
         rows, unknown = await ctx.query(read)
+        unwanted, before = [each.value for each in UNWANTED], ctx.now_ms() - KEPT_MS
+        ctx.store(lambda connection: sql.purge(connection, self.bot, unwanted, before, 500))
         there = {each.key for each in await ctx.schedules.list("bill/")}
         names = {State.FETCHING.value: "fetch", State.PROPOSED.value: "propose"}
         for row in rows:

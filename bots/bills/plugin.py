@@ -327,10 +327,10 @@ class Bills(Conversations):
         after = await self.paying.fetch(ctx, stored)
         if after is None:
             return
-        if after.row.origin != LOOK:
-            self.paying.show(ctx, after)
-        elif after.state is State.SHOWN:
+        if after.row.origin == LOOK:
             self.paying.soon(ctx, "looked", after, ctx.now_ms())
+        else:
+            self.paying.show(ctx, after)
 
     @timer("still")
     async def still(self, ctx: Context, data: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 from bots.bills.book import Account, StoredBill, made_of
 from bots.bills.cashier import Refused
 from bots.bills.paying import LOOK, Paying, Wanted
-from bots.domain.bills import Action, Decision, canonical, decide, pay_on, to_remind
+from bots.domain.bills import Decision, canonical, decide, pay_on, to_remind
 from bots.domain.money import Money
 from bots.framework import Context
 from bots.framework.context import TIMER_FIRED
@@ -224,7 +224,7 @@ class Saving:
             if notice.kind == CHARGED:
                 await self._charge(ctx, stored)
         if notice is None or notice.kind == TOLD:  # nobody needs what was looked up
-            self._paying.move(ctx, stored, Action.CANCEL)
+            ctx.store(lambda connection: sql.drop(connection, stored.row))
         return notice
 
     def _by_itself(

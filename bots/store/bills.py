@@ -111,6 +111,25 @@ def change(connection: Connection, before: BillRow, after: BillRow) -> None:
         raise BillBusy("a bill was changed meanwhile", bill=before.id)
 
 
+def drop(connection: Connection, row: BillRow) -> None:
+    """Forget a bill that is still as it was read.
+
+    Raises:
+        BillBusy: it is not.
+    """
+    where = (bills.c.id == row.id, bills.c.revision == row.revision)
+    if connection.execute(delete(bills).where(*where)).rowcount != 1:
+        raise BillBusy("a bill was changed meanwhile", bill=row.id)
+
+
+def purge(connection: Connection, bot: str, states: Collection[str], before: int, limit: int) -> int:
+    """Forget up to ``limit`` bills in these states that nobody wanted to pay and that are that old; how many."""
+    old = select(bills.c.id).where(
+        bills.c.bot == bot, bills.c.state.in_(states), bills.c.paying == 0, bills.c.updated_at < before
+    )
+    return connection.execute(delete(bills).where(bills.c.id.in_(old.limit(limit)))).rowcount
+
+
 def of_person(
     connection: Connection, bot: str, person: str, states: Collection[str], limit: int, *, account: str = ""
 ) -> list[BillRow]:

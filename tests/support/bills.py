@@ -26,6 +26,8 @@ class BillsWorld(MoneyWorld):
         def more(world: MoneyWorld) -> Mapping[type, Any]:
             return {Merchants: Merchants(world.bank), Book: Book(PICKLE_KEY), **(services or {})}
 
+        # Codes throughout: the PIN is the wallet's affair.
+        given.setdefault("money", {"pin_above": {"EUR": "500.00"}})
         super().__init__(Bills, more=more, settings=settings, **given)
 
     async def chat(self, person: Person) -> Room:
@@ -59,7 +61,10 @@ class BillsWorld(MoneyWorld):
 
     async def shown(self, person: Person, last: int | str, biller: str = "1") -> list[str]:
         """A person looks the bill of an account at the first electricity biller up."""
-        return await self.says(person, "pay", "Electricity", biller, f"2041587{last}")
+        said = await self.says(person, "pay")
+        if said[-1].startswith("Which one?"):
+            await self.says(person, "Another one")
+        return await self.says(person, "Electricity", biller, f"2041587{last}")
 
     async def biller_has(self, biller: str = "example-power") -> Money:
         """What a biller was paid."""
@@ -73,3 +78,10 @@ def receipt_in(texts: list[str]) -> str:
     found = re.findall(r"Receipt number: (\S+)", "\n".join(texts))
     assert len(found) == 1, texts
     return str(found[0])
+
+
+def amount_in(card: str) -> Money:
+    """What a bill asks for."""
+    found = re.search(r"To pay: €([0-9.]+)", card)
+    assert found is not None, card
+    return Money.of(found.group(1), "EUR")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from bots.domain.money import Money
-from tests.support.bills import BillsWorld, receipt_in
+from tests.support.bills import BillsWorld, amount_in, receipt_in
+from tests.support.money import WALLET
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -57,4 +60,246 @@ async def test_the_same_bill_is_not_paid_twice() -> None:
     assert await world.has(bob) == Money(50000, "EUR")
     # Another account at the same biller is another bill.
     assert "1. Pay" in (await world.shown(bob, 0))[-1]
+    world.check()
+
+
+async def test_two_who_say_yes_at_once() -> None:
+    """Both saw the bill as nobody's; one of them pays it."""
+    world = BillsWorld()
+    alice, bob = await world.begins("alice"), await world.begins("bob")
+    await world.shown(alice, 1)
+    await world.shown(bob, 1)
+    rooms = [await world.chat(alice), await world.chat(bob)]
+    await asyncio.gather(alice.says("1", room=rooms[0]), bob.says("1", room=rooms[1]))
+    said = sorted(each.partition(" ")[0] for each in [(await world.hears(who))[-1] for who in (alice, bob)])
+    assert said == ["Please", "This"]
+    world.check()
+
+
+async def test_the_wallet_says_no() -> None:
+    world = BillsWorld()
+    alice = await world.begins("alice")
+    await world.shown(alice, 1)
+    await world.says(alice, 1)
+    wallet = await world.direct(alice, WALLET)
+    await alice.says("decline", room=wallet)
+    assert await world.hears(alice) == ["Nothing was paid to Example Power."]
+    assert "1. Pay" in (await world.shown(alice, 1))[-1], "the bill is free again"
+    await world.says(alice, 1)
+    await world.pass_time(days=4)
+    assert (await world.hears(alice))[-1] == "Nothing was paid to Example Power."
+    assert await world.has(alice) == Money(50000, "EUR")
+    world.check()
+
+
+async def test_not_now() -> None:
+    world = BillsWorld()
+    alice = await world.begins("alice")
+    await world.shown(alice, 1)
+    assert await world.says(alice, "not now") == ["Nothing was paid."]
+    assert await world.says(alice, "history") == ["You have paid nothing here yet."]
+    world.check()
+
+
+async def test_a_payment_that_fails_comes_back() -> None:
+    world = BillsWorld()
+    alice = await world.begins("alice")
+    await world.shown(alice, 2)
+    await world.says(alice, 1)
+    await world.confirms(alice)
+    said = await world.hears(alice)
+    assert "did not take the payment" in said[-1]
+    assert await world.has(alice) == Money(50000, "EUR")
+    assert not await world.biller_has()
+    assert (await world.says(alice, "history"))[0].endswith("not taken, your money came back")
+    assert "1. Pay" in (await world.shown(alice, 2))[-1]
+    world.check()
+
+
+@pytest.mark.parametrize(("last", "paid"), [(3, True), (4, False)])
+async def test_nobody_knows_and_then_somebody_does(last: int, paid: bool) -> None:
+    world = BillsWorld(permissions={"roles": {"operator": ["@dave:world"]}})
+    alice, dave = await world.begins("alice"), await world.begins("dave", "")
+    await world.shown(alice, last)
+    await world.says(alice, 1)
+    await world.confirms(alice)
+    said = await world.hears(alice)
+    assert len(said) == 1
+    assert "has not confirmed yet" in said[0]
+    held = Money(50000, "EUR") - await world.has(alice)
+    assert held.minor > 0, "what nobody knows of stays held"
+    assert not await world.biller_has()
+    listed = await world.says(dave, "bills unknown")
+    assert "to example-power of @alice:world" in listed[0]
+    assert f"2041587{last}" not in listed[0], "operators see no account numbers"
+    bill_id = listed[0].partition(":")[0]
+    await world.says(dave, f"bills ask {bill_id}")
+    await world.restart()
+    await world.pass_time(seconds=60)
+    assert await world.hears(alice) == [], "who was told once waits"
+    assert "is being paid just now" in (await world.shown(alice, last))[-1]
+    await world.pass_time(seconds=60)
+    said = await world.hears(alice)
+    if paid:
+        receipt_in(said)
+        assert await world.biller_has() == held
+    else:
+        assert "is back in your wallet" in said[-1]
+        assert await world.has(alice) == Money(50000, "EUR")
+    assert await world.says(dave, "bills unknown") == ["Every biller has answered."]
+    assert "may not" in (await world.says(alice, "bills unknown"))[0]
+    world.check()
+
+
+async def test_a_slow_biller() -> None:
+    world = BillsWorld()
+    alice = await world.begins("alice")
+    assert await world.shown(alice, 5) == ["I ask Example Power for the bill."]
+    await world.pass_time(seconds=6)
+    assert await world.hears(alice) == []
+    await world.restart(kill=True)
+    await world.pass_time(seconds=5)
+    assert await world.hears(alice) == ["Still checking. I show you the bill as soon as Example Power answers."]
+    assert (await world.says(alice, "accounts"))[0].startswith("You have saved no accounts"), "nobody is kept waiting"
+    await world.pass_time(seconds=10)
+    said = await world.hears(alice)
+    assert len(said) == 1
+    assert "1. Pay" in said[0]
+    world.check()
+
+
+@pytest.mark.parametrize(("last", "words"), [(6, "There is nothing to pay"), (7, "Everything is paid already")])
+async def test_no_bill(last: int, words: str) -> None:
+    world = BillsWorld()
+    alice = await world.begins("alice")
+    said = await world.shown(alice, last)
+    assert said[-1].startswith(words)
+    await world.pass_time(minutes=1)
+    assert await world.hears(alice) == []
+    world.check()
+
+
+async def test_parts() -> None:
+    world = BillsWorld()
+    alice = await world.begins("alice")
+    said = await world.shown(alice, 8)
+    assert "Parts are taken from €5.00 on." in said[-1]
+    whole = amount_in(said[-1])
+    said = await world.says(alice, "pay a part", "4.99")
+    assert said[0].startswith("You can pay from €5.00 to")
+    said = await world.says(alice, "10,00 USD")
+    assert said[0].startswith("This is paid in EUR.")
+    await world.says(alice, "10")
+    await world.confirms(alice)
+    receipt_in(await world.hears(alice))
+    assert await world.has(alice) == Money(49000, "EUR")
+    said = await world.shown(alice, 8)
+    assert "Paid of it here by now: €10.00" in said[-1]
+    assert amount_in(said[-1]) == whole - Money(1000, "EUR")
+    await world.says(alice, 1)
+    await world.confirms(alice)
+    receipt_in(await world.hears(alice))
+    assert await world.has(alice) == Money(50000, "EUR") - whole
+    assert (await world.shown(alice, 8))[-1].startswith("Everything is paid already")
+    world.check()
+
+
+async def test_an_amount_that_changes_is_confirmed_again() -> None:
+    world = BillsWorld()
+    alice = await world.begins("alice")
+    first = amount_in((await world.shown(alice, 9))[-1])
+    await world.says(alice, 1)
+    await world.confirms(alice)
+    said = await world.hears(alice)
+    assert said[-1].startswith("Example Power asks for another amount now, so nothing was paid.")
+    second = amount_in(said[-1])
+    assert second == first + Money(500, "EUR")
+    assert await world.has(alice) == Money(50000, "EUR"), "nothing is held for the old amount"
+    await world.says(alice, 1)
+    assert await world.has(alice) == Money(50000, "EUR"), "nothing moves before the second confirmation"
+    await world.confirms(alice)
+    receipt_in(await world.hears(alice))
+    assert await world.has(alice) == Money(50000, "EUR") - second
+    world.check()
+
+
+async def test_back_takes_an_answer_back() -> None:
+    world = BillsWorld()
+    alice = await world.begins("alice")
+    await world.says(alice, "pay", "Gas", 1, "4410257381")
+    said = await world.says(alice, "back")
+    assert "Meter number" in said[-1]
+    await world.says(alice, "back", "back", "Water", 1)
+    said = await world.says(alice, "w204 151")
+    assert said[-1].startswith("Example Waterworks, account W204151")
+    world.check()
+
+
+async def test_bills_are_private() -> None:
+    world = BillsWorld()
+    alice, bob = await world.begins("alice"), await world.begins("bob")
+    room = await world.room("flat", alice, bob)
+    await alice.hears_all(room)
+    await alice.says("!topup", room=room)
+    said = [each.body for each in await alice.hears_all(room)]
+    assert said == ["Bills are private: please write to me in a chat of our own."]
+    await bob.says("lunch?", room=room)
+    await alice.hears_nothing(room)
+    world.check()
+
+
+async def test_not_enough_money() -> None:
+    world = BillsWorld()
+    alice = await world.begins("alice", "1")
+    await world.shown(alice, 1)
+    await world.says(alice, 1)
+    await world.confirms(alice)
+    assert await world.hears(alice) == []
+    assert await world.has(alice) == Money(100, "EUR")
+    assert not await world.biller_has()
+    world.check()
+
+
+# Mobile phones
+
+
+async def test_a_phone_is_topped_up() -> None:
+    world = BillsWorld()
+    alice = await world.begins("alice")
+    said = await world.says(alice, "topup")
+    assert said[0].startswith("Which operator?\n\n1. Example Mobile")
+    said = await world.says(alice, 1)
+    assert said == ["Which mobile number? It looks like this: +4915112345678"]
+    said = await world.says(alice, "030 123456")
+    assert said[0].startswith("That is no mobile number of this operator's country.")
+    said = await world.says(alice, "0151 / 123 456 71")
+    assert said[0].startswith("How much?\n\n1. €10.00\n2. €15.00")
+    said = await world.says(alice, "€15.00")
+    assert said[0].startswith("€15.00 for +4915112345671 at Example Mobile")
+    await world.says(alice, 1)
+    await world.confirms(alice)
+    said = await world.hears(alice)
+    assert said[0].startswith("Done: +4915112345671 has €15.00 more. Receipt number: ")
+    assert await world.biller_has("example-mobile") == Money(1500, "EUR")
+    # The same again is wanted: nobody takes it for the bill of before.
+    await world.says(alice, "topup", 1, "+4915112345671", 1, 1)
+    await world.confirms(alice)
+    receipt_in(await world.hears(alice))
+    assert await world.biller_has("example-mobile") == Money(2500, "EUR")
+    world.check()
+
+
+async def test_a_range_and_a_failed_top_up() -> None:
+    world = BillsWorld()
+    alice = await world.begins("alice")
+    said = await world.says(alice, "top up", "Sample Mobile", "+4915112345672")
+    assert said == ["How much, from €5.00 to €100.00?"]
+    for wrong in ("4", "100.01", "20 PLN", "much"):
+        assert len(await world.says(alice, wrong)) == 1
+    await world.says(alice, "20", 1)
+    await world.confirms(alice)
+    assert "is back in your wallet" in (await world.hears(alice))[-1]
+    assert await world.has(alice) == Money(50000, "EUR")
+    said = await world.says(alice, "topup", "Placeholder Mobile", "612 345 671", "another amount")
+    assert said == ["How much, from €5.00 to €50.00?"]
     world.check()
