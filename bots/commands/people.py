@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 OPERATOR = "operator"
-MONEY_BOTS = frozenset({"wallet", "bills"})
-"""Plugins whose notes of a person are about money."""
 
 
 def add(commands: Any) -> None:
@@ -94,7 +92,7 @@ def _with_office(arguments: argparse.Namespace, work: Callable[[_Office], Awaita
     from bots.payments.guard import Guard
     from bots.payments.ledger import Ledger
     from bots.payments.rights import Rights
-    from bots.payments.rights_parts import register_parts
+    from bots.payments.rights_parts import MONEY_BOTS, register_parts
 
     if not re.fullmatch(r"@[^:\s]+:\S+", arguments.person):
         raise UsageError(f"{arguments.person} is no user id such as @alice:example.org")

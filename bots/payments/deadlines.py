@@ -28,6 +28,8 @@ PAUSE_MS: Final = 60_000
 PAUSE_MAX_MS: Final = 3_600_000
 KEEP_MS: Final = 30 * 86_400_000
 """How long codes and what messages were answered are kept; the inbox keeps messages for less."""
+PURGED_MAX: Final = 10_000
+"""Movements of the guard that are forgotten at once."""
 DEADLINE: Final = "deadline"
 
 
@@ -77,6 +79,7 @@ class Deadlines:
             continue
         if now - self._purged > KEEP_MS // 30:
             await self._till.commit(lambda step: store.purge(step.connection, step.now - KEEP_MS))
+            await self._till.commit(lambda step: self._till.guard.purge(step.connection, step.now, PURGED_MAX))
             self._purged = now
         return done
 

@@ -25,7 +25,10 @@ from bots.store import payments as payments_store
 from bots.store import rights as store
 from bots.store import subscriptions as subscriptions_store
 
-__all__ = ["register_parts"]
+__all__ = ["MONEY_BOTS", "register_parts"]
+
+MONEY_BOTS: Final = frozenset({"wallet", "bills"})
+"""Plugins whose notes of a person are about money."""
 
 _OPEN_PAYMENTS: Final = frozenset({PaymentState.PROPOSED.value, PaymentState.HELD.value})
 _OPEN_TOP_UPS: Final = frozenset({TopUpState.CREATED.value, TopUpState.PENDING.value, TopUpState.UNKNOWN.value})

@@ -37,8 +37,10 @@ from bots.payments.pins import Pins, telling
 from bots.payments.providers import ProviderConfig, make_providers
 from bots.payments.providers.sandbox import SandboxPage, SandboxProvider
 from bots.payments.rates import Rates
+from bots.payments.receipts import Receipts
 from bots.payments.reconciliation import Gauge, Reconciliation
 from bots.payments.rights import Rights
+from bots.payments.rights_parts import MONEY_BOTS, register_parts
 from bots.payments.sanctions import HttpSanctions, NoSanctions
 from bots.payments.service import Payments
 from bots.payments.settings import PaymentSettings, settings_of
@@ -129,8 +131,10 @@ class Treasury:
         self.payments = Payments(till, pins=self.pins)
         self.deadlines = Deadlines(self.payments)
         self.rates = Rates(section.rates, ground.http, database, clock)
+        self.receipts = Receipts(database, sealer)
         self.statements = Statements(database, self.ledger, sealer)
         self.rights = Rights(database, clock, self.ledger, self.guard, self.audit)
+        register_parts(self.rights, pickle_key, [bot.instance for bot in config.bots if bot.plugin in MONEY_BOTS])
         try:
             providers = make_providers(
                 section,
@@ -186,6 +190,7 @@ class Treasury:
                 Pins: self.pins,
                 Funding: self.funding,
                 Rates: self.rates,
+                Receipts: self.receipts,
                 Statements: self.statements,
                 PaymentSettings: self.settings,
             },
