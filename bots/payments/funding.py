@@ -12,6 +12,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final, TypeVar
 
 from sqlalchemy import Connection
@@ -38,6 +39,7 @@ from bots.payments.funding_values import (
 from bots.payments.guard import Guard, GuardRefusal, Movement
 from bots.payments.ledger import AccountKind, Ledger
 from bots.payments.providers.base import Provider, WebhookRefused
+from bots.payments.providers.sandbox import SandboxProvider
 from bots.payments.sanctions import Sanctions
 from bots.store import funding as sql
 from bots.store.funding_rows import PayoutRow, RefundRow, TopUpRow
@@ -103,6 +105,10 @@ class Funding:
             sanctions=sanctions,
             consumer=consumer,
         )
+        sandbox = self.providers.get("sandbox")
+        self._sandbox = sandbox if isinstance(sandbox, SandboxProvider) else None
+        if self._sandbox is not None:
+            self._sandbox.deliver = partial(self.webhook, "sandbox")
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._forgot_at = 0
@@ -345,6 +351,8 @@ class Funding:
         """Open the providers, and go on with what the last run left."""
         for provider in self.providers.values():
             await provider.start()
+        if self._sandbox is not None:
+            log.warning("payments.providers.sandbox is enabled: wallets can be filled with play money")
         self._task = asyncio.create_task(self._run(), name="funding")
 
     async def stop(self) -> None:
@@ -381,11 +389,7 @@ class Funding:
 
     async def run_once(self) -> int:
         """Do what is due now; how much it was."""
-        sandbox = self.providers.get("sandbox")
-        done = 0
-        run_due = getattr(sandbox, "run_due", None)
-        if run_due is not None:
-            done += await run_due()
+        done = 0 if self._sandbox is None else await self._sandbox.run_due()
         now = self._clock.now_ms()
 
         def due(connection: Connection) -> tuple[list[str], list[str], list[str]]:

@@ -25,6 +25,7 @@ from bots.domain.funding import (
 )
 from bots.domain.payments import PaymentRefused
 from bots.framework.clock import Clock
+from bots.framework.funding_changes import FUNDING_CHANGED
 from bots.payments.events import room_of
 from bots.payments.funding_books import Books
 from bots.payments.providers.bank import payout_back, short_id
@@ -46,9 +47,6 @@ from bots.store.funding_tables import funding_payouts, funding_refunds, funding_
 
 log = logging.getLogger(__name__)
 
-CHANGED: Final = "rialto.funding.changed"
-"""The type of the event of every change. Its content: ``id``, ``kind`` (``top_up`` or ``cash_out``), ``person``,
-``state``, ``change``."""
 BATCH: Final = 50
 MISSING_MS: Final = 3_600_000
 """How long until something of a provider that is not configured any more is looked at again."""
@@ -273,7 +271,10 @@ class Asking:
                 done += await self._settled(row)
             except DatabaseError:
                 raise
-            except (RialtoError, PaymentRefused) as error:  # it is tried again; the operator sees it as a difference meanwhile
+            except (
+                RialtoError,
+                PaymentRefused,
+            ) as error:  # it is tried again; the operator sees it as a difference meanwhile
                 log.error("the end of a payout could not be kept: %s", error, extra={"payout": row.id})
         return done
 
@@ -465,7 +466,7 @@ class Asking:
             key=f"funding:{item}:{change}",
             consumer=self._consumer,
             room_id=room_of(person),
-            type=CHANGED,
+            type=FUNDING_CHANGED,
             content={"id": item, "kind": kind, "person": person, "state": state, "change": change},
             sender=person,
         )

@@ -442,3 +442,9 @@ def postpone(connection: Connection, table: str, item: str, attempts: int, next_
     connection.execute(
         update(known).where(known.c.id == item, known.c.next_at.is_not(None)).values(attempts=attempts, next_at=next_at)
     )
+
+
+def untell(connection: Connection, item: str) -> None:
+    """Have the last change of a top-up or payout announced by the service, which was made without it."""
+    for table in (funding_top_ups, funding_payouts):
+        connection.execute(update(table).where(table.c.id == item).values(told=table.c.changes - 1))

@@ -11,6 +11,7 @@ from bots.domain.limits import Limits
 from bots.domain.money import Money
 from bots.domain.payments import Capture, Payment, PaymentKind
 from bots.pages.links import Links
+from bots.payments.audit import Audit
 from bots.payments.funding import Funding
 from bots.payments.funding_books import Books, provider_owner
 from bots.payments.ledger import AccountKind
@@ -42,13 +43,21 @@ class Verdicts:
 class FundingWorld(World):
     """Everything that top-ups and cash-outs stand on. ``restart`` forgets all that is not in the database."""
 
-    def __init__(self, database: Database, *, stripe: FakeStripe | None = None, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        stripe: FakeStripe | None = None,
+        limits: Limits | None = None,
+        pickle_key: str = "pickle",
+    ) -> None:
         super().__init__(database, limits=limits)
-        self.sealer = Sealer("pickle", "payments")
+        self.sealer = Sealer(pickle_key, "payments")
+        self.audit = Audit(database, self.sealer)
         self.numbers = itertools.count(1)
         self.verdicts = Verdicts()
         self.sandbox = SandboxProvider(
-            database, self.clock, Links("pickle"), lambda path: f"https://rialto.example{path}", "pickle", self.random
+            database, self.clock, Links(pickle_key), "https://rialto.example{}".format, pickle_key, self.random
         )
         account = BankAccount(IBAN, "Rialto e.V.", "COBADEFFXXX")
         self.bank = BankProvider(account, database, self.sealer, self.clock)
@@ -81,7 +90,6 @@ class FundingWorld(World):
         )
         self.funding.payments = self.payments
         self.payments.cash_outs = self.funding.begin
-        self.sandbox.deliver = lambda body, headers: self.funding.webhook("sandbox", body, headers)
         return self.funding
 
     def reconciliation(self) -> Reconciliation:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import secrets
 from collections.abc import Callable
 
@@ -19,8 +18,6 @@ from bots.payments.providers.sandbox import SandboxProvider
 from bots.payments.providers.stripe import StripeProvider
 
 __all__ = ["ProviderConfig", "bank_account", "make_providers"]
-
-log = logging.getLogger(__name__)
 
 
 class ProviderConfig(RialtoError):
@@ -67,12 +64,9 @@ def make_providers(
     """
     made: list[Provider] = []
     if settings.providers.sandbox.enabled:
-        log.warning("payments.providers.sandbox is enabled: wallets can be filled with play money")
         made.append(SandboxProvider(database, clock, links, url, pickle_key, randomness))
     stripe = settings.providers.stripe
     if stripe.secret_key.get_secret_value():
-        if not stripe.webhook_secret.get_secret_value():
-            log.warning("payments.providers.stripe has no webhook_secret: what happens there is noticed late")
         made.append(
             StripeProvider(
                 stripe.secret_key.get_secret_value(),

@@ -17,7 +17,7 @@ from typing import Final, Literal, cast
 
 from sqlalchemy import Connection
 
-from appservice.database import Database
+from appservice.database import Database, DatabaseError
 from appservice.sealing import derived_key
 from bots.domain.funding import Seen
 from bots.domain.money import Money
@@ -311,7 +311,10 @@ class SandboxProvider(Provider):
             event = f"{row.id}:{told.value}"
             message = {"event": event, "kind": row.kind, "id": row.id, "reference": row.reference, "state": told.value}
             body = json.dumps(message).encode()
-            await self.deliver(body, {SIGNATURE: self._signature(body)})
+            try:
+                await self.deliver(body, {SIGNATURE: self._signature(body)})
+            except DatabaseError as error:  # as with any provider: who was not told asks
+                log.warning("a message of the sandbox could not be kept: %s", error)
 
 
 def _movement(row: SandboxRow) -> ProviderMovement:

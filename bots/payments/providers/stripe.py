@@ -170,6 +170,8 @@ class StripeProvider(Provider):
 
         if self._session is not None:
             return
+        if not self._webhook_secret:
+            log.warning("payments.providers.stripe has no webhook_secret: what happens there is noticed late")
         # A session of ours: no proxies from the environment, no cookies, timeouts for each part.
         self._session = aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=self._timeout, sock_connect=10),
