@@ -37,7 +37,7 @@ from bots.store.subscriptions import SubscriptionRow
 
 DAY_MS: Final = 86_400_000
 RETRIES_MS: Final = (DAY_MS, 3 * DAY_MS, 7 * DAY_MS)
-"""After the time when a charge was due."""
+"""After the first attempt."""
 CHARGE_TTL: Final = RETRIES_MS[-1] + DAY_MS
 MANDATE: Final = "mandate"
 """Who causes a charge."""
@@ -248,7 +248,7 @@ class Subscriptions:
         self._charge_period(step, mandate, row, interval)
 
     def _charge_period(self, step: Step, mandate: Payment, row: SubscriptionRow, interval: Interval) -> None:
-        charge = self._proposals.enter(step, self._proposal(mandate, row), tell=False)
+        charge = self._proposals.enter(step, self._proposal(step, mandate, row), tell=False)
         refusal: Refusal | None = None
         if charge.open:
             charge, refusal = self._mover.confirm(step, self._till.lock(step, charge.id), MANDATE)
@@ -261,7 +261,7 @@ class Subscriptions:
         word = f"refused:{refusal.code}" if refusal is not None else charge.state.value
         step.note(row.payee, "subscription.charge", charge.id, word, subscription=row.id, period=row.period)
         row = replace(row, failures=row.failures + 1)
-        again = row.next_at + RETRIES_MS[row.failures - 1] if row.failures <= len(RETRIES_MS) else None
+        again = charge.created_at + RETRIES_MS[row.failures - 1] if row.failures <= len(RETRIES_MS) else None
         following = interval.at(row.anchor_at, row.period + 1)
         if again is None or again >= following or not charge.open:
             self._pause(step, mandate, row, charge)
@@ -277,7 +277,7 @@ class Subscriptions:
         self._tell(step, mandate, row, "subscription", by="deadline")
         step.note("system", "subscription.pause", row.id, "paused", failures=row.failures)
 
-    def _proposal(self, mandate: Payment, row: SubscriptionRow) -> Proposal:
+    def _proposal(self, step: Step, mandate: Payment, row: SubscriptionRow) -> Proposal:
         return Proposal(
             kind=PaymentKind.INVOICE,
             payer=row.payer,
@@ -286,7 +286,7 @@ class Subscriptions:
             memo=mandate.memo,
             key=f"subscription:{row.id}:{row.period}",
             initiator=row.payee,
-            expires_at=row.next_at + CHARGE_TTL,
+            expires_at=step.now + CHARGE_TTL,
             capture=Capture.AT_ONCE,
             consumer=row.consumer,
             mandate=row.id,
