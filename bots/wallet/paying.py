@@ -99,10 +99,11 @@ class Paying:
             raise InvalidValue("wallet.no_such_code", _("This code leads to no request for money."), clear=True)
         if scanned and ctx.sender == payment.payee:
             raise InvalidValue("wallet.own_code", _("This is your own request: others scan it."), clear=True)
-        if not payment.payer:
+        if payment.open and not payment.payer:
             await refuse_beyond(ctx, self._means, payment.amount)
+        if scanned:
             payment = await self._payments.claim(token, ctx.sender)
-        if payment.payer != ctx.sender:
+        if payment.payer and payment.payer != ctx.sender:
             raise InvalidValue("wallet.code_used", _("This code was used by somebody else already."), clear=True)
         await self.ask(ctx, payment, await aside(ctx))
 

@@ -37,8 +37,8 @@ async def world() -> AsyncIterator[MoneyWorld]:
 @pytest.fixture
 async def alice(world: MoneyWorld) -> Person:
     """She has 100.00 EUR."""
-    await world.opened("bob")
-    await world.opened("mallory", "100")
+    await world.owner("bob")
+    await world.owner("mallory", "100")
     return await world.opened("alice", "100")
 
 
@@ -169,7 +169,7 @@ async def test_another_person_s_code_does_not_confirm(world: MoneyWorld, alice: 
     mallory = world.user("mallory")
     _question, code = await asked(alice)
     await mallory.says(code)
-    assert "Nothing" in (await mallory.hears()).body
+    assert "Nothing" in (await mallory.hears_all())[-1].body
     await mallory.says("pay @bob 1 EUR")
     own = code_in(await mallory.hears())
     assert own != code
