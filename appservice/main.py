@@ -21,6 +21,7 @@ from appservice.local.prepare import prepare
 from appservice.media import Media
 from appservice.sealing import Sealer
 from appservice.service import Service
+from bots.bills.book import Book
 from bots.framework.clock import Clock, SystemClock
 from bots.framework.host import Host
 from bots.framework.housekeeping import Housekeeping
@@ -226,7 +227,12 @@ def _of_money(config: Config, service: Service, treasury: Treasury | None) -> di
         return {}
     provided = treasury.provided
     wallet = {Registry: Registry.of(config), SharedRooms: service.rooms}
-    return {**provided, "payments.wallet": {**provided["payments.wallet"], **wallet}}
+    bills = {Book: Book(config.encryption.pickle_key.get_secret_value(), service.metrics.bills_unknown)}
+    return {
+        **provided,
+        "payments.charge": {**provided["payments.charge"], **bills},
+        "payments.wallet": {**provided["payments.wallet"], **wallet},
+    }
 
 
 async def run(config: Config) -> int:

@@ -71,6 +71,9 @@ class Metrics:
         self.payments_differences = gauge(
             "payments_differences", "Movements that a provider and the ledger do not agree on.", "provider"
         )
+        self.bills_unknown = gauge(
+            "bills_unknown", "Payments of bills that their billers have not confirmed: the money stays held.", "plugin"
+        )
         self.send_seconds = histogram("send_seconds", "One send to the homeserver.", SLOW)
         self.handler_seconds = histogram("handler_seconds", "One run of a consumer's handler.", SLOW, "consumer")
         self.commit_seconds = histogram("commit_seconds", "One group commit.", FAST)

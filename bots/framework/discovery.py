@@ -38,6 +38,7 @@ BUILT_IN: Final[Mapping[str, str]] = {
     "hub": "bots.hub:Hub",
     "echo": "bots.echo:Echo",
     "wallet": "bots.wallet:Wallet",
+    "bills": "bots.bills:Bills",
 }
 """What comes with Rialto."""
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
