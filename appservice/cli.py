@@ -11,7 +11,7 @@ from appservice import __version__
 from appservice.commands import chat, check, doctor, inbox, plugin, register, run, stack, user
 from appservice.commands.common import Exit, Handler, Unreachable, UsageError, warn
 from appservice.errors import RialtoError
-from bots.commands import audit, dialogs, payments, people
+from bots.commands import audit, dialogs, ledger, payments, people
 
 EPILOG = """\
 exit codes: 0 done; 1 a check failed or the work could not be done; 2 wrong arguments or configuration;
@@ -29,7 +29,8 @@ def parser() -> argparse.ArgumentParser:
     )
     root.add_argument("--version", action="version", version=f"rialto {__version__}")
     commands = root.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
-    for module in (stack, chat, run, check, doctor, register, user, inbox, people, audit, payments, dialogs, plugin):
+    rooms = (stack, chat, run, check, doctor, register, user, inbox, people, audit, payments, ledger, dialogs, plugin)
+    for module in rooms:
         module.add(commands)
     return root
 
