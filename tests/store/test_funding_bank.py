@@ -8,7 +8,7 @@ from appservice.database import Database
 from bots.domain.epc import read_payload
 from bots.domain.funding import LineState, PayoutState, RefundState, TopUpState
 from bots.domain.payments import PaymentState
-from bots.payments.funding import TopUp
+from bots.payments.funding_values import TopUp
 from bots.payments.providers.bank import reference_for
 from bots.payments.providers.bank_desk import BankRefused, StatementRefused
 from bots.payments.providers.xml import read_tree
