@@ -53,7 +53,6 @@ def upgrade() -> None:
     op.create_table(
         "payment_people",
         sa.Column("person", sa.Text(), nullable=False),
-        sa.Column("opened_at", sa.BigInteger(), nullable=True, comment="Of the wallet; null: it is not open."),
         sa.Column(
             "failures",
             sa.Integer(),
@@ -184,8 +183,24 @@ def upgrade() -> None:
         batch_op.create_index("ix_subscriptions_payee", ["payee"], unique=False)
         batch_op.create_index("ix_subscriptions_payer", ["payer"], unique=False)
 
+    op.create_table(
+        "wallets",
+        sa.Column("person", sa.Text(), nullable=False),
+        sa.Column("opened_at", sa.BigInteger(), nullable=True, comment="Null: it is not open."),
+        sa.Column(
+            "behind", sa.SmallInteger(), nullable=False, comment="1: what was held for it may not be posted yet."
+        ),
+        sa.PrimaryKeyConstraint("person", name=op.f("pk_wallets")),
+    )
+    with op.batch_alter_table("wallets", schema=None) as batch_op:
+        batch_op.create_index("ix_wallets_behind", ["behind"], unique=False)
+
 
 def downgrade() -> None:
+    with op.batch_alter_table("wallets", schema=None) as batch_op:
+        batch_op.drop_index("ix_wallets_behind")
+
+    op.drop_table("wallets")
     with op.batch_alter_table("subscriptions", schema=None) as batch_op:
         batch_op.drop_index("ix_subscriptions_payer")
         batch_op.drop_index("ix_subscriptions_payee")

@@ -70,6 +70,8 @@ class Deadlines:
             DatabaseError: some are left, or that is unknown. To do it again does no harm.
         """
         done = 0
+        for person in await self._till.read(lambda connection: store.behind(connection, BATCH)):
+            await self._payments.wallet_opened(person)
         while found := await self._due_now():
             for item, work in found:
                 done += await self._each(item, work)

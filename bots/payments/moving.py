@@ -153,7 +153,7 @@ class Mover:
         """Whether the payee has a wallet; it cannot be opened meanwhile."""
         if payment.kind not in {PaymentKind.TRANSFER, PaymentKind.PAYOUT}:
             return True
-        return store.lock_person(step.connection, payment.payee).opened_at is not None
+        return store.lock_wallet(step.connection, payment.payee)
 
     def _commands(self, step: Step, payment: Payment, claimed: bool) -> tuple[Payment, list[Command]]:
         till, base, amount = self._till, _base(payment), payment.amount

@@ -60,13 +60,9 @@ class Proposals:
             IdConflict: the key stands for something else.
         """
         self.check(proposal)
-        fingerprint = self._fingerprint(proposal)
-        row = store.by_key(step.connection, proposal.key)
-        if row is not None:
-            payment = self._till.opened(row)
-            if payment.fingerprint != fingerprint:
-                raise IdConflict(Conflict(proposal.key, "another payment was proposed under this key"))
-            return payment
+        known = self._known(step, proposal)
+        if known is not None:
+            return known
         if proposal.expires_at <= step.now:
             raise PaymentRefused("payments.expired_before")
         self._room_for(step, proposal.initiator, [proposal])
@@ -74,14 +70,29 @@ class Proposals:
         if proposal.payer:
             before = store.paid_before(step.connection, proposal.payer, proposal.payee, HAS_PAID)
         payment = proposed(proposal, self._till.new_id(step.now), step.now, paid_before=before)
-        payment = replace(payment, fingerprint=fingerprint)
-        self._stored(step, payment, tell=tell)
+        payment = replace(payment, fingerprint=self._fingerprint(proposal))
+        if self._stored(step, payment, tell=tell):
+            return payment
+        known = self._known(step, proposal)  # somebody was quicker
+        assert known is not None
+        return known
+
+    def _known(self, step: Step, proposal: Proposal) -> Payment | None:
+        """What was proposed under a key before."""
+        row = store.by_key(step.connection, proposal.key)
+        if row is None:
+            return None
+        payment = self._till.opened(row)
+        if payment.fingerprint != self._fingerprint(proposal):
+            raise IdConflict(Conflict(proposal.key, "another payment was proposed under this key"))
         return payment
 
-    def _stored(self, step: Step, payment: Payment, *, tell: bool) -> None:
-        self._till.add(step, payment, payment.initiator, tell=tell)
+    def _stored(self, step: Step, payment: Payment, *, tell: bool) -> bool:
+        if not self._till.add(step, payment, payment.initiator, tell=tell):
+            return False
         facts = {"kind": payment.kind.value, "payer": payment.payer, "payee": payment.payee}
         step.note(payment.initiator, "payment.propose", payment.id, "proposed", amount=str(payment.amount), **facts)
+        return True
 
     def _fingerprint(self, proposal: Proposal) -> str:
         return self._till.digest("proposal", proposal.fingerprint)
@@ -180,7 +191,8 @@ class Proposals:
 
         def operation(connection: Connection) -> None:
             step = Step(connection, now, None)
-            self._stored(step, payment, tell=False)
+            if not self._stored(step, payment, tell=False):
+                raise store.PaymentChanged(payment.id)  # the unit is tried again, and finds it
             till.write_notes(step)
 
         unit.store(operation)

@@ -116,7 +116,8 @@ class _Payments:
                 _plain({**row, "memo": _text(self._sealer, row["memo"], f"subscriptions:{row['id']}")})
                 for row in store.rows_of(connection, "subscriptions", person, columns)
             ),
-            "wallet": map(_plain, store.rows_of(connection, "wallet", person, ("opened_at", "locked_until"))),
+            "wallet": map(_plain, store.rows_of(connection, "wallet", person, ("opened_at",))),
+            "confirming": map(_plain, store.rows_of(connection, "confirming", person, ("failed_at", "locked_until"))),
         }
 
     def _payments(self, connection: Connection, person: str) -> Iterator[Mapping[str, Any]]:

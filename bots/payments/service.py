@@ -322,13 +322,10 @@ class Payments:
         """Open a person's wallet, and give them what was held for them; whether it was not open before."""
 
         def work(step: Step) -> bool:
-            known = store.lock_person(step.connection, person)
-            if known.opened_at is not None:
+            if store.lock_wallet(step.connection, person):
                 return False
-            store.change_person(step.connection, person, opened_at=step.now)
-            # A crash before they are posted leaves them to the deadlines.
-            store.make_due(step.connection, self._held_for(step.connection, person), step.now)
-            step.wakes = True
+            # A crash before everything is posted leaves it to the deadlines.
+            store.open_wallet(step.connection, person, step.now)
             step.note(person, "wallet.open", "-", "opened", person=person)
             return True
 
@@ -338,13 +335,13 @@ class Payments:
 
     async def is_open(self, person: str) -> bool:
         """Whether a person has a wallet."""
-        found = await self.till.read(lambda connection: store.person(connection, person))
-        return found.opened_at is not None
+        return await self.till.read(lambda connection: store.is_open(connection, person))
 
     async def wallet_opened(self, person: str) -> None:
         """Post what is held for somebody who has a wallet now."""
         for payment_id in await self.till.read(lambda connection: self._held_for(connection, person)):
             await self.till.commit(lambda step, payment_id=payment_id: self.post_unclaimed(step, payment_id))  # type: ignore[misc]
+        await self.till.commit(lambda step: store.caught_up(step.connection, person))
 
     def _held_for(self, connection: Connection, person: str) -> list[str]:
         held = PaymentState.HELD.value
@@ -357,7 +354,7 @@ class Payments:
         unclaimed = payment.kind in {PaymentKind.TRANSFER, PaymentKind.PAYOUT} and payment.state is PaymentState.HELD
         if not unclaimed or payment.withdrawn_at is not None or (payment.accept_by or step.now) <= step.now:
             return
-        if store.lock_person(step.connection, payment.payee).opened_at is None:
+        if not store.lock_wallet(step.connection, payment.payee):
             return
         payment, refusal = self.mover.capture(step, payment, payment.amount, payment.payee)
         word = "paid" if refusal is None else f"refused:{refusal.code}"

@@ -205,14 +205,14 @@ class Till:
             raise PaymentRefused("payments.unknown")
         return self.opened(row)
 
-    def add(self, step: Step, payment: Payment, by: str, *, tell: bool = True) -> None:
-        """Store a new payment, and tell of it."""
-        row = row_of(payment, self.sealer)
-        if not store.add(step.connection, row):
-            raise store.PaymentChanged(payment.id)
+    def add(self, step: Step, payment: Payment, by: str, *, tell: bool = True) -> bool:
+        """Store a new payment, and tell of it; False when there is one of its key by now."""
+        if not store.add(step.connection, row_of(payment, self.sealer)):
+            return False
         if tell:
             step.events += events.changed(payment, self.wallet, by)
         step.wakes = True
+        return True
 
     def save(self, step: Step, payment: Payment, by: str, *, tell: bool = True) -> Payment:
         """Store a changed payment, and tell of it; the payment as it is stored."""

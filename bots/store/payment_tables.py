@@ -28,6 +28,7 @@ __all__ = [
     "payment_refunds",
     "payments",
     "subscriptions",
+    "wallets",
 ]
 
 payments = Table(
@@ -118,12 +119,21 @@ payment_people = Table(
     "payment_people",
     metadata,
     Column("person", Text, nullable=False),
-    Column("opened_at", BigInteger, comment="Of the wallet; null: it is not open."),
     Column("failures", Integer, nullable=False, server_default=text("0"), comment="Wrong codes since the last lock."),
     Column("level", Integer, nullable=False, server_default=text("0"), comment="How often confirming has locked."),
     Column("failed_at", BigInteger, comment="The last wrong code."),
     Column("locked_until", BigInteger, comment="Confirming by code is locked."),
     PrimaryKeyConstraint("person"),
+)
+
+wallets = Table(
+    "wallets",
+    metadata,
+    Column("person", Text, nullable=False),
+    Column("opened_at", BigInteger, comment="Null: it is not open."),
+    Column("behind", SmallInteger, nullable=False, comment="1: what was held for it may not be posted yet."),
+    PrimaryKeyConstraint("person"),
+    Index("ix_wallets_behind", "behind"),
 )
 
 payment_refunds = Table(

@@ -15,6 +15,7 @@ from bots.store.payment_tables import (
     payment_people,
     payment_refunds,
     payments,
+    wallets,
 )
 
 
@@ -39,9 +40,8 @@ class CodeRow:
 
 @dataclass(frozen=True, slots=True)
 class PersonRow:
-    """A person's wallet and wrong codes."""
+    """A person's wrong codes."""
 
-    opened_at: int | None = None
     failures: int = 0
     level: int = 0
     failed_at: int | None = None
@@ -173,12 +173,6 @@ def withdraw(connection: Connection, key: str, consumer: str, now: int) -> bool:
     return connection.execute(update(payments).where(*where).values(values)).rowcount > 0
 
 
-def make_due(connection: Connection, ids: Collection[str], now: int) -> None:
-    """Have these payments looked at."""
-    values = {"due_at": now, "revision": payments.c.revision + 1}
-    connection.execute(update(payments).where(payments.c.id.in_(ids)).values(values))
-
-
 # Codes
 
 
@@ -248,22 +242,48 @@ def add_confirmation(connection: Connection, row: Mapping[str, Any]) -> None:
 # People
 
 
-def person(connection: Connection, name: str) -> PersonRow:
-    """A person's wallet and wrong codes."""
-    row = connection.execute(select(payment_people).where(payment_people.c.person == name)).mappings().one_or_none()
-    return PersonRow() if row is None else _person(row)
-
-
 def lock_person(connection: Connection, name: str) -> PersonRow:
-    """The same, and nobody else changes it until the transaction ends."""
+    """A person's wrong codes, and nobody else changes them until the transaction ends."""
     connection.execute(insert_ignore(connection, payment_people, "person"), {"person": name})
     query = select(payment_people).where(payment_people.c.person == name).with_for_update()
-    return _person(connection.execute(query).mappings().one())
+    row = connection.execute(query).mappings().one()
+    return PersonRow(row["failures"], row["level"], row["failed_at"], row["locked_until"])
 
 
 def change_person(connection: Connection, name: str, **values: int | None) -> None:
     """Change a person's row, which is locked."""
     connection.execute(update(payment_people).where(payment_people.c.person == name).values(**values))
+
+
+def is_open(connection: Connection, name: str) -> bool:
+    """Whether a person has a wallet."""
+    query = select(wallets.c.opened_at).where(wallets.c.person == name)
+    return connection.execute(query).scalar() is not None
+
+
+def lock_wallet(connection: Connection, name: str) -> bool:
+    """The same, and it is not opened until the transaction ends."""
+    connection.execute(insert_ignore(connection, wallets, "person"), {"person": name, "behind": 0})
+    return (
+        connection.execute(select(wallets.c.opened_at).where(wallets.c.person == name).with_for_update()).scalar()
+        is not None
+    )
+
+
+def open_wallet(connection: Connection, name: str, now: int) -> None:
+    """Open a wallet, which is locked: what is held for it is to be posted."""
+    connection.execute(update(wallets).where(wallets.c.person == name).values(opened_at=now, behind=1))
+
+
+def caught_up(connection: Connection, name: str) -> None:
+    """What was held for a wallet is posted."""
+    connection.execute(update(wallets).where(wallets.c.person == name).values(behind=0))
+
+
+def behind(connection: Connection, limit: int) -> Sequence[str]:
+    """People whose wallets are open, while something may still be held for them."""
+    query = select(wallets.c.person).where(wallets.c.behind == 1).order_by(wallets.c.person)
+    return connection.execute(query.limit(limit)).scalars().all()
 
 
 # Refunds
@@ -303,11 +323,8 @@ def rename(connection: Connection, name: str, pseudonym: str) -> None:
     connection.execute(delete(payment_codes).where(payment_codes.c.payer == name))
     connection.execute(delete(payment_confirmations).where(payment_confirmations.c.payer == name))
     connection.execute(delete(payment_people).where(payment_people.c.person == name))
+    connection.execute(delete(wallets).where(wallets.c.person == name))
 
 
 def _values(row: CodeRow | RefundRow) -> dict[str, Any]:
     return {name: getattr(row, name) for name in row.__slots__}
-
-
-def _person(row: RowMapping) -> PersonRow:
-    return PersonRow(row["opened_at"], row["failures"], row["level"], row["failed_at"], row["locked_until"])

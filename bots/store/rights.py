@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Table, delete, func, or_, select, update
 from bots.store.bill_tables import bill_accounts, bill_notices, bills
 from bots.store.funding_tables import funding_payouts, funding_top_ups
 from bots.store.page_tables import pins
-from bots.store.payment_tables import payment_people, payment_refunds, payments, subscriptions
+from bots.store.payment_tables import payment_people, payment_refunds, payments, subscriptions, wallets
 from bots.store.tables import plugin_state
 
 __all__ = [
@@ -27,7 +27,8 @@ __all__ = [
 PEOPLE: Mapping[str, tuple[Table, tuple[str, ...]]] = {
     "payments": (payments, ("payer", "payee", "initiator")),
     "subscriptions": (subscriptions, ("payer",)),
-    "wallet": (payment_people, ("person",)),
+    "wallet": (wallets, ("person",)),
+    "confirming": (payment_people, ("person",)),
     "pins": (pins, ("person",)),
     "top_ups": (funding_top_ups, ("person",)),
     "cash_outs": (funding_payouts, ("person",)),
