@@ -160,6 +160,7 @@ def batches(connection: Connection, sealer: Sealer, limit: int = 100) -> list[Ba
 
 
 def _line(sealer: Sealer, row: Row[Any]) -> LineRow:
+    sealed = bytes(row.details)
     return LineRow(
         id=row.id,
         file=row.file,
@@ -174,7 +175,7 @@ def _line(sealer: Sealer, row: Row[Any]) -> LineRow:
         matched_to=row.matched_to,
         reason=row.reason,
         booked=bool(row.booked),
-        details=json.loads(sealer.open(bytes(row.details), f"bank_lines:{row.id}")),
+        details=json.loads(sealer.open(sealed, f"bank_lines:{row.id}")) if sealed else {},
         imported_at=row.imported_at,
     )
 

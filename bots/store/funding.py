@@ -14,6 +14,7 @@ from bots.domain.funding import PayoutState, RefundState, TopUpState
 from bots.domain.money import Money
 from bots.store.funding_rows import CreditRow, PayoutRow, RefundRow, TopUpRow
 from bots.store.funding_tables import (
+    bank_lines,
     exchange_rates,
     funding_credits,
     funding_events,
@@ -328,7 +329,9 @@ def forget_events(connection: Connection, before: int) -> None:
 
 
 def rename_person(connection: Connection, person: str, pseudonym: str) -> None:
-    """Put a pseudonym in a person's place; what says where their money went is dropped."""
+    """Put a pseudonym in a person's place; what says where their money came from and went is dropped."""
+    theirs = select(funding_top_ups.c.id).where(funding_top_ups.c.person == person)
+    connection.execute(update(bank_lines).where(bank_lines.c.matched_to.in_(theirs)).values(details=b""))
     connection.execute(
         update(funding_top_ups).where(funding_top_ups.c.person == person).values(person=pseudonym, link=None)
     )

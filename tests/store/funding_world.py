@@ -9,7 +9,7 @@ from appservice.database import Database
 from appservice.sealing import Sealer
 from bots.domain.limits import Limits
 from bots.domain.money import Money
-from bots.domain.payments import Capture, Payment, PaymentKind
+from bots.domain.payments import Capture, Payment, PaymentKind, PaymentState
 from bots.pages.links import Links
 from bots.payments.audit import Audit
 from bots.payments.funding import Funding
@@ -123,7 +123,8 @@ class FundingWorld(World):
         payment = await self.payments.propose(proposal)
         destination = DESTINATION if provider == "bank" else {}
         await self.funding.prepare(payment.id, ALICE, eur(amount), provider, destination)
-        await self.pays(payment)
+        if (await self.found(payment)).state is PaymentState.PROPOSED:
+            await self.pays(payment)
         await self.funding.begin(await self.found(payment))
         return payment
 

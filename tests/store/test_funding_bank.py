@@ -12,6 +12,7 @@ from bots.payments.funding_values import TopUp
 from bots.payments.providers.bank import reference_for
 from bots.payments.providers.bank_desk import BankRefused, StatementRefused
 from bots.payments.providers.xml import read_tree
+from bots.store import bank as bank_sql
 from bots.store import funding as sql
 from bots.store.funding_tables import bank_lines, bank_statements, funding_top_ups
 from tests.store.funding_world import FundingWorld, room_for
@@ -285,7 +286,8 @@ async def test_an_order_that_was_never_exported_is_not_settled(world: FundingWor
 
 async def test_a_person_is_erased(world: FundingWorld) -> None:
     await world.give(ALICE, eur(5000))
-    await begun(world)
+    top_up = await begun(world)
+    await world.desk.import_statement(camt_of(("50.00", "B1", "", top_up.instructions["reference"])))
     payment = await world.cash_out(1000, "bank")
     await world.settle_all()
     await world.desk.fail(payment.id)
@@ -295,3 +297,5 @@ async def test_a_person_is_erased(world: FundingWorld) -> None:
     assert row is not None
     assert (row.person, row.destination) == ("~gone", {})
     assert [one["person"] for one in await rows(world.database, funding_top_ups)] == ["~gone"]
+    lines = await world.database.read(lambda connection: bank_sql.lines_of(connection, world.sealer, top_up.id))
+    assert [line.details for line in lines] == [{}]
