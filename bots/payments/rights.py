@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
+import re
 import secrets
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -47,6 +48,7 @@ Blocked = Callable[[Connection, str], Sequence[Obstacle]]
 MOST_BYTES: Final = 64 * 1024 * 1024
 """Of an export, before it is compressed."""
 PAGE: Final = 500
+_NUMBER: Final = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 
 
 class ExportTooLarge(RialtoError):
@@ -327,5 +329,5 @@ def _cell(value: Any) -> str:
         return ""
     if isinstance(value, str):
         # An amount may begin with a sign; nothing else may.
-        return value if value.lstrip("-").replace(".", "", 1).isdecimal() else harmless(value)
+        return value if _NUMBER.fullmatch(value) else harmless(value)
     return json.dumps(value).decode()

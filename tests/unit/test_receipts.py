@@ -255,7 +255,7 @@ def test_what_the_font_lacks_stops_nothing(caplog: pytest.LogCaptureFixture) -> 
     assert not caplog.records
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.text(max_size=400), st.text(max_size=120), st.sampled_from(["en", "ar", "he", "de"]))
 def test_any_text_can_be_printed(reference: str, name: str, language: str) -> None:
     line = Line(name if name.strip() else "x", eur(2000), 1)
