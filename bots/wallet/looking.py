@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Final
 from zoneinfo import ZoneInfo
 
 from bots.domain.payments import Payment, PaymentKind, PaymentState
-from bots.domain.receipts import receipt_of
 from bots.framework import Context
-from bots.framework.i18n import Formats, _
-from bots.payments.receipt_pdf import receipt_pdf
-from bots.payments.receipts import Words, receipt_text, sheet_of
+from bots.framework.i18n import Formats
+from bots.payments.receipts import Words, receipt_text
 from bots.payments.statements import Form, read_wanted, statement_beancount, statement_csv, statement_text
 from bots.wallet import sentences
 from bots.wallet.chats import Hearer, aside
 from bots.wallet.means import Means
-from bots.wallet.problems import Discreet
-from bots.wallet.words import token_of
 
 SHOWN: Final = 10
 SEARCHED: Final = 500
@@ -79,36 +76,14 @@ class Looking:
 
     async def receipt(self, ctx: Context, wanted: str) -> None:
         """The receipt of a payment by its number, or of the latest; as text and as a PDF."""
-        payment = await self._receipted(ctx, wanted)
+        receipts = self._means.receipts
+        found = await (receipts.get(wanted, ctx.sender) if wanted.strip() else receipts.latest(ctx.sender))
         to = await aside(ctx)
-        words = _words(ctx, to)
-        receipt = receipt_of(
-            payment,
-            at=payment.confirmed_at or payment.updated_at,
-            audience="payer" if payment.payer == ctx.sender else "payee",
-            names={each: await self._means.registry.name(ctx, each) for each in (payment.payer, payment.payee)},
-        )
+        payer, payee = [replace(each, name=await self._means.name(ctx, each.id)) for each in (found.payer, found.payee)]
+        receipt, words = replace(found, payer=payer, payee=payee), _words(ctx, to)
         to.tell(ctx, receipt_text(receipt, words))
-        file = await asyncio.to_thread(receipt_pdf, sheet_of(receipt, words), words)
-        await ctx.send_file(file, f"receipt-{payment.id}.pdf", "application/pdf", room_id=to.room_id)
-
-    async def _receipted(self, ctx: Context, wanted: str) -> Payment:
-        """The payment that is meant.
-
-        Raises:
-            InvalidValue: there is none of the person's that was paid.
-        """
-        if wanted.strip():
-            token = token_of(wanted)
-            payment = None if token is None else await self._means.payments.get(token)
-        else:
-            latest = await self._means.payments.history(ctx.sender, limit=SEARCHED)
-            payment = next((each for each in latest if each.captured), None)
-        if payment is None or ctx.sender not in {payment.payer, payment.payee}:
-            raise Discreet("wallet.no_receipt", _("You have no payment of that number. “history” shows yours."))
-        if not payment.captured:
-            raise Discreet("wallet.not_paid", _("This has not been paid, so there is no receipt."), clear=True)
-        return payment
+        file = await receipts.pdf(receipt, words)
+        await ctx.send_file(file, f"receipt-{receipt.id}.pdf", "application/pdf", room_id=to.room_id)
 
     async def statement(self, ctx: Context, wanted: str) -> None:
         """All that moved in a month: as text, as CSV, or for beancount."""

@@ -14,6 +14,7 @@ from bots.payments.guard import Guard
 from bots.payments.ledger import Ledger
 from bots.payments.pins import Pins
 from bots.payments.rates import Rates
+from bots.payments.receipts import Receipts
 from bots.payments.service import Payments
 from bots.payments.settings import PaymentSettings
 from bots.payments.statements import Statements
@@ -38,6 +39,7 @@ class Means:
     pins: Pins
     funding: Funding
     rates: Rates
+    receipts: Receipts
     statements: Statements
     settings: PaymentSettings
     registry: Registry
@@ -58,6 +60,7 @@ class Means:
             pins=setup.service(Pins),
             funding=setup.service(Funding),
             rates=setup.service(Rates),
+            receipts=setup.service(Receipts),
             statements=setup.service(Statements),
             settings=setup.service(PaymentSettings),
             registry=setup.service(Registry),
@@ -74,12 +77,20 @@ class Means:
         """What texts are read with: an amount without a currency is one of the usual."""
         return replace(ctx.env(), default_currency=self.settings.default_currency)
 
-    async def full(self, ctx: Context, owner: str) -> str:
-        """Whose an account is, for people; providers by their names."""
+    def provider(self, owner: str) -> str:
+        """The name of a provider by its account; "" for what is none."""
         name = owner.removeprefix("provider:")
-        if name != owner:
-            return next((each.title for each in self.funding.offers() if each.name == name), name)
-        return await self.registry.full(ctx, owner)
+        return "" if name == owner else next((e.title for e in self.funding.offers() if e.name == name), name)
+
+    async def full(self, ctx: Context, owner: str) -> str:
+        """Whose an account is, for people: name and id."""
+        return self.provider(owner) or await self.registry.full(ctx, owner)
+
+    async def name(self, ctx: Context, owner: str) -> str:
+        """The name alone; "" for none."""
+        if (bot := self.registry.merchant(owner)) is not None:
+            return bot.name
+        return self.provider(owner) or await self.registry.name(ctx, owner)
 
     def offered(self, amount: Money) -> Money:
         """The amount, when wallets hold its currency.

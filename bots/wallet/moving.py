@@ -201,13 +201,11 @@ class Moving:
             raise InvalidValue(
                 "money.unknown_currency", _("“{given}” is not a currency that I know."), given=clean(target)[:20]
             )
-        if self._means.env(ctx).vocabulary(words.WORDS).get(said[-1]) in {"to", "for"} or said[-1].lower() in {
-            "in",
-            "into",
-            "→",
-        }:
+        between = self._means.env(ctx).vocabulary(words.WORDS).get(said[-1])
+        said_so = between in {"to", "for"} or said[-1].lower() in {"in", "into", "→"}
+        if said_so:
             said.pop()
-        if not said:
+        if len(said) < (1 if said_so else 2):  # “20 USD” is an amount, and says nothing of what it should become
             raise InvalidValue("wallet.exchange", _("How much, and into which currency?"), clear=True)
         amount = money(" ".join(said), self._means.env(ctx))
         if amount.minor <= 0:

@@ -31,6 +31,7 @@ from bots.framework.funding_changes import FundingChange
 from bots.framework.handlers import funding_changed
 from bots.framework.i18n import _
 from bots.payments.funding_values import FundingRefused
+from bots.payments.receipts import NoReceipt
 from bots.payments.statements import StatementError
 from bots.wallet import chats, limits, words
 from bots.wallet.acquaintances import Acquaintances
@@ -42,7 +43,7 @@ from bots.wallet.moving import Moving
 from bots.wallet.notices import Notices
 from bots.wallet.opening import greet, open_wallet
 from bots.wallet.paying import Paying, code_in
-from bots.wallet.problems import discreet, explain
+from bots.wallet.problems import Discreet, discreet, explain
 from bots.wallet.requesting import REMIND, Requesting
 from bots.wallet.safety import Safety
 from bots.wallet.scanning import Scanning
@@ -89,6 +90,8 @@ class Wallet(Plugin):
             await explain(ctx, problem, ctx.t(example) if example else "")
         except (PaymentRefused, ExchangeError, InvoiceError, FundingRefused, StatementError) as refused:
             await explain(ctx, discreet(refused))
+        except NoReceipt as none:
+            await explain(ctx, Discreet(none.code, none.msgid))
         except MoneyError as error:
             await explain(ctx, InvalidValue.of_money(error), ctx.t(example) if example else "")
 

@@ -6,8 +6,9 @@ import random
 import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
-from typing import Any, Final, cast
+from typing import Any, Final, Literal, cast
 
+import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from appservice.config.money import DEFAULT_TIERS, Tier
@@ -31,13 +32,17 @@ from bots.payments.funding_books import Books
 from bots.payments.guard import Guard
 from bots.payments.ledger import Ledger
 from bots.payments.pins import Pins, telling
+from bots.payments.providers.bank import BankAccount, BankProvider
+from bots.payments.providers.base import Provider
 from bots.payments.providers.sandbox import SandboxProvider
 from bots.payments.rates import Rates
+from bots.payments.receipts import Receipts
 from bots.payments.sanctions import NoSanctions
 from bots.payments.service import Payments
 from bots.payments.settings import PaymentSettings, settings_of
 from bots.payments.statements import Statements
 from bots.payments.till import Till
+from bots.store.funding_tables import funding_top_ups
 from bots.wallet import Wallet
 from bots.wallet.means import SharedRooms
 from bots.wallet.payees import Bot, Registry
@@ -58,6 +63,8 @@ class MoneyWorld(World):
         *others: PluginType,
         money: Mapping[str, Any] | None = None,
         more: Callable[[MoneyWorld], Mapping[type, Any]] | None = None,
+        rates: Literal["fixed", "none"] = "fixed",
+        bank: bool = False,
         **given: Any,
     ) -> None:
         """
@@ -65,6 +72,8 @@ class MoneyWorld(World):
             others: bots beside the wallet.
             money: what the section ``payments`` of the configuration says.
             more: further services, made at each start of the service.
+            rates: where exchange rates come from.
+            bank: offer bank transfers, beside the sandbox.
         """
         super().__init__(Wallet, *others, **given)
         pins = {"EUR": "50.00", "USD": "50.00"}
@@ -78,6 +87,8 @@ class MoneyWorld(World):
         assert settings is not None, wrong
         self.settings: PaymentSettings = settings
         self._more = more
+        self._rates = rates
+        self._bank = bank
         self._entropy = random.Random(7)
         self.links_made: list[str] = []
         self._looked_at = (0, 0)
@@ -117,6 +128,10 @@ class MoneyWorld(World):
         )
         self.bank = Payments(self.till, pins=self.pins, randbelow=self._entropy.randrange)
         self.sandbox = SandboxProvider(database, clock, self.links, self._url, PICKLE_KEY, self._bytes)
+        providers: dict[str, Provider] = {"sandbox": self.sandbox}
+        if self._bank:
+            account = BankAccount("DE89370400440532013000", "Rialto")
+            providers["bank"] = BankProvider(account, database, sealer, clock)
         self.funding = Funding(
             database=database,
             raise_events=self._raise,
@@ -126,13 +141,13 @@ class MoneyWorld(World):
             sealer=sealer,
             clock=clock,
             randomness=self._bytes,
-            providers={"sandbox": self.sandbox},
+            providers=providers,
             consumer=f"wallet:{WALLET}",
             sanctions=NoSanctions(),
         )
         self.funding.payments = self.bank
         self.bank.cash_outs = self.funding.begin
-        self.rates = Rates(RatesSection(source="fixed", fixed=RATES), HttpClient(), database, clock)
+        self.rates = Rates(RatesSection(source=self._rates, fixed=RATES), HttpClient(), database, clock)
         names = [name for name, _make in self._made]
         bots = [Bot(name, f"@{name}:{BOT_SERVER}", name.capitalize()) for name in names]
         return {
@@ -143,6 +158,7 @@ class MoneyWorld(World):
             Pins: self.pins,
             Funding: self.funding,
             Rates: self.rates,
+            Receipts: Receipts(database, sealer),
             Statements: Statements(database, self.ledger, sealer),
             PaymentSettings: settings,
             Registry: Registry(bots),
@@ -208,6 +224,15 @@ class MoneyWorld(World):
     async def payment_of(self, person: Person) -> Payment:
         """The latest payment of a person."""
         return (await self.bank.history(person.user_id, limit=1))[0]
+
+    async def top_up_ends(self, person: Person, ending: str) -> None:
+        """The last top-up of a person ends so at the sandbox: success, decline, late, unknown, …"""
+        (top_up, *_) = await self.funding.top_ups(person.user_id)
+        table = funding_top_ups
+        query = sa.select(table.c.provider_id).where(table.c.id == top_up.id)
+        provider_id = await self.database.read(lambda connection: connection.execute(query).scalar_one())
+        assert await self.sandbox.settle(provider_id, ending)
+        await self.pass_time(minutes=2)
 
     async def pass_time(self, **delta: float) -> None:
         """Time passes, and what is due by itself happens."""

@@ -113,7 +113,7 @@ async def test_whether_somebody_exists_is_asked_again_when_it_is_unknown(world: 
             raise failures.pop()
         return await real(method, path, **given)  # type: ignore[arg-type]
 
-    world.homeserver.request = request  # type: ignore[method-assign, assignment]
+    world.homeserver.request = request  # type: ignore[method-assign]
     world.user("bob")
     assert "To confirm" in await said(alice, "pay @bob 5 EUR")
 

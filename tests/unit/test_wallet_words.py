@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from bots.domain.money import Money
-from bots.framework import InvalidValue, ParseEnv
+from bots.framework import InvalidValue, ParseEnv, UserID
 from bots.framework.i18n import Catalogues
 from bots.wallet import codes
 from bots.wallet.chats import DOMAIN
@@ -106,7 +106,7 @@ def test_the_wallet_itself_is_nobody_to_pay() -> None:
 def test_between_leaves_out_who_asks() -> None:
     assert read("90 EUR between @a and @b").alone
     assert not read("90 EUR with @a @b").alone
-    assert read("90 EUR for dinner between @a @b") == Order(("@a:x", "@b:x"), eur(9000), "dinner", True)
+    assert read("90 EUR for dinner between @a @b") == Order((UserID("@a:x"), UserID("@b:x")), eur(9000), "dinner", True)
 
 
 def test_a_pill_counts_by_its_link_not_its_name() -> None:
@@ -116,7 +116,7 @@ def test_a_pill_counts_by_its_link_not_its_name() -> None:
 
 
 def test_words_of_other_languages() -> None:
-    assert read("20 EUR an @bob für Mittag", "de") == Order(("@bob:x",), eur(2000), "Mittag")
+    assert read("20 EUR an @bob für Mittag", "de") == Order((UserID("@bob:x"),), eur(2000), "Mittag")
     assert read("20 EUR to @bob for lunch", "de").memo == "lunch", "English is understood too"
     assert read("@bob 1.234,50", "de").amount == eur(123_450)
 
