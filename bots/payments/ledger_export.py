@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import AsyncIterator
 from datetime import date, timedelta
 from typing import Any, Final
@@ -25,6 +26,7 @@ COLUMNS: Final = (
     *("seq", "at", "type", "chain", "id", "subject", "kind", "reference", "debit", "debit_owner", "credit"),
     *("credit_owner", "amount", "currency", "reverses", "expires_at", "refusal", "debit_after", "credit_after", "hash"),
 )
+_USER_ID: Final = re.compile(r"@[a-z0-9._=/+-]+:[A-Za-z0-9.:\[\]-]+")
 ROOTS: Final = {
     AccountKind.PERSON: "Liabilities:Person",
     AccountKind.MERCHANT: "Liabilities:Merchant",
@@ -144,7 +146,8 @@ def _major(minor: int | None, currency: str) -> str:
 
 def _harmless(text: str | None) -> str:
     value = text or ""
-    return f"'{value}" if value[:1] in {"=", "+", "-", "@", "\t", "\r"} else value
+    formula = value[:1] in {"=", "+", "-", "@", "\t", "\r"} and _USER_ID.fullmatch(value) is None
+    return f"'{value}" if formula else value
 
 
 def _row(values: Any) -> str:
