@@ -280,6 +280,12 @@ class Proposal:
             raise ValueError("an exchange says what is received, and nothing else does")
         if self.kind is PaymentKind.CASH_OUT and self.capture is not Capture.BY_MERCHANT:
             raise ValueError("a cash-out is held until its provider has paid")
+        if self.capture is Capture.BY_MERCHANT and self.kind not in {PaymentKind.INVOICE, PaymentKind.CASH_OUT}:
+            raise ValueError("only an invoice or a cash-out is held until somebody accepts it")
+        if (self.kind is PaymentKind.INVOICE and self.capture is Capture.BY_MERCHANT) != (
+            self.accept_within is not None
+        ):
+            raise ValueError("an invoice that is held says for how long, and nothing else does")
 
     def _check_people(self) -> None:
         payout = self.kind is PaymentKind.PAYOUT

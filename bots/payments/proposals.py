@@ -145,7 +145,8 @@ class Proposals:
                 payee=payee,
                 amount=share,
                 memo=memo,
-                key=f"{key}:{person}",
+                # Not by name: keys stay when a person is erased.
+                key=f"{key}:{self._till.digest('split', key, person)[:20]}",
                 initiator=payee,
                 group=group,
                 origin_room=origin_room,

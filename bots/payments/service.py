@@ -47,7 +47,6 @@ from bots.payments.proposals import HAS_PAID, Proposals
 from bots.payments.subscriptions import Subscriptions
 from bots.payments.till import Step, Till
 from bots.store import payments as store
-from bots.store import subscriptions as subscription_store
 
 __all__ = [
     "ApprovalOutcome",
@@ -446,16 +445,6 @@ class Payments:
         now = self.till.clock.now_ms()
         unit.store(lambda connection: store.withdraw(connection, whole, unit.consumer, now))
         unit.after_commit(self.till.due.set)
-
-    # Erasure
-
-    def rename(self, connection: Connection, person: str, pseudonym: str) -> None:
-        """Put a pseudonym in a person's place, in a commit that does the same in the ledger; their codes are forgotten.
-
-        Nobody may have an open payment with them any more.
-        """
-        store.rename(connection, person, pseudonym)
-        subscription_store.rename(connection, person, pseudonym)
 
 
 def _is_cash_out(payment: Payment) -> None:

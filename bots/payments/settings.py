@@ -8,9 +8,8 @@ from fractions import Fraction
 from types import MappingProxyType
 from typing import Final
 
-from appservice.config import Config
 from appservice.config.money import Payments
-from appservice.config.problems import ConfigError, KeyPath, Problem, dotted
+from appservice.config.problems import KeyPath
 from bots.domain.currencies import CURRENCIES
 from bots.domain.money import Money, MoneyError
 
@@ -78,19 +77,6 @@ def settings_of(payments: Payments) -> tuple[PaymentSettings | None, list[tuple[
         fee=fee,
     )
     return made, []
-
-
-def read_payments(config: Config) -> PaymentSettings:
-    """The section ``payments``.
-
-    Raises:
-        ConfigError: what stands there cannot be used: an unknown currency, too many decimals.
-    """
-    settings, wrong = settings_of(config.payments)
-    if settings is None:
-        paths = [(("payments", *path), reason) for path, reason in wrong]
-        raise ConfigError(Problem(config.place_of(path), dotted(path), reason) for path, reason in paths)
-    return settings
 
 
 def _known(currency: str, path: KeyPath, wrong: list[tuple[KeyPath, str]]) -> bool:

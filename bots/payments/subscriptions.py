@@ -202,7 +202,7 @@ class Subscriptions:
             known = payment_store.by_key(step.connection, proposal.key)
             if known is None:
                 self._covered(mandate, proposal)
-            payment = self._proposals.enter(step, proposal, tell=False)
+            payment = self._till.lock(step, self._proposals.enter(step, proposal, tell=False).id)
             if not payment.open:
                 return payment
             payment, refusal = self._mover.confirm(step, payment, MANDATE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, delete, func, or_, select, update
 
@@ -17,6 +17,9 @@ from bots.store.payment_tables import (
     payments,
     wallets,
 )
+
+CODES_MAX: Final = 100
+"""Codes that one that was typed is compared with: the latest."""
 
 
 class PaymentChanged(RuntimeError):
@@ -193,7 +196,8 @@ def codes(connection: Connection, payer: str, room_id: str, since: int) -> list[
     """What a payer was given, and what was shown in a room, the latest first."""
     mine = or_(payment_codes.c.payer == payer, payment_codes.c.room_id == room_id)
     query = select(payment_codes).where(mine, payment_codes.c.created_at >= since)
-    rows = connection.execute(query.order_by(payment_codes.c.created_at.desc(), payment_codes.c.number.desc()))
+    query = query.order_by(payment_codes.c.created_at.desc(), payment_codes.c.number.desc()).limit(CODES_MAX)
+    rows = connection.execute(query)
     return [CodeRow(**{**row, "digest": bytes(row["digest"])}) for row in rows.mappings()]
 
 

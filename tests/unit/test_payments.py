@@ -133,6 +133,9 @@ def test_what_can_be(changes: dict[str, Any]) -> None:
         {"kind": PaymentKind.EXCHANGE, "payee": ALICE},
         {"received": Money(1, "USD")},
         {"kind": PaymentKind.CASH_OUT, "payee": "provider:bank"},
+        {"capture": Capture.BY_MERCHANT, "accept_within": 1000},
+        {"accept_within": 1000},
+        {"kind": PaymentKind.INVOICE, "payee": "bot:shop", "capture": Capture.BY_MERCHANT},
         {"key": ""},
         {
             "kind": PaymentKind.INVOICE,
