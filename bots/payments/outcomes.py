@@ -43,7 +43,7 @@ class ConfirmOutcome(StrEnum):
     ENDED = "ended"
     """The payment was declined, cancelled or withdrawn meanwhile."""
     REFUSED = "refused"
-    """Confirmed, and not made: ``refusal`` says why. Unless that is final, it can be confirmed anew, with a new code."""
+    """Confirmed, and not made: ``refusal`` says why. Unless that is final, a new code can confirm it again."""
 
 
 @dataclass(frozen=True, slots=True)
