@@ -18,6 +18,7 @@ from typing import Final, TypeVar
 from sqlalchemy import Connection
 
 from appservice.database import Database, DatabaseError
+from appservice.errors import RialtoError
 from appservice.sealing import Sealer
 from bots.domain.funding import DAY_MS, PayoutState, RefundState, TopUpState
 from bots.domain.money import Money
@@ -402,20 +403,30 @@ class Funding:
         await self._each(self._asking.payout, payouts)
         await self._each(self._asking.refund, refunds)
         done += len(top_ups) + len(payouts) + len(refunds)
-        done += await self._asking.lines()
-        done += await self._asking.releases()
-        done += await self._asking.settlements()
-        done += await self._asking.announcements()
+        asking = self._asking
+        for work in (asking.lines, asking.releases, asking.settlements, asking.announcements):
+            done += await self._safely(work)
         if now - self._forgot_at > DAY_MS:
             self._forgot_at = now
             await self._database.write(lambda connection: sql.forget_events(connection, now - EVENTS_KEPT_MS))
         return done
+
+    async def _safely(self, work: Callable[[], Awaitable[int]]) -> int:
+        """One kind of work that the ledger does not take must not keep the others; it is tried again."""
+        try:
+            return await work()
+        except DatabaseError:
+            raise
+        except RialtoError as error:
+            log.error("what has to be in the ledger is refused: %s", error, extra=error.fields)
+            return 0
 
     async def _each(self, ask: Callable[[str], Awaitable[None]], ids: Sequence[str]) -> None:
         """Ask about several at the same time. One that fails does not keep the others."""
         room = asyncio.Semaphore(AT_ONCE)
 
         gone: list[DatabaseError] = []
+        failed: list[str] = []
 
         async def one(item: str) -> None:
             async with room:
@@ -425,13 +436,15 @@ class Funding:
                     gone.append(error)
                 except Exception:  # a defect in one must not end all the others; it is tried again later
                     log.exception("what became of it could not be found out", extra={"id": item})
-                    await self._asking.later(item)
+                    failed.append(item)
 
         async with asyncio.TaskGroup() as group:
             for item in ids:
                 group.create_task(one(item))
         if gone:
             raise gone[0]
+        for item in failed:
+            await self._asking.later(item)
 
     # Small things
 

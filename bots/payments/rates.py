@@ -12,6 +12,8 @@ from typing import Final, Literal
 
 from appservice.config.money import Rates as RatesSettings
 from appservice.database import Database, DatabaseError
+from appservice.errors import RialtoError
+from bots.domain.currencies import CURRENCIES
 from bots.domain.exchange import ExchangeError, Sheet, convert, mid_rate, rate_of, sheet
 from bots.domain.money import Money
 from bots.domain.statements import Node, StatementError
@@ -31,6 +33,12 @@ RETRY_MS: Final = 60_000
 STALE_DAYS: Final = 4
 """Older rates are not used: over a weekend with a holiday the last ones are four days old."""
 MAX_BYTES: Final = 1024 * 1024
+
+
+class RatesConfig(RialtoError):
+    """The rates of the configuration cannot be used."""
+
+    code = "config_rates"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +73,7 @@ class Rates:
     def __init__(self, settings: RatesSettings, http: HttpClient, database: Database, clock: Clock) -> None:
         """
         Raises:
-            ValueError: a pair of the configuration names a currency that there is not.
+            RatesConfig: a pair names a currency that there is not, or the spread is none.
         """
         self._kind: Literal["none", "fixed", "http"] = settings.source
         self._url = settings.url or ECB
@@ -76,10 +84,11 @@ class Rates:
         self._clock = clock
         self._fixed = {(pair[:3], pair[4:]): rate_of(text) for pair, text in settings.fixed.items()}
         for pair in self._fixed:
-            for code in pair:
-                Money.zero(code)
+            unknown = [code for code in pair if code not in CURRENCIES]
+            if unknown or pair[0] == pair[1]:
+                raise RatesConfig(f"payments.rates.fixed: {'/'.join(pair)} is no pair of two currencies of ISO 4217")
         if not 0 <= self._spread < 1:
-            raise ValueError("payments.rates.spread is a part of one")
+            raise RatesConfig("payments.rates.spread is a part of one, such as 0.005 for half a percent")
         self._sheet: Sheet | None = None
         self._fetched_at = 0
         self._failed_at = 0

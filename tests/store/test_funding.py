@@ -9,6 +9,7 @@ import pytest
 
 from appservice.database import Database, DatabaseError
 from bots.domain.funding import PayoutState, RefundState, TopUpState
+from bots.domain.ledger import AccountKind
 from bots.domain.payments import PaymentState
 from bots.payments.funding_values import FundingRefused
 from bots.payments.providers.base import WebhookRefused
@@ -241,6 +242,22 @@ async def test_a_refund_is_one_and_never_more_than_came_in(world: FundingWorld) 
     await world.sound()
 
 
+async def test_a_ledger_that_does_not_take_it_keeps_only_that(world: FundingWorld) -> None:
+    top_up, payment = await begun(world)
+    account = await world.ledger.account("provider:sandbox", "EUR", AccountKind.PROVIDER)
+    now = world.clock.now_ms()
+    await world.database.write(lambda connection: world.ledger.set_frozen(connection, account.id, True, now))
+    await world.sandbox.settle(payment, "success")
+    await world.settle_all()
+    assert (await world.funding.get(top_up)).state is TopUpState.PENDING
+    assert await world.suspense() == 0
+    await world.database.write(lambda connection: world.ledger.set_frozen(connection, account.id, False, now))
+    world.clock.advance(hours=2)
+    await world.settle_all()
+    assert await world.balance(ALICE) == 2000
+    assert world.told_states(top_up) == ["succeeded"]
+
+
 # --- messages
 
 
@@ -328,6 +345,9 @@ async def test_a_cash_out_is_held_sent_and_paid(world: FundingWorld) -> None:
     assert await world.balance(ALICE) == 3000
     assert await world.provider_balance("sandbox") == 2000
     assert world.told_states(payment.id) == ["sent", "paid"]
+    row = await world.funding.payout(payment.id)
+    assert row is not None
+    assert row.settled
     await world.funding.begin(await world.found(payment))
     await world.settle_all()
     assert len(await rows(world.database, sandbox_payments)) == 1

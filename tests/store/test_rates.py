@@ -16,7 +16,7 @@ from bots.domain.statements import StatementError
 from bots.framework.clock import ManualClock
 from bots.framework.http.client import HttpClient
 from bots.payments.providers.xml import read_tree
-from bots.payments.rates import Rates, read_ecb
+from bots.payments.rates import Rates, RatesConfig, read_ecb
 
 ECB = """<?xml version="1.0" encoding="UTF-8"?>
 <gesmes:Envelope xmlns:gesmes="http://www.gesmes.org/xml/2002-08-01"
@@ -141,6 +141,14 @@ async def test_rates_of_the_configuration(http: HttpClient, database: Database, 
     assert (none.offered, made.offered) == (False, True)
     with pytest.raises(ExchangeError, match="no_source"):
         await none.quote(Money(1000, "EUR"), "USD")
+
+
+@pytest.mark.parametrize("settings", [{"fixed": {"EUR/XXY": "1"}}, {"fixed": {"EUR/EUR": "1"}}])
+async def test_a_configuration_that_cannot_be(
+    http: HttpClient, database: Database, clock: ManualClock, settings: dict[str, object]
+) -> None:
+    with pytest.raises(RatesConfig, match=r"payments\.rates\."):
+        Rates(Settings.model_validate({"source": "fixed", **settings}), http, database, clock)
 
 
 def test_errors_name_the_line() -> None:
