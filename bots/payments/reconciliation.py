@@ -18,6 +18,7 @@ from appservice.database import Database, DatabaseError
 from appservice.sealing import Sealer
 from bots.domain.funding import DAY_MS, Difference, PayoutState, TopUpState
 from bots.domain.ledger import AccountKind, Line
+from bots.domain.money import Money
 from bots.framework.clock import Clock
 from bots.payments.funding_books import line_transfer, provider_owner, refund_transfer
 from bots.payments.ledger import Ledger
@@ -198,50 +199,30 @@ class Reconciliation:
         return bool(expected) and expected <= {(one.id, one.amount) for one in payment.received}
 
     def _stuck(self, connection: Connection, name: str, now: int) -> list[DifferenceRow]:
-        """What has been unknown for long, and payouts whose end the ledger does not take."""
+        """What has been unknown for long or waits for the operator, and payouts whose end the ledger does not take."""
         found = []
         for top_up in sql.top_ups_in(connection, self._sealer, name, TopUpState.UNKNOWN, now - STUCK_MS):
-            found.append(
-                DifferenceRow(
-                    name,
-                    Difference.STATE,
-                    top_up.id,
-                    top_up.amount.currency,
-                    top_up.credited.minor,
-                    None,
-                    f"top_up unknown {top_up.reason}".strip(),
-                    top_up.changed_at,
-                )
-            )
+            found.append(_state(name, top_up.id, top_up.amount, f"top_up unknown {top_up.reason}", top_up.changed_at))
+        for top_up in sql.suspended(connection, self._sealer):
+            if top_up.provider == name:
+                detail = f"top_up suspended {top_up.reason}"
+                found.append(_state(name, top_up.id, top_up.suspended, detail, top_up.changed_at))
         for payout in sql.payouts_in(connection, self._sealer, name, states=[PayoutState.UNKNOWN], lock=False):
             if payout.changed_at <= now - STUCK_MS:
-                found.append(
-                    DifferenceRow(
-                        name,
-                        Difference.STATE,
-                        payout.id,
-                        payout.amount.currency,
-                        payout.amount.minor,
-                        None,
-                        f"payout unknown {payout.reason}".strip(),
-                        payout.changed_at,
-                    )
-                )
+                detail = f"payout unknown {payout.reason}"
+                found.append(_state(name, payout.id, payout.amount, detail, payout.changed_at))
         for payout in sql.unsettled(connection, self._sealer, 1_000):
             if payout.provider == name and payout.changed_at <= now - GRACE_MS:
-                found.append(
-                    DifferenceRow(
-                        name,
-                        Difference.STATE,
-                        payout.id,
-                        payout.amount.currency,
-                        None,
-                        payout.amount.minor,
-                        f"payout {payout.state.value} and not settled",
-                        payout.changed_at,
-                    )
-                )
+                detail = f"payout {payout.state.value} and not settled"
+                found.append(_state(name, payout.id, payout.amount, detail, payout.changed_at))
         return found
+
+
+def _state(name: str, subject: str, amount: Money, detail: str, at: int) -> DifferenceRow:
+    """Both know of it, and it is not where it should be."""
+    return DifferenceRow(
+        name, Difference.STATE, subject, amount.currency, amount.minor, amount.minor, detail.strip(), at
+    )
 
 
 def _compared(name: str, movement: ProviderMovement, line: Line | None) -> DifferenceRow | None:

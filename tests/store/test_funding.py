@@ -178,6 +178,8 @@ async def test_money_that_comes_when_there_is_no_room_any_more_waits_for_the_ope
     assert world.told_states(top_up) == ["succeeded"]
     assert [one.id for one in await world.funding.suspended()] == [top_up]
 
+    alarms = (await world.reconciliation().run()).differences
+    assert [(one.subject, one.detail) for one in alarms] == [(top_up, "top_up suspended guard.balance_own")]
     await world.funding.release(top_up)
     await world.settle_all()
     assert (await world.balance(ALICE), await world.suspense()) == (1000, 2000)
@@ -188,6 +190,7 @@ async def test_money_that_comes_when_there_is_no_room_any_more_waits_for_the_ope
     assert (await world.balance(ALICE), await world.suspense()) == (2100, 0)
     assert await world.funding.release(top_up) == 0
     await world.settle_all()
+    assert (await world.reconciliation().run()).differences == []
     assert world.told_states(top_up) == ["succeeded", "succeeded"]
     await world.sound()
 

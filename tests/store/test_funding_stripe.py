@@ -239,7 +239,7 @@ async def test_unmatched_lines_and_what_is_stuck_are_differences(world: FundingW
     result = await world.reconciliation().run()
     assert sorted(kinds(result.differences), key=str) == [
         ("bank", Difference.MISSING_HERE, None, 500),
-        ("sandbox", Difference.STATE, 0, None),
+        ("sandbox", Difference.STATE, 900, 900),
     ]
 
 
