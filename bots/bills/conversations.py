@@ -10,7 +10,7 @@ from typing import Final
 from bots.bills.book import made_of
 from bots.bills.paying import TOP_UP, Paying, Wanted
 from bots.bills.saving import NAME_MAX, Saving
-from bots.bills.texts import CATEGORIES, View, card, check_part, check_top_up, read_field, read_money, read_phone
+from bots.bills.texts import CATEGORIES, View, card, check_part, check_top_up, read_field, read_money, read_phone, typed
 from bots.domain.bills import Action, BillerInfo, Category, Field, State, TopUp, canonical
 from bots.domain.money import Money
 from bots.framework import Context, Dialog, InvalidValue, ParseEnv, Plugin, dialog
@@ -147,8 +147,8 @@ class Conversations(Plugin):
         if refused == "many":
             await d.say(d.t("You have as many saved accounts as I keep. Type “remove” and a name to make room."))
         else:
-            await d.say(d.t("Saved as “{name}”. Type “remind {name} 3” to be reminded before its bills are due.",
-                            name=name))  # fmt: skip
+            await d.say(d.t("Saved as “{name}”. Type “remind {typed} 3” to be reminded before its bills are due.",
+                            name=name, typed=typed(name)))  # fmt: skip
         return replace(view, saved=True)
 
     async def _save(self, ctx: Context, bill_id: str, name: str) -> str:
@@ -225,8 +225,9 @@ class Conversations(Plugin):
         """What the person allows, before the wallet asks."""
         words = d.t(
             "Bills of “{name}” up to {cap} would be paid by themselves the day before they are due. I tell you the day "
-            "before; what is more than {cap} I ask about. You can stop it at any time: “autopay {name} off”. Shall I?",
+            "before; what is more than {cap} I ask about. You can stop it at any time: “autopay {typed} off”. Shall I?",
             name=name,
+            typed=typed(name),
             cap=cap,
         )
         if not await d.confirm(words):

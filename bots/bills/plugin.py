@@ -7,14 +7,13 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
 from bots.bills.billers import Billers
-from bots.bills.billers.base import Answered, Changed, Failed, Paid
 from bots.bills.book import Account, Book, StoredBill, made_of
 from bots.bills.cashier import Cashier, Refused
 from bots.bills.conversations import Conversations, nickname
-from bots.bills.paying import AUTOPAY, LOOK, TOP_UP, Paying, Wanted
+from bots.bills.paying import AUTOPAY, LOOK, Paying, Wanted
 from bots.bills.saving import ASKED, REMINDED, TOLD, Notice, Saving
 from bots.bills.settings import Settings
-from bots.bills.texts import STATES, card, read_money
+from bots.bills.texts import STATES, card, closed, read_money, settled, typed
 from bots.domain.bills import State
 from bots.domain.payments import ENDED, Payment, PaymentKind, PaymentState
 from bots.framework import (
@@ -211,7 +210,7 @@ class Bills(Conversations):
                 ctx.say(error.say(ctx.translator))
                 return
             if most.minor <= 0:
-                ctx.say(ctx.t("Say up to which amount, such as: autopay {name} 80 EUR", name=account.nickname))
+                ctx.say(ctx.t("Say up to which amount, such as: autopay {typed} 80 EUR", typed=typed(account.nickname)))
                 return
             ctx.start(self.autopay_for, account.id, account.nickname, most)
 
@@ -356,7 +355,7 @@ class Bills(Conversations):
             ended = ctx.t("This bill is paid already.") if taken.settled else ctx.t("This bill is being paid just now.")
             ctx.say(f"{card(view, ctx.translator)}\n\n{ended}")
         elif stored.state is State.CLOSED:
-            ctx.say(self._closed(ctx, stored))
+            ctx.say(closed(stored, self.paying.name_of(stored), ctx.translator))
 
     async def _why(self, ctx: Context, stored: StoredBill, why: str) -> str:
         """What is said before a bill that nobody has looked up."""
@@ -371,17 +370,6 @@ class Bills(Conversations):
                          name=account.nickname, cap=account.cap)  # fmt: skip
         return ctx.t("A bill of “{name}” is to be paid.", name=account.nickname)
 
-    def _closed(self, ctx: Context, stored: StoredBill) -> str:
-        biller, account = self.paying.name_of(stored), ", ".join(stored.fields.values())
-        if stored.row.reason == "none":
-            return ctx.t("There is nothing to pay at {biller} for account {account}.", biller=biller, account=account)
-        if stored.row.reason == "paid":
-            return ctx.t("Everything is paid already at {biller} for account {account}.", biller=biller,
-                         account=account)  # fmt: skip
-        if stored.row.reason == "account":
-            return ctx.t("{biller} does not know the account {account}.", biller=biller, account=account)
-        return ctx.t("{biller} does not answer now. Please try again later.", biller=biller)
-
     @timer("settle")
     async def settle(self, ctx: Context, data: dict[str, Any]) -> None:
         """Tell a biller of a payment that is held, or ask it what became of one."""
@@ -390,25 +378,9 @@ class Bills(Conversations):
             return
         first = stored.state is State.HELD
         answer = await self.paying.settle(ctx, stored)
-        words = self._settled(ctx, stored, answer, first=first)
+        words = settled(stored, self.paying.name_of(stored), answer, ctx.translator, first=first)
         if words:
             ctx.say(words, room_id=stored.row.room_id, notice=False)
-
-    def _settled(self, ctx: Context, stored: StoredBill, answer: Answered, *, first: bool) -> str:
-        biller, amount = self.paying.name_of(stored), stored.paying
-        if isinstance(answer, Paid):
-            if stored.row.origin == TOP_UP:
-                return ctx.t("Done: {phone} has {amount} more. Receipt number: {receipt}",
-                             phone=stored.fields.get("phone", ""), amount=amount, receipt=answer.receipt)  # fmt: skip
-            return ctx.t("Paid: {amount} to {biller}. Receipt number: {receipt}", amount=amount, biller=biller,
-                         receipt=answer.receipt)  # fmt: skip
-        if isinstance(answer, Failed):
-            return ctx.t("{biller} did not take the payment. Your {amount} is back in your wallet.", biller=biller,
-                         amount=amount)  # fmt: skip
-        if isinstance(answer, Changed) or not first:
-            return ""  # the bill is shown again; who was told once waits
-        return ctx.t("{biller} has not confirmed yet. Your {amount} stays set aside: I ask again, and tell you.",
-                     biller=biller, amount=amount)  # fmt: skip
 
     # The wallet
 
@@ -475,11 +447,12 @@ class Bills(Conversations):
 
     def _told(self, ctx: Context, stored: StoredBill, notice: Notice) -> str:
         return ctx.t(
-            "On {date} I pay {amount} to {biller} for “{name}”. To stop it: “autopay {name} off”.",
+            "On {date} I pay {amount} to {biller} for “{name}”. To stop it: “autopay {typed} off”.",
             date=notice.on,
             amount=stored.bill.amount,
             biller=self.paying.name_of(stored),
             name=notice.account.nickname,
+            typed=typed(notice.account.nickname),
         )
 
     # Asking the wallet

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final
 
+from bots.bills.billers.base import Answered, Changed, Failed, Paid
 from bots.bills.book import StoredBill
 from bots.domain.bills import Bill, BillerInfo, BillError, Category, Field, PhonePlan, State, TopUp
 from bots.domain.money import Money, MoneyError
@@ -36,7 +37,7 @@ STATES: Final[Mapping[State, str]] = {
 }
 """Those that a history shows."""
 ERRORS: Final[Mapping[str, str]] = {
-    "bills.field": _("That is no {label}. One looks like this: {example}"),
+    "bills.field": _("{label}: that does not fit. It looks like this: {example}"),
     "bills.phone": _("That is no mobile number of this operator's country. One looks like this: {example}"),
     "bills.whole_only": _("This bill is paid as a whole: {amount}."),
     "bills.part": _("You can pay from {least} to {most} of it."),
@@ -82,6 +83,11 @@ def view_of(stored: StoredBill, info: BillerInfo | None, paid: Money | None) -> 
     )
 
 
+def typed(name: str) -> str:
+    """A name as it is written in a command: in quotation marks where it has blanks."""
+    return f'"{name}"' if " " in name else name
+
+
 def card(view: View, say: Translator) -> str:
     """A bill, as text."""
     if view.phone:
@@ -98,6 +104,48 @@ def card(view: View, say: Translator) -> str:
     if view.paid is not None:
         lines.append(say.t("Paid of it here by now: {amount}", amount=view.paid))
     return "\n".join(lines)
+
+
+def closed(stored: StoredBill, biller: str, say: Translator) -> str:
+    """Why there is no bill to show."""
+    account = ", ".join(stored.fields.values())
+    if stored.row.reason == "none":
+        return say.t("There is nothing to pay at {biller} for account {account}.", biller=biller, account=account)
+    if stored.row.reason == "paid":
+        return say.t("Everything is paid already at {biller} for account {account}.", biller=biller, account=account)
+    if stored.row.reason == "account":
+        return say.t("{biller} does not know the account {account}.", biller=biller, account=account)
+    return say.t("{biller} does not answer now. Please try again later.", biller=biller)
+
+
+def settled(stored: StoredBill, biller: str, answer: Answered, say: Translator, *, first: bool) -> str:
+    """What a person hears when a biller has said what became of a payment; nothing, when they have heard it."""
+    amount = stored.paying
+    if isinstance(answer, Paid):
+        if stored.row.origin == "top_up":
+            return say.t(
+                "Done: {phone} has {amount} more. Receipt number: {receipt}",
+                phone=stored.fields.get("phone", ""),
+                amount=amount,
+                receipt=answer.receipt,
+            )
+        return say.t(
+            "Paid: {amount} to {biller}. Receipt number: {receipt}",
+            amount=amount,
+            biller=biller,
+            receipt=answer.receipt,
+        )
+    if isinstance(answer, Failed):
+        return say.t(
+            "{biller} did not take the payment. Your {amount} is back in your wallet.", biller=biller, amount=amount
+        )
+    if isinstance(answer, Changed) or not first:
+        return ""  # the bill is shown again; who was told once waits
+    return say.t(
+        "{biller} has not confirmed yet. Your {amount} stays set aside: I ask again, and tell you.",
+        biller=biller,
+        amount=amount,
+    )
 
 
 def explain(error: BillError) -> InvalidValue:

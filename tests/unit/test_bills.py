@@ -5,9 +5,17 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from prometheus_client import CollectorRegistry, Gauge
+from sqlalchemy import delete, select
 
+from appservice.events import InternalEvent
+from bots.bills.book import Book
 from bots.domain.money import Money
-from tests.support.bills import BillsWorld, amount_in, receipt_in
+from bots.framework.consumer import SCHEDULE_FIRED
+from bots.framework.testing.world import PICKLE_KEY
+from bots.store.bill_tables import bills
+from bots.store.tables import schedules
+from tests.support.bills import BILLS, BillsWorld, amount_in, receipt_in
 from tests.support.money import WALLET
 
 pytestmark = pytest.mark.timeout(120)
@@ -23,7 +31,7 @@ async def test_from_the_category_to_the_receipt() -> None:
     said = await world.says(alice, "example power")
     assert said == ["Customer number, please. It looks like this: 20415871"]
     said = await world.says(alice, "2041")
-    assert "That is no Customer number. One looks like this: 20415871" in said[0]
+    assert "Customer number: that does not fit. It looks like this: 20415871" in said[0]
     said = await world.says(alice, "2041-5871")
     assert said[0] == "I ask Example Power for the bill."
     lines = said[1].splitlines()
@@ -240,7 +248,7 @@ async def test_bills_are_private() -> None:
     alice, bob = await world.begins("alice"), await world.begins("bob")
     room = await world.room("flat", alice, bob)
     await alice.hears_all(room)
-    await alice.says("!topup", room=room)
+    await alice.says("!autopay home off", room=room)
     said = [each.body for each in await alice.hears_all(room)]
     assert said == ["Bills are private: please write to me in a chat of our own."]
     await bob.says("lunch?", room=room)
@@ -303,3 +311,69 @@ async def test_a_range_and_a_failed_top_up() -> None:
     said = await world.says(alice, "topup", "Placeholder Mobile", "612 345 671", "another amount")
     assert said == ["How much, from €5.00 to €50.00?"]
     world.check()
+
+
+async def test_in_another_language() -> None:
+    world = BillsWorld(language="de")
+    alice = await world.begins("alice")
+    said = await world.says(alice, "pay")
+    assert said[0].startswith("Was möchten Sie bezahlen?\n\n1. Strom")
+    said = await world.says(alice, "Strom", 1)
+    assert said == ["Kundennummer, bitte. Sie sieht so aus: 20415871"]
+    said = await world.says(alice, "x")
+    assert said[0].startswith("Kundennummer: Das passt nicht.")
+    said = await world.says(alice, "20415871")
+    assert "Zu bezahlen: 51,53" in said[-1]
+    assert "Fällig am 28.01.2026" in said[-1]
+    world.check()
+
+
+# What was forgotten
+
+
+async def test_what_was_lost_is_asked_again_and_counted() -> None:
+    """A handler that was given up leaves a bill without a schedule: the look-round finds it."""
+    registry = CollectorRegistry()
+    gauge = Gauge("unknown", "x", ["plugin"], registry=registry)
+    world = BillsWorld(services={Book: Book(PICKLE_KEY, gauge)})
+    alice = await world.begins("alice")
+    await world.shown(alice, 3)
+    await world.says(alice, 1)
+    await world.confirms(alice)
+    await world.hears(alice)
+    await world.database.write(lambda connection: connection.execute(delete(schedules)))
+    await world.pass_time(minutes=5)
+    await look_round(world, 1)
+    await world.pass_time(seconds=1)
+    assert await world.hears(alice) == [], "not before it is late"
+    assert registry.get_sample_value("unknown", {"plugin": "bills"}) == 1
+    await world.pass_time(minutes=6)
+    await look_round(world, 2)
+    receipt_in(await world.hears(alice))
+    await look_round(world, 3)
+    assert registry.get_sample_value("unknown", {"plugin": "bills"}) == 0
+    world.check()
+
+
+async def test_what_nobody_wanted_is_forgotten() -> None:
+    world = BillsWorld()
+    alice = await world.begins("alice")
+    await world.shown(alice, 1)
+    await world.says(alice, "Not now")
+    await world.shown(alice, 0)
+    await world.says(alice, 1)
+    await world.confirms(alice)
+    await world.pass_time(days=31)
+    await look_round(world, 1)
+    left = await world.database.read(lambda connection: connection.execute(select(bills.c.state)).scalars().all())
+    assert left == ["paid"]
+    world.check()
+
+
+async def look_round(world: BillsWorld, number: int) -> None:
+    """What the bot does every minute."""
+    consumer = f"bills:{BILLS}"
+    content = {"schedule": "handler:wake", "due": world.clock.now_ms(), "data": {"name": "wake"}}
+    event = InternalEvent(f"wake:{number}", consumer, "plugin:bills", SCHEDULE_FIRED, content)
+    await world.raise_events(lambda _connection: [event])
+    await world.settle()

@@ -1,0 +1,53 @@
+"""The service is killed between its commits: what people see, and where the money is, stays the same."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from bots.domain.money import Money
+from bots.framework.testing import Person
+from tests.support.bills import BillsWorld
+from tests.support.money import WALLET
+
+pytestmark = pytest.mark.timeout(180)
+
+VARIABLE = re.compile(r"\b\d{6}\b|\b[0-9A-HJKMNP-TV-Z]{26}\b|SIM-[0-9A-F]{8}")
+
+
+async def pays(world: BillsWorld, last: int, commits: int | None) -> tuple[list[str], Money, Money]:
+    """Somebody pays a bill; what the bot has said, what is left to them, what the biller has."""
+    alice: Person = await world.begins("alice")
+    if commits is not None:
+        world.kill_after(commits)
+    await world.shown(alice, last)
+    await world.says(alice, 1)
+    wallet = await world.direct(alice, WALLET)
+    shown = await alice.hears_all(wallet)
+    code = re.findall(r"\b\d{6}\b", "\n".join(each.body for each in shown))[-1]
+    await alice.says(code, room=wallet)
+    await world.pass_time(seconds=16)
+    await world.pass_time(seconds=80)
+    await world.settle()
+    said = [VARIABLE.sub("…", each) for each in world.transcript(await world.chat(alice))]
+    return said, await world.has(alice), await world.biller_has()
+
+
+@pytest.mark.parametrize(
+    ("last", "first"), [(1, 1), (2, 3), (3, 5), (9, 2)], ids=["paid", "failed", "unknown", "changed"]
+)
+async def test_a_kill_between_any_two_commits(last: int, first: int) -> None:
+    """Every eighth commit, beginning at another one for each outcome: together they are killed everywhere."""
+    calm = BillsWorld()
+    expected = await pays(calm, last, None)
+    assert sum("Paid: " in line for line in expected[0]) == (last in {1, 3})
+    assert (expected[2].minor > 0) == (last in {1, 3})
+    killed = 0
+    for commits in range(first, 200, 8):
+        world = BillsWorld()
+        assert await pays(world, last, commits) == expected, f"killed after {commits} commits"
+        if world.restarts == 0:
+            break
+        killed += 1
+    assert killed >= 3
