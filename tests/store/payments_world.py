@@ -61,7 +61,8 @@ class World:
         self.ledger = Ledger(database, self.clock)
         self.guard = Guard([limits or Limits()])
         self.audit = Audit(database, Sealer("pickle", "audit"))
-        self.settings = PaymentSettings(**({"currencies": ("EUR", "USD"), "fee": Fraction(0)} | settings))
+        given: dict[str, Any] = {"currencies": ("EUR", "USD"), "fee": Fraction(0)} | settings
+        self.settings = PaymentSettings(**given)
         self.told: dict[str, InternalEvent] = {}
         self.fail_before = 0
         """So many commits are not kept."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -224,7 +225,8 @@ async def test_one_person_does_not_lock_another(world: World) -> None:
 
 
 async def test_ended_payments_are_not_paid(world: World) -> None:
-    for number, end in enumerate((world.payments.decline, world.payments.cancel)):
+    ends: list[Callable[[str, str], Awaitable[Payment]]] = [world.payments.decline, world.payments.cancel]
+    for number, end in enumerate(ends):
         payment = await proposed(world, key=f"k{number}")
         code = await code_of(world, payment)
         await end(payment.id, ALICE)
