@@ -87,13 +87,13 @@ class Wallet(Plugin):
         try:
             await work
         except (InvalidValue, ArgumentError) as problem:
-            await explain(ctx, problem, ctx.t(example) if example else "")
+            await explain(ctx, problem, example)
         except (PaymentRefused, ExchangeError, InvoiceError, FundingRefused, StatementError) as refused:
             await explain(ctx, discreet(refused))
         except NoReceipt as none:
             await explain(ctx, Discreet(none.code, none.msgid))
         except MoneyError as error:
-            await explain(ctx, InvalidValue.of_money(error), ctx.t(example) if example else "")
+            await explain(ctx, InvalidValue.of_money(error), example)
 
     @joined
     async def arrived(self, ctx: Context) -> None:
@@ -112,25 +112,23 @@ class Wallet(Plugin):
     @command("pay", help=_("Pay somebody: pay @bob 20 EUR for lunch"), aliases=("send",))
     async def pay(self, ctx: Context, whom_how_much_what_for: Rest = "") -> None:
         """Pay somebody: “pay @bob 20 EUR for lunch”. “pay 3” pays request 3. A code follows in your own chat."""
-        await self._do(ctx, self._paying.pay(ctx, whom_how_much_what_for), _("pay @bob 20 EUR for lunch"))
+        await self._do(ctx, self._paying.pay(ctx, whom_how_much_what_for), "pay @bob 20 EUR for lunch")
 
     @command("request", help=_("Ask for money: request 12 EUR from @bob for pizza"), aliases=("ask",))
     async def request(self, ctx: Context, how_much_from_whom_what_for: Rest = "") -> None:
         """Ask for money: “request 12 EUR from @bob for pizza”. Several people are each asked for the amount."""
-        await self._do(ctx, self._requesting.request(ctx, how_much_from_whom_what_for), _("request 12 EUR from @bob"))
+        await self._do(ctx, self._requesting.request(ctx, how_much_from_whom_what_for), "request 12 EUR from @bob")
 
     @command("split", help=_("Share what you have paid: split 90 EUR with @bob @carol for dinner"))
     async def split(self, ctx: Context, how_much_with_whom_what_for: Rest = "") -> None:
         """Share equally: “split 90 EUR with @bob @carol”, your own share among them; “between” leaves you out.
         In a group without names: with everybody."""
-        await self._do(
-            ctx, self._requesting.split(ctx, how_much_with_whom_what_for), _("split 90 EUR with @bob @carol")
-        )
+        await self._do(ctx, self._requesting.split(ctx, how_much_with_whom_what_for), "split 90 EUR with @bob @carol")
 
     @command("qr", help=_("Make a QR code that somebody can pay: qr 5 EUR for coffee"))
     async def qr(self, ctx: Context, how_much_what_for: Rest = "") -> None:
         """A QR code for an amount: the first who scans it, or sends me a photo of it, can pay it."""
-        await self._do(ctx, self._scanning.make(ctx, how_much_what_for), _("qr 5 EUR for coffee"))
+        await self._do(ctx, self._scanning.make(ctx, how_much_what_for), "qr 5 EUR for coffee")
 
     @command("requests", help=_("Show the requests that are open"))
     async def requests(self, ctx: Context) -> None:
@@ -182,7 +180,7 @@ class Wallet(Plugin):
     @command("top up", help=_("Bring money in: top up 50 EUR"), aliases=("topup", "deposit"))
     async def top_up(self, ctx: Context, how_much_by_what: Rest = "") -> None:
         """Bring money in: “top up 50 EUR”, “top up 50 EUR by bank”. A page follows; never write card numbers here."""
-        await self._do(ctx, self._moving.top_up(ctx, how_much_by_what), _("top up 50 EUR"))
+        await self._do(ctx, self._moving.top_up(ctx, how_much_by_what), "top up 50 EUR")
 
     @command("cash out", help=_("Take money out: cash out 50 EUR to an IBAN"), aliases=("cashout", "withdraw"))
     async def cash_out(self, ctx: Context, how_much_where_to: Rest = "") -> None:
@@ -211,7 +209,7 @@ class Wallet(Plugin):
     @command("statement", help=_("All that moved in a month: statement march, statement march csv"))
     async def statement(self, ctx: Context, month_and_format: Rest = "") -> None:
         """All that moved in a month. Behind it “csv” or “beancount” gives a file."""
-        await self._do(ctx, self._looking.statement(ctx, month_and_format), _("statement march csv"))
+        await self._do(ctx, self._looking.statement(ctx, month_and_format), "statement march csv")
 
     @command("receipt", help=_("Show a receipt, as text and as PDF; without a number the latest"))
     async def receipt(self, ctx: Context, number: Rest = "") -> None:
@@ -250,7 +248,7 @@ class Wallet(Plugin):
     @command("save", help=_("Save somebody under a name: save @bob as Bob"))
     async def save(self, ctx: Context, whom_as_what: Rest = "") -> None:
         """Save somebody: “save @bob as Bob”, and “pay Bob 20 EUR” works from then on."""
-        await self._do(ctx, self._acquaintances.save(ctx, whom_as_what), _("save @bob as Bob"))
+        await self._do(ctx, self._acquaintances.save(ctx, whom_as_what), "save @bob as Bob")
 
     @command("trust", help=_("Trust somebody: trust @bob"))
     async def trust(self, ctx: Context, whom: Rest = "") -> None:
