@@ -111,12 +111,12 @@ class Cashier:
         except PaymentRefused as error:
             raise Refused.of(error) from None
 
-    async def end_mandate(self, ctx: Context, mandate_id: str) -> None:
-        """Charge nothing more under a mandate. Twice is the same as once."""
+    async def give_up(self, ctx: Context, payment_id: str) -> None:
+        """End a mandate, or a payment that nobody wants any more. Twice is the same as once."""
         try:
-            await self._merchants.void(ctx, mandate_id, "merchant")
+            await self._merchants.void(ctx, payment_id, "merchant")
         except PaymentRefused as error:
-            log.info("a mandate was over already", extra={"payment": mandate_id, "reason": error.code})
+            log.info("a payment was over already", extra={"payment": payment_id, "reason": error.code})
 
     async def charge(self, ctx: Context, stored: StoredBill, mandate_id: str, biller: str) -> str:
         """Hold the money of a bill under a mandate; the payment's id. Raises Refused."""

@@ -126,7 +126,7 @@ class Conversations(Plugin):
         amount = view.amount if answer == "pay" else await self._part(d, view)
         refused = await d.do("claim", self._claim, view.id, amount)
         if refused:
-            await d.end(d.t(_REFUSED[refused]))
+            await d.end(d.t(REFUSED[refused]))
 
     async def _part(self, d: Dialog, view: View) -> Money:
         def read(text: str, env: ParseEnv) -> Money:
@@ -271,8 +271,9 @@ def _sold(info: BillerInfo) -> TopUp:
     return info.top_up
 
 
-_REFUSED = {
+REFUSED: Final = {
     "paid": _("This bill is paid already."),
     "busy": _("This bill is being paid just now."),
+    "yours": _("This bill waits in your chat with the wallet: confirm it there, or decline it."),
     "gone": _("This bill is not open any more. Type “pay” to look it up again."),
 }

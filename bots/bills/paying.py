@@ -211,9 +211,9 @@ class Paying:
         Two who do it at once: the commit of one fails, and the handler, run again, sees the other.
         """
         row = stored.row
-        taken = await ctx.query(lambda connection: sql.claimed(connection, self.bot, row.claim))
-        if taken is not None and taken.bill_id != row.id:
-            return "paid" if taken.settled else "busy"
+        taken = await self.taken(ctx, stored)
+        if taken:
+            return taken
         if stored.state is not State.SHOWN:
             return "gone"
         ctx.store(lambda connection: sql.take(connection, self.bot, row.claim, row.id, ctx.now_ms()))
@@ -223,6 +223,23 @@ class Paying:
         # Whose the bill is must be durable before anything moves: the wallet is asked by the next event of this bill.
         self.soon(ctx, "propose", stored, ctx.now_ms())
         return ""
+
+    async def taken(self, ctx: Context, stored: StoredBill) -> str:
+        """Whether another payment has the bill: ``paid``, ``busy``, ``yours`` (it waits for this very person in the
+        wallet), or an empty text."""
+        row = stored.row
+
+        def read(connection: Any) -> tuple[sql.Claim | None, BillRow | None]:
+            claim = sql.claimed(connection, self.bot, row.claim)
+            return claim, None if claim is None else sql.get(connection, self.bot, claim.bill_id)
+
+        claim, other = await ctx.query(read)
+        if claim is None or claim.bill_id == row.id:
+            return ""
+        if claim.settled:
+            return "paid"
+        waits = other is not None and other.state == State.PROPOSED.value and other.person == row.person
+        return "yours" if waits else "busy"
 
     async def propose(self, ctx: Context, stored: StoredBill) -> None:
         """Have the wallet ask for the confirmation. Raises Refused: it does not, and the bill is anybody's again."""

@@ -9,7 +9,7 @@ from typing import Any, Final
 from bots.bills.billers import Billers
 from bots.bills.book import Account, Book, StoredBill, made_of
 from bots.bills.cashier import Cashier, Refused
-from bots.bills.conversations import Conversations, nickname
+from bots.bills.conversations import REFUSED, Conversations, nickname
 from bots.bills.paying import AUTOPAY, LOOK, Paying, Wanted
 from bots.bills.saving import ASKED, REMINDED, TOLD, Notice, Saving
 from bots.bills.settings import Settings
@@ -20,6 +20,7 @@ from bots.framework import (
     Context,
     InvalidValue,
     PaymentChange,
+    RateLimit,
     Rest,
     Setup,
     WebhookCall,
@@ -42,6 +43,8 @@ log = logging.getLogger(__name__)
 
 SHOWN_MOST: Final = 10
 """Bills in one list."""
+LOOKED_UP: Final = RateLimit(40, per=3600)
+"""Bills that one person may look up: nobody finds account numbers by trying."""
 OFF: Final = frozenset({"off", "0", "no", "never", "stop"})
 
 
@@ -82,7 +85,7 @@ class Bills(Conversations):
 
     # Paying
 
-    @command("pay", help=_("Pay a bill"), aliases=("bill", "new"))
+    @command("pay", help=_("Pay a bill"), aliases=("bill", "new"), limit=LOOKED_UP)
     async def pay_bill(self, ctx: Context, name: Rest = "") -> None:
         """Pay a bill: pick one of your saved accounts, or a biller; or “pay” and the name of a saved account."""
         if not name:
@@ -105,7 +108,7 @@ class Bills(Conversations):
             self.paying.look_up(ctx, wanted)
             ctx.say(ctx.t("I ask {biller} for the bill.", biller=biller.info.name))
 
-    @command("topup", help=_("Top up a mobile phone"), aliases=("top up", "recharge"))
+    @command("topup", help=_("Top up a mobile phone"), aliases=("top up", "recharge"), limit=LOOKED_UP)
     async def top_up_phone(self, ctx: Context) -> None:
         """Buy credit for a mobile phone: pick the operator, the number and the amount."""
         ctx.start(self.top_up)
@@ -346,14 +349,12 @@ class Bills(Conversations):
         if stored is None:
             return
         if stored.state is State.SHOWN:
-            row = stored.row
-            taken = await ctx.query(lambda connection: sql.claimed(connection, self.paying.bot, row.claim))
-            if taken is None:
+            taken = await self.paying.taken(ctx, stored)
+            if not taken:
                 ctx.start(self.offer, stored.id, await self._why(ctx, stored, data.get("why", "")))
                 return
             view = await self.paying.view(ctx, stored)
-            ended = ctx.t("This bill is paid already.") if taken.settled else ctx.t("This bill is being paid just now.")
-            ctx.say(f"{card(view, ctx.translator)}\n\n{ended}")
+            ctx.say(f"{card(view, ctx.translator)}\n\n{ctx.t(REFUSED[taken])}")
         elif stored.state is State.CLOSED:
             ctx.say(closed(stored, self.paying.name_of(stored), ctx.translator))
 
@@ -402,6 +403,8 @@ class Bills(Conversations):
             self.paying.released(ctx, stored, payment.state.value)
             words = ctx.t("Nothing was paid to {biller}.", biller=self.paying.name_of(stored))
             ctx.say(words, room_id=stored.row.room_id)
+        elif stored.state is State.CANCELLED and payment.state is PaymentState.HELD:
+            await self.paying.cashier.give_up(ctx, payment.id)
         elif stored.state in {State.HELD, State.UNKNOWN} and payment.state in ENDED:
             log.error("held money of a bill went back before its biller answered", extra={"bill": stored.id})
 
@@ -410,7 +413,7 @@ class Bills(Conversations):
         held = payment.state is PaymentState.HELD
         if account is None or account.cap is None:
             if held:  # confirmed after it was not wanted any more
-                await self.paying.cashier.end_mandate(ctx, payment.id)
+                await self.paying.cashier.give_up(ctx, payment.id)
             return
         room_id = account.row.room_id
         if held and account.row.mandate_id is None:

@@ -172,7 +172,7 @@ class Saving:
     async def end_mandate(self, ctx: Context, account: Account) -> None:
         """The wallet pays nothing more under the mandate."""
         if account.row.mandate_id is not None:
-            await self._paying.cashier.end_mandate(ctx, account.row.mandate_id)
+            await self._paying.cashier.give_up(ctx, account.row.mandate_id)
 
     def _write(self, ctx: Context, before: Account, after: AccountRow) -> None:
         row = before.row

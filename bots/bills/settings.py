@@ -66,7 +66,7 @@ class BillerSettings(BaseModel):
         "Authorization", pattern="^[A-Za-z][A-Za-z0-9-]{0,63}$", description="The header that proves us."
     )
     secret: SecretStr = Field(SecretStr(""), description="Its whole value; in a file of its own: {file: PATH}.")
-    timeout: float = Field(20, gt=0, le=50, description="Seconds of one request with everything.")
+    timeout: float = Field(20, gt=0, le=25, description="Seconds of one request with everything.")
     currency: Annotated[str, AfterValidator(_currency)] = Field("EUR", description="Of its bills (ISO 4217).")
     fields: tuple[FieldSettings, ...] = Field((), description="What it needs to know to find a bill.")
     country: str = Field("", description="Of a top-up: whose mobile numbers (ISO 3166-1).")

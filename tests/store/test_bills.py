@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -71,6 +71,22 @@ def account(account_id: str = "a1", name: str = "home", **more: Any) -> AccountR
     return BOOK.named(AccountRow(**(values | more)), name, FIELDS)
 
 
+def adding(stored: BillRow) -> Callable[[Connection], bool]:
+    return lambda connection: sql.add(connection, stored)
+
+
+def getting(bill_id: str) -> Callable[[Connection], BillRow | None]:
+    return lambda connection: sql.get(connection, "bills", bill_id)
+
+
+def saving(saved: AccountRow) -> Callable[[Connection], None]:
+    return lambda connection: sql.save(connection, saved)
+
+
+def taking(claim: str, bill_id: str) -> Callable[[Connection], None]:
+    return lambda connection: sql.take(connection, "bills", claim, bill_id, 1)
+
+
 async def test_a_bill_goes_in_and_comes_out(database: Database) -> None:
     stored = row()
     assert await database.write(lambda c: sql.add(c, stored))
@@ -92,7 +108,8 @@ async def test_what_people_wrote_is_not_readable(database: Database) -> None:
     stored = BOOK.receipted(
         BOOK.found(BOOK.bill(row()), Bill("INV-77123", Money(4250, "EUR"), reference="REF-9")), "RC-5"
     )
-    await database.write(lambda c: (sql.add(c, stored.row), sql.save(c, account(name="The secret flat"))))
+    await database.write(adding(stored.row))
+    await database.write(saving(account(name="The secret flat")))
 
     def everything(connection: Connection) -> str:
         return "\n".join(
@@ -120,7 +137,7 @@ async def test_a_bill_that_was_changed_meanwhile(database: Database) -> None:
     assert (found.attempts, found.revision) == (1, 1)
 
 
-async def all_at_once(database: Database, works: list[Callable[[Connection], Any]]) -> list[BaseException | None]:
+async def all_at_once(database: Database, works: Sequence[Callable[[Connection], Any]]) -> list[BaseException | None]:
     async def one(work: Callable[[Connection], Any]) -> BaseException | None:
         try:
             await database.write(work)
@@ -132,8 +149,7 @@ async def all_at_once(database: Database, works: list[Callable[[Connection], Any
 
 
 async def test_of_many_who_pay_one_bill_one_does(database: Database) -> None:
-    works = [lambda c, n=n: sql.take(c, "bills", "c1", f"b{n}", 1) for n in range(12)]
-    outcomes = await all_at_once(database, works)
+    outcomes = await all_at_once(database, [taking("c1", f"b{number}") for number in range(12)])
     assert outcomes.count(None) == 1
     winner = f"b{outcomes.index(None)}"
     claim = await database.read(lambda c: sql.claimed(c, "bills", "c1"))
@@ -175,7 +191,7 @@ async def test_a_claim_and_its_bill_are_one_commit(database: Database) -> None:
 
     outcomes = await all_at_once(database, [claim(one), claim(two)])
     assert outcomes.count(None) == 1
-    rows = [await database.read(lambda c, each=each: sql.get(c, "bills", each)) for each in ("one", "two")]
+    rows = [await database.read(getting(each)) for each in ("one", "two")]
     assert sorted(each.state for each in rows if each) == [State.FETCHING.value, State.PROPOSED.value]
 
 
@@ -185,7 +201,7 @@ async def test_lists(database: Database) -> None:
         stored = row(
             f"b{number}", state=state.value, created_at=number, asked_at=10 - number, paying=100, currency="EUR"
         )
-        await database.write(lambda c, stored=stored: sql.add(c, stored))
+        await database.write(adding(stored))
     await database.write(lambda c: sql.add(c, row("bob's", person="@bob:example.org", state="paid", paying=7)))
     person, states = "@alice:example.org", ["paid", "unknown"]
     found = await database.read(lambda c: sql.of_person(c, "bills", person, states, 3))
@@ -205,7 +221,7 @@ async def test_saved_accounts(database: Database) -> None:
     await database.write(lambda c: sql.save(c, home))
     for same in ("Home", " home ", "HO-ME"):
         with pytest.raises(BillBusy):
-            await database.write(lambda c, same=same: sql.save(c, account("a2", same)))
+            await database.write(saving(account("a2", same)))
     flat = account("a2", "flat", mandate="m1")
     await database.write(lambda c: sql.save(c, flat))
     await database.write(lambda c: sql.save(c, account("a3", "home", person="@bob:example.org")))
@@ -222,8 +238,7 @@ async def test_saved_accounts(database: Database) -> None:
 
 
 async def test_of_many_who_save_one_name_one_does(database: Database) -> None:
-    works = [lambda c, n=n: sql.save(c, account(f"a{n}")) for n in range(8)]
-    outcomes = await all_at_once(database, works)
+    outcomes = await all_at_once(database, [saving(account(f"a{number}")) for number in range(8)])
     assert outcomes.count(None) == 1
 
 

@@ -71,6 +71,17 @@ async def test_the_same_bill_is_not_paid_twice() -> None:
     world.check()
 
 
+async def test_the_same_bill_waits_in_the_wallet() -> None:
+    world = BillsWorld()
+    alice = await world.begins("alice")
+    await world.shown(alice, 1)
+    await world.says(alice, 1)
+    assert "waits in your chat with the wallet" in (await world.shown(alice, 1))[-1]
+    await world.confirms(alice)
+    receipt_in(await world.hears(alice))
+    world.check()
+
+
 async def test_two_who_say_yes_at_once() -> None:
     """Both saw the bill as nobody's; one of them pays it."""
     world = BillsWorld()

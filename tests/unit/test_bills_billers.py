@@ -249,7 +249,14 @@ def test_two_of_one_id_and_secrets() -> None:
 
 
 def test_an_operator_over_http() -> None:
-    more = {"category": "top_up", "fields": [], "country": "PL", "amounts": ["10"], "least": "5", "most": "50"}
+    more: dict[str, Any] = {
+        "category": "top_up",
+        "fields": [],
+        "country": "PL",
+        "amounts": ["10"],
+        "least": "5",
+        "most": "50",
+    }
     settings = Settings.model_validate({"simulated": False, "billers": [setting(**more)]})
     sold = settings.billers[0].info().top_up
     assert sold is not None

@@ -149,7 +149,8 @@ async def test_a_call_brings_the_answer_at_once(world: BillsWorld, server: FakeB
     alice = await confirmed(world)
     key = next(iter(server.taken))
     await world.hears(alice)
-    for nonsense in (None, [], "x", {"payment": 5}, {"payment": "x" * 200}, {"payment": "another"}, {}):
+    nothing: tuple[Any, ...] = (None, [], "x", {"payment": 5}, {"payment": "x" * 200}, {"payment": "another"}, {})
+    for nonsense in nothing:
         await world.call_webhook("confirmed", nonsense, bot=1)
     assert server.count("/status") == 0
     await world.call_webhook("confirmed", {"payment": key, "status": "failed"}, bot=1)

@@ -51,3 +51,32 @@ async def test_a_kill_between_any_two_commits(last: int, first: int) -> None:
             break
         killed += 1
     assert killed >= 3
+
+
+async def by_itself(world: BillsWorld, commits: int | None) -> tuple[list[str], Money, Money]:
+    """A bill is paid by itself; what the bot has said, what is left to the person, what the biller has."""
+    alice = await world.begins("alice")
+    await world.shown(alice, 1)
+    await world.says(alice, "Save it under a name", "home", "Not now", "autopay home 200 EUR", "yes")
+    await world.confirms(alice)
+    await world.pass_time(days=24, hours=8)
+    if commits is not None:
+        world.kill_after(commits)
+    for _day in range(4):
+        await world.pass_time(hours=12)
+        await world.pass_time(hours=12)
+    said = [VARIABLE.sub("…", each) for each in world.transcript(await world.chat(alice))]
+    return said, await world.has(alice), await world.biller_has()
+
+
+async def test_a_kill_while_a_bill_is_paid_by_itself() -> None:
+    expected = await by_itself(BillsWorld(), None)
+    assert sum("Paid: " in line for line in expected[0]) == 1
+    killed = 0
+    for commits in range(1, 200, 5):
+        world = BillsWorld()
+        assert await by_itself(world, commits) == expected, f"killed after {commits} commits"
+        if world.restarts == 0:
+            break
+        killed += 1
+    assert killed >= 3
