@@ -16,11 +16,11 @@ from appservice.local.registration import new_token, registration_of, write_regi
 from appservice.local.synapse import CONFIG, SynapseSettings, read_settings, write_synapse
 from appservice.local.yaml import to_yaml
 
-PORTS = {"homeserver": 8008, "appservice": 29300, "metrics": 29301}
+PORTS = {"homeserver": 8008, "appservice": 29300, "metrics": 29301, "web": 29302}
 HEADER = """\
 # The configuration of this local stack, made by `rialto up`. It holds secrets: keep it private, and keep a copy of
 # it, because without encryption.pickle_key the bots' devices are lost. Every key: config.example.yaml.
-# The echo bot is enabled here, and nowhere else by default, so that there is a service to try.
+# There are services to try: the echo bot, and a wallet with play money. Nowhere else are they enabled by default.
 """
 
 
@@ -63,17 +63,18 @@ def _first_config(layout: Layout) -> None:
     ports = {name: choose_port(port, taken) for name, port in PORTS.items()}
     if (layout.synapse / CONFIG).exists():  # a run that was cut off: Synapse's port stands already
         ports["homeserver"] = read_settings(layout.synapse).port
-    values = config_values(ports, secrets.token_urlsafe(32), echo=True)
+    values = config_values(ports, secrets.token_urlsafe(32), trying=True)
     write_private(layout.config, HEADER + to_yaml(values))
 
 
-def config_values(ports: dict[str, int], pickle_key: str, *, echo: bool = False) -> dict[str, Any]:
+def config_values(ports: dict[str, int], pickle_key: str, *, local: bool = False) -> dict[str, Any]:
     """The configuration of a new installation; everything else is the default.
 
     Args:
-        echo: whether the developer's example is enabled, so that there is a service to try.
+        local: whether it is for trying out on this machine: with the developer's example, play money, and the pages
+            that it needs. ``ports`` has one for ``web`` then.
     """
-    return {
+    values: dict[str, Any] = {
         "homeserver": {"url": f"http://127.0.0.1:{ports['homeserver']}", "server_name": "localhost"},
         "appservice": {
             "url": f"http://127.0.0.1:{ports['appservice']}",
@@ -85,10 +86,16 @@ def config_values(ports: dict[str, int], pickle_key: str, *, echo: bool = False)
         "encryption": {"pickle_key": pickle_key},
         "bots": [
             {"plugin": "hub", "localpart": "rialto", "display_name": "Rialto"},
-            {"plugin": "echo", "localpart": "echo", "display_name": "Echo", "enabled": echo},
+            {"plugin": "echo", "localpart": "echo", "display_name": "Echo", "enabled": local},
+            {"plugin": "wallet", "localpart": "wallet", "display_name": "Wallet"},
         ],
         "metrics": {"listen": f"127.0.0.1:{ports['metrics']}"},
     }
+    if local:
+        address = f"127.0.0.1:{ports['web']}"
+        values["web"] = {"enabled": True, "listen": address, "public_url": f"http://{address}"}
+        values["payments"] = {"providers": {"sandbox": {"enabled": True}}}
+    return values
 
 
 def _synapse(layout: Layout, config: Config, progress: Progress) -> SynapseSettings:

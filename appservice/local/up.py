@@ -204,6 +204,8 @@ def show_table(console: Console, layout: Layout, config: Config) -> None:
     rows = [("homeserver", config.homeserver.url), ("service", config.appservice.url)]
     if config.metrics.enabled:
         rows.append(("metrics", f"http://{config.metrics.listen}/metrics"))
+    if config.web.enabled:
+        rows.append(("pages", config.web.public_url))
     server = config.homeserver.server_name
     rows.extend(("bot", f"@{bot.localpart}:{server}") for bot in config.users if bot.enabled)
     new_accounts = take_unshown(layout)
