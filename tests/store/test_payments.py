@@ -71,7 +71,8 @@ async def test_what_is_refused_is_in_the_audit_log(world: World) -> None:
         await world.payments.decline("01NONE", ALICE)
     with pytest.raises(PaymentRefused, match=r"payments\.currency_not_offered"):
         await world.payments.propose(replace(world.proposal(), amount=Money(1, "GBP")))
-    assert [(entry.action, entry.outcome) for entry in await world.audit.list(actor=ALICE, limit=2)] == [
+    assert [(entry.action, entry.outcome) for entry in await world.audit.list(actor=ALICE, limit=3)] == [
+        ("payment.propose", "refused:payments.currency_not_offered"),
         ("payment.decline", "refused:payments.unknown"),
         ("payment.propose", "refused:payments.expired_before"),
     ]

@@ -14,7 +14,7 @@ from bots.payments.outcomes import Confirmed
 from bots.payments.outcomes import ConfirmOutcome as O
 from bots.store import payments as store
 from bots.store.payment_tables import payment_codes, payment_confirmations, payments
-from tests.store.payments_world import ALICE, BOB, BOB_ROOM, CAROL, DAY, ROOM, World, eur
+from tests.store.payments_world import ALICE, BOB, BOB_ROOM, CAROL, DAY, HOUR, ROOM, World, eur
 
 
 @pytest.fixture
@@ -195,6 +195,19 @@ async def test_wrong_codes_lock_whichever_payment_they_are_for(world: World) -> 
     assert (await types(world, code)).outcome is not O.PAID  # the codes there were have ended with the lock
     await nothing_moved(world, second)
     assert (await types(world, await code_of(world, second))).outcome is O.PAID
+
+
+async def test_no_code_outlives_a_lock(database: Database) -> None:
+    world = World(database, code_ttl=HOUR, code_lock=60_000)
+    await world.give(ALICE, eur(10_000))
+    first, second = await proposed(world), await proposed(world, key="k2")
+    codes = [await code_of(world, first), await code_of(world, second)]
+    for _ in range(3):
+        await types(world, "000000")
+    world.clock.advance(milliseconds=60_000)
+    for code in codes:
+        assert (await types(world, code)).outcome is O.REPLACED
+    assert await world.balance(ALICE) == 10_000
 
 
 async def test_locks_grow_and_a_quiet_day_ends_that(world: World) -> None:

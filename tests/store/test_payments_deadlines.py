@@ -184,6 +184,16 @@ async def test_after_the_last_attempt_it_is_paused_and_can_be_resumed(world: Wor
     await world.sound()
 
 
+async def test_a_charge_is_not_tried_again_once_the_next_is_due(world: World) -> None:
+    mandate = await subscribed(world, DAILY, remind=timedelta())
+    await until(world, HOUR)
+    await world.pays(await world.payments.propose(world.proposal(4_500, key="a")))
+    await world.pays(await world.payments.propose(world.proposal(4_400, key="b")))
+    await until(world, 10 * DAY)
+    assert heard(world, mandate, "subscription") == [("paused", "")]
+    assert [state for _, state in await charges(world, mandate)] == ["paid", "expired"]
+
+
 async def test_what_has_passed_while_nothing_ran_is_charged_once_and_after_a_reminder(world: World) -> None:
     mandate = await subscribed(world)
     await until(world, HOUR)

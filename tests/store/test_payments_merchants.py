@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from appservice.database import Database
 from bots.domain.invoices import InvoiceError
+from bots.domain.limits import Limits
 from bots.domain.payments import Line, Payment, PaymentKind, PaymentRefused, PaymentState
 from bots.framework.testing.memory import MemoryDatabase
 from bots.payments.deadlines import Deadlines
@@ -95,6 +96,26 @@ async def test_what_nobody_accepts_goes_back(world: World, merchants: Merchants)
     assert world.told_of(invoice, "merchant") == ["proposed", "held", "voided"]
     with pytest.raises(PaymentRefused, match=r"payments\.wrong_state"):
         await merchants.capture(SHOP_CTX, invoice.id)
+
+
+@pytest.mark.parametrize("way", ["capture", "void", "deadline"])
+async def test_only_what_is_taken_counts_against_limits(database: Database, way: str) -> None:
+    world = World(database, limits=Limits(per_day={"EUR": 3_450}))
+    await world.give(ALICE, eur(10_000))
+    merchants = Merchants(world.payments)
+    invoice = await merchants.hold(SHOP_CTX, ALICE, LINES, key="o", accept_within=timedelta(hours=1))
+    await world.pays(invoice)
+    tea = [Line("Tea", eur(1_070))]
+    small = await merchants.invoice(SHOP_CTX, ALICE, tea, key="tea", expires=timedelta(hours=2))
+    assert (await world.pays(small, "$early")).outcome is ConfirmOutcome.REFUSED
+    if way == "capture":
+        await merchants.capture(SHOP_CTX, invoice.id, eur(2_380))
+    elif way == "void":
+        await merchants.void(SHOP_CTX, invoice.id, "sold_out")
+    else:
+        world.clock.advance(milliseconds=HOUR)
+        await Deadlines(world.payments).run_due()
+    assert (await world.pays(small, "$late")).outcome is ConfirmOutcome.PAID
 
 
 async def test_a_price_has_changed(world: World, merchants: Merchants) -> None:
