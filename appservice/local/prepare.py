@@ -63,7 +63,7 @@ def _first_config(layout: Layout) -> None:
     ports = {name: choose_port(port, taken) for name, port in PORTS.items()}
     if (layout.synapse / CONFIG).exists():  # a run that was cut off: Synapse's port stands already
         ports["homeserver"] = read_settings(layout.synapse).port
-    values = config_values(ports, secrets.token_urlsafe(32), trying=True)
+    values = config_values(ports, secrets.token_urlsafe(32), local=True)
     write_private(layout.config, HEADER + to_yaml(values))
 
 
@@ -87,7 +87,8 @@ def config_values(ports: dict[str, int], pickle_key: str, *, local: bool = False
         "bots": [
             {"plugin": "hub", "localpart": "rialto", "display_name": "Rialto"},
             {"plugin": "echo", "localpart": "echo", "display_name": "Echo", "enabled": local},
-            {"plugin": "wallet", "localpart": "wallet", "display_name": "Wallet"},
+            {"plugin": "wallet", "localpart": "wallet", "display_name": "Wallet", "enabled": local},
+            {"plugin": "bills", "localpart": "bills", "display_name": "Bills", "enabled": local},
         ],
         "metrics": {"listen": f"127.0.0.1:{ports['metrics']}"},
     }
