@@ -22,6 +22,7 @@ from bots.payments.deadlines import Deadlines
 from bots.payments.merchants import MerchantAccounts, MerchantPayouts, Merchants, account_of
 from bots.payments.outcomes import ConfirmOutcome
 from bots.payments.service import IdConflict
+from bots.store import payments as store
 from tests.store.payments_world import ALICE, BOB, CAROL, HOUR, SHOP, SHOP_CONSUMER, World, eur
 
 SHOP_CTX = SimpleNamespace(instance="shop", consumer=SHOP_CONSUMER)
@@ -116,6 +117,18 @@ async def test_only_what_is_taken_counts_against_limits(database: Database, way:
         world.clock.advance(milliseconds=HOUR)
         await Deadlines(world.payments).run_due()
     assert (await world.pays(small, "$late")).outcome is ConfirmOutcome.PAID
+
+
+async def test_what_is_withdrawn_is_not_taken_any_more(world: World, merchants: Merchants) -> None:
+    invoice = await merchants.hold(SHOP_CTX, ALICE, LINES, key="o")
+    await world.pays(invoice)
+    now = world.clock.now_ms()
+    assert await world.database.write(lambda c: store.withdraw(c, invoice.key, SHOP_CONSUMER, now))
+    with pytest.raises(PaymentRefused, match=r"payments\.withdrawn"):
+        await merchants.capture(SHOP_CTX, invoice.id)
+    await Deadlines(world.payments).run_due()
+    assert world.told_of(invoice, ALICE)[-1] == "voided"
+    assert await world.available(ALICE) == 10_000
 
 
 async def test_a_price_has_changed(world: World, merchants: Merchants) -> None:
