@@ -18,6 +18,7 @@ from bots.framework import (
     Rest,
     Setup,
     command,
+    edited,
     joined,
     media,
     member,
@@ -280,6 +281,10 @@ class Wallet(Plugin):
     @message(addressed=False)
     async def overheard(self, ctx: Context) -> None:
         """What people say to one another is not for the wallet; it has looked for card numbers alone."""
+
+    @edited
+    async def edited_text(self, ctx: Context, event_id: str) -> None:
+        """An edit is for nobody here either: it confirms nothing, and is looked through for card numbers alone."""
 
     @media(kinds=["image"], limit=RateLimit(10, per=60))
     async def photo(self, ctx: Context) -> None:

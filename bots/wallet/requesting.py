@@ -11,7 +11,7 @@ from bots.domain.payments import Payment, PaymentState
 from bots.framework import Context, InvalidValue, Key
 from bots.framework.i18n import _
 from bots.wallet import numbers, payees, sentences, words
-from bots.wallet.chats import alone, aside, hearer
+from bots.wallet.chats import Hearer, alone, aside, hearer
 from bots.wallet.means import Means
 from bots.wallet.paying import Paying
 from bots.wallet.problems import Discreet
@@ -26,6 +26,8 @@ PATIENCE_MS: Final = 20 * 3_600_000
 REMINDED: Final = Key("reminded", dict[str, int], default={}, secret=True)
 """When a person has had others reminded of a request, by payment."""
 LISTED: Final = 20
+OTHER: Final = ("exchange:", "cash:")
+"""What waits for a code and nobody has asked for: begun anew it is another offer."""
 ANNOUNCED: Final = ("pay:", "qr:", "group:")
 """The keys of payments that somebody began among others begin so, if they have a room at all."""
 
@@ -127,34 +129,28 @@ class Requesting:
     # What is open
 
     async def show(self, ctx: Context) -> None:
-        """Open requests, those to the person first, then their own."""
-        to = await aside(ctx)
-        known = (await ctx.user_state.get(numbers.NUMBERS)).payments
-        mine: list[str] = []
-        theirs: list[str] = []
-        for number, payment_id in sorted(known.items(), reverse=True):
-            payment = await self._payments.get(payment_id)
-            if payment is None or payment.state is not PaymentState.PROPOSED or payment.expires_at <= ctx.now_ms():
-                continue
-            incoming = payment.payer == ctx.sender
-            owner = payment.payee if incoming else payment.payer
-            name = await self._means.full(ctx, owner) if owner else to.t("whoever scans the code")
-            line = to.t("{number}. {amount} from {person}", number=number, amount=payment.amount, person=name)
-            if incoming:
-                line = to.t("{number}. {amount} to {person}", number=number, amount=payment.amount, person=name)
-            if payment.memo:
-                line += " · " + payment.memo
-            (mine if incoming else theirs).append(line)
+        """Open requests, those to the person first, then their own; the latest first."""
+        to, now = await aside(ctx), ctx.now_ms()
+        asked = [each for each in await self._payments.open_for(ctx.sender) if not each.key.startswith(OTHER)]
+        asking = [each for each in await self._payments.requested_by(ctx.sender) if each.expires_at > now]
+        mine = [await self._line(ctx, to, each) for each in reversed(asked[-LISTED:])]
+        theirs = [await self._line(ctx, to, each) for each in reversed(asking[-LISTED:])]
         lines: list[str] = []
         if mine:
-            lines += [to.t("You are asked for:"), *mine[:LISTED], to.t("“pay 3” pays number 3, “decline 3” does not.")]
+            lines += [to.t("You are asked for:"), *mine, to.t("“pay 3” pays number 3, “decline 3” does not.")]
         if theirs:
-            lines += [
-                to.t("You have asked for:"),
-                *theirs[:LISTED],
-                to.t("“cancel 3” takes number 3 back, “remind 3” reminds."),
-            ]
+            lines += [to.t("You have asked for:"), *theirs, to.t("“cancel 3” takes number 3 back, “remind 3” reminds.")]
         to.tell(ctx, "\n".join(lines) if lines else to.t("No request is open."))
+
+    async def _line(self, ctx: Context, to: Hearer, payment: Payment) -> str:
+        number = await numbers.number(ctx.user_state, payment.id)
+        incoming = payment.payer == ctx.sender
+        owner = payment.payee if incoming else payment.payer
+        name = await self._means.full(ctx, owner) if owner else to.t("whoever scans the code")
+        line = to.t("{number}. {amount} from {person}", number=number, amount=payment.amount, person=name)
+        if incoming:
+            line = to.t("{number}. {amount} to {person}", number=number, amount=payment.amount, person=name)
+        return f"{line} · {payment.memo}" if payment.memo else line
 
     # Reminders
 

@@ -192,7 +192,7 @@ async def test_numbers_of_others_mean_nothing(world: MoneyWorld, flat: Room) -> 
     assert "no request 1" in (await said(carol, "pay 1"))
     payment = await world.payment_of(world.user("alice"))
     assert "leads to no request" in await said(carol, f"pay {payment.id}")
-    assert "no payment of that number" in await said(carol, f"receipt {payment.id}")
+    assert "no receipt of that number" in await said(carol, f"receipt {payment.id}")
     world.check()
 
 

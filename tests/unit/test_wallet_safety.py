@@ -166,6 +166,9 @@ async def test_card_numbers_among_people(world: MoneyWorld) -> None:
     await world.quiet(room, alice, bob)
     await bob.says(f"take my card: {CARD}", room=room)
     assert "card number" in (await alice.hears(room)).body
+    lunch = await bob.says("lunch?", room=room)
+    await bob.edits(lunch, f"on my card {CARD}")
+    assert "card number" in (await alice.hears(room)).body
     await bob.says("my number is 0170 1234567, order 4111-1111", room=room)
     await alice.hears_nothing(room)
     await bob.says("see you at lunch", room=room)
