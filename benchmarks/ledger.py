@@ -160,7 +160,8 @@ async def rates(bench: Bench, runs: int, label: str) -> list[Rate]:
     cases: dict[str, Callable[[float], Awaitable[float]]] = {FLOOR: lambda seconds: bare(bench, seconds)}
     for hot in (False, True):
         for callers in CALLERS:
-            name = f"ledger, {callers} caller{'s' if callers > 1 else ''}, {'one hot account' if hot else '10,000 accounts'}"
+            who = "caller" if callers == 1 else "callers"
+            name = f"ledger, {callers} {who}, {'one hot account' if hot else '10,000 accounts'}"
             cases[name] = lambda seconds, callers=callers, hot=hot: posted(bench, seconds, callers, hot)  # type: ignore[misc]
     for case in cases.values():
         await case(0.3)  # caches fill
@@ -212,11 +213,18 @@ async def latencies(bench: Bench, label: str, count: int) -> list[Latency]:
             times.append((time.perf_counter() - start) * 1000)
         return Latency(label, name, median(times), percentile(times, 0.95))
 
-    some = lambda: dice.choice(bench.accounts)  # noqa: E731
-    seq = lambda: dice.randrange(ACCOUNTS * 2, end)  # noqa: E731
     last = (await ledger.statement(bench.hot, limit=1))[0].at
     first = last - (end - ACCOUNTS * 2)  # the journal grew by an entry a millisecond
-    at = lambda: dice.randrange(first, last + 1)  # noqa: E731
+
+    def some() -> str:
+        return dice.choice(bench.accounts)
+
+    def seq() -> int:
+        return dice.randrange(ACCOUNTS * 2, end)
+
+    def at() -> int:
+        return dice.randrange(first, last + 1)
+
     return [
         await timed("balance", lambda: ledger.get(some())),
         await timed("balance at a past time", lambda: ledger.balance_at(some(), at())),

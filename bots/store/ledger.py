@@ -216,10 +216,12 @@ def _load(connection: Connection, commands: Sequence[Command]) -> Book:
                 reversing.add(command.reverses)
         else:
             held.add(command.pending_id)
-    book.known = sql.known(connection, ids | held | reversing)
+    book.known, book.accounts = sql.load(connection, ids | held | reversing, named)
     if held:
         book.pendings = sql.pendings(connection, held)
-        named.update(id_ for each in book.pendings.values() for id_ in (each.debit, each.credit))
+        theirs = {id_ for each in book.pendings.values() for id_ in (each.debit, each.credit)}
+        if more := theirs - named:
+            book.accounts |= sql.accounts(connection, more)
     over = {
         each
         for each in held | reversing
@@ -231,7 +233,6 @@ def _load(connection: Connection, commands: Sequence[Command]) -> Book:
             book.known[each] = book.known[each]._replace(resolution=type_, posted=posted)
     if reversing:
         book.reversed = sql.reversals(connection, {root(book, each) for each in reversing})
-    book.accounts = sql.accounts(connection, named)
     return book
 
 

@@ -23,7 +23,7 @@ __all__ = [
     "account_of",
     "accounts",
     "advance",
-    "known",
+    "load",
     "lock_head",
     "new_head",
     "pendings",
@@ -39,6 +39,7 @@ ACCOUNT: Final = (
     "postings, opened_at"
 )
 JOURNAL: Final = ", ".join(Entry._fields)
+KNOWN: Final = "id, seq, type, fingerprint, refusal, subject, debit, credit, amount, currency"
 TYPES: Final = {
     **dict.fromkeys(("fingerprint", "memo_hash", "memo", "hash"), "bytea"),
     **dict.fromkeys(("seq", "at", "chain", "amount", "expires_at"), "bigint"),
@@ -76,14 +77,25 @@ def account_of(row: Sequence[Any]) -> Account:
     return Account(row[0], AccountKind(row[1]), row[2], row[3], row[4], row[5], bool(row[6]), bool(row[7]), *row[8:14])
 
 
-def known(connection: Connection, ids: Iterable[str]) -> dict[str, Known]:
-    """What the journal says of ids."""
-    rows = _by_ids(
-        connection,
-        "SELECT id, seq, type, fingerprint, refusal, subject, debit, credit, amount, currency "
-        "FROM ledger_journal WHERE id",
-        ids,
-    )
+def load(
+    connection: Connection, ids: Iterable[str], account_ids: Iterable[str]
+) -> tuple[dict[str, Known], dict[str, Account]]:
+    """What the journal says of ids, and accounts."""
+    if connection.dialect.name == "sqlite":
+        rows = _by_ids(connection, f"SELECT {KNOWN} FROM ledger_journal WHERE id", ids)  # noqa: S608
+        return _known(rows), accounts(connection, account_ids)
+    both, _ = _run(connection, _LOAD, (list(ids), list(account_ids)))
+    return _known(both[0][0]), {row[0]: account_of(row) for row in both[0][1]}
+
+
+_LOAD: Final = (
+    f"SELECT ARRAY(SELECT ROW({KNOWN}) FROM ledger_journal WHERE id = ANY($1::text[])), "  # noqa: S608
+    f"ARRAY(SELECT ROW({ACCOUNT}) FROM ledger_accounts WHERE id = ANY($2::text[]))"
+)
+"""Both at once: on PostgreSQL it is the round trips that cost."""
+
+
+def _known(rows: Iterable[Sequence[Any]]) -> dict[str, Known]:
     return {row[0]: Known(*row[1:]) for row in rows}
 
 
@@ -156,7 +168,7 @@ def advance(
 def _advance_at_once(
     connection: Connection, old: Head, new: Head, entries: Sequence[Entry], rows: Sequence[tuple[Any, ...]]
 ) -> bool:
-    """One statement for all of it: on PostgreSQL it is the round trips that cost."""
+    """One statement for all of it."""
     columns = [list(column) for column in zip(*entries, strict=True)]
     values = [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(len(MOVING) + 1)]
     parameters = (*columns, *values, *new, old.seq, old.hash)

@@ -133,7 +133,7 @@ def forgets(patch: pytest.MonkeyPatch) -> None:
 @both
 async def test_a_duplicate_does_nothing(world: World, monkeypatch: pytest.MonkeyPatch, planted: bool) -> None:
     async def check(world: World) -> None:
-        people = await some_people([1000] * 4)(world)
+        people = await some_people([10_000] * 4)(world)
         chains = around(world, people, 20, 4)
         first = await world.all_at_once(chains)
         before = [await world.fresh(each) for each in people], await world.entries()
@@ -160,15 +160,15 @@ async def test_concurrent_duplicates_collapse_to_one(
         assert (await world.fresh(bob)).credits == 300
 
     def plant(patch: pytest.MonkeyPatch) -> None:
-        known, last = sql.known, {"seq": 0}
+        load, last = sql.load, {"seq": 0}
 
-        def stale(connection: Connection, ids: Any) -> dict[str, Known]:
-            """As if it were read before the lock was had: what the last transaction wrote is not seen."""
-            found = known(connection, ids)
+        def stale(connection: Connection, ids: Any, named: Any) -> tuple[dict[str, Known], dict[str, Account]]:
+            """As if ids were read before the lock was had: what the last transaction wrote is not seen."""
+            found, accounts = load(connection, ids, named)
             limit, last["seq"] = last["seq"], max([each.seq for each in found.values()], default=last["seq"])
-            return {id_: each for id_, each in found.items() if each.seq < limit}
+            return {id_: each for id_, each in found.items() if each.seq < limit}, accounts
 
-        patch.setattr(sql, "known", stale)
+        patch.setattr(sql, "load", stale)
 
     await holds(world, monkeypatch, planted, plant, check)
 
@@ -178,17 +178,15 @@ async def test_concurrent_duplicates_collapse_to_one(
 
 def old_accounts(patch: pytest.MonkeyPatch) -> None:
     """Each ledger's accounts are read once, and remembered."""
-    accounts = sql.accounts
-    remembered: dict[tuple[str, int, str], Account] = {}
+    load = sql.load
+    remembered: dict[tuple[int, str], Account] = {}
 
-    def cached(connection: Connection, ids: Any) -> dict[str, Account]:
-        wanted = set(ids)
-        for id_, account in accounts(connection, wanted).items():
-            remembered.setdefault((str(connection.engine.url), id(connection.engine), id_), account)
-        keys = {id_: (str(connection.engine.url), id(connection.engine), id_) for id_ in wanted}
-        return {id_: remembered[key] for id_, key in keys.items() if key in remembered}
+    def cached(connection: Connection, ids: Any, named: Any) -> tuple[dict[str, Known], dict[str, Account]]:
+        known, accounts = load(connection, ids, named)
+        mine = id(connection.engine)
+        return known, {id_: remembered.setdefault((mine, id_), account) for id_, account in accounts.items()}
 
-    patch.setattr(sql, "accounts", cached)
+    patch.setattr(sql, "load", cached)
 
 
 @both
