@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 
 ACCEPT_WITHIN: Final = timedelta(days=365)
 """Money whose biller does not say whether it has it stays held: nothing gives it back before somebody knows."""
+NOT_TAKEN: Final = "biller"
+"""Why money went back, as the payment keeps it: its biller did not take it."""
 NOT_ENOUGH: Final = _("there is not enough in your wallet")
 NOT_NOW: Final = _("the wallet does not allow it")
 
@@ -88,10 +90,10 @@ class Cashier:
         except PaymentRefused as error:
             raise Refused.of(error) from None
 
-    async def void(self, ctx: Context, stored: StoredBill, reason: str) -> None:
+    async def void(self, ctx: Context, stored: StoredBill) -> None:
         """Give back what is held. Twice is the same as once. Raises Refused."""
         try:
-            await self._merchants.void(ctx, _payment_of(stored), reason)
+            await self._merchants.void(ctx, _payment_of(stored), NOT_TAKEN)
         except PaymentRefused as error:
             raise Refused.of(error) from None
 

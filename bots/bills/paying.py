@@ -274,7 +274,7 @@ class Paying:
             if isinstance(answer, Paid):
                 await self.cashier.capture(ctx, stored)
             elif isinstance(answer, Failed | Changed):
-                await self.cashier.void(ctx, stored, "biller")
+                await self.cashier.void(ctx, stored)
         except Refused as error:
             log.error("the money of a bill cannot follow its biller", extra={"bill": row.id, "reason": error.code})
             answer = Unknown(error.code)

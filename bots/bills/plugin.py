@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from bots.bills.billers import Billers
 from bots.bills.book import Account, Book, StoredBill, made_of
-from bots.bills.cashier import Cashier, Refused
+from bots.bills.cashier import NOT_TAKEN, Cashier, Refused
 from bots.bills.conversations import REFUSED, Conversations, nickname
 from bots.bills.paying import AUTOPAY, LOOK, Paying, Wanted
 from bots.bills.saving import ASKED, REMINDED, TOLD, Notice, Saving
@@ -405,7 +405,7 @@ class Bills(Conversations):
             ctx.say(words, room_id=stored.row.room_id)
         elif stored.state is State.CANCELLED and payment.state is PaymentState.HELD:
             await self.paying.cashier.give_up(ctx, payment.id)
-        elif stored.state in {State.HELD, State.UNKNOWN} and payment.state in ENDED:
+        elif stored.state in {State.HELD, State.UNKNOWN} and payment.state in ENDED and payment.reason != NOT_TAKEN:
             log.error("held money of a bill went back before its biller answered", extra={"bill": stored.id})
 
     async def _mandate_moved(self, ctx: Context, payment: Payment) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from ruamel.yaml import YAML
 
 from bots.bills.billers import HttpBiller, simulated
 from bots.bills.billers.base import (
@@ -246,6 +249,14 @@ def test_two_of_one_id_and_secrets() -> None:
     # A hook without a secret of the operator's is closed, and not open to an empty one.
     assert len(settings.webhook_secret.get_secret_value()) >= 32
     assert Settings().webhook_secret != Settings().webhook_secret
+
+
+def test_the_configuration_in_the_documents() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "bills.md").read_text()
+    text = page.partition("```yaml\n")[2].partition("```")[0]
+    text = re.sub(r"\{file: (\S+)\}", r"a secret from \1", text)
+    settings = Settings.model_validate(YAML(typ="safe").load(text)["bots"][0]["settings"])
+    assert [each.info().name for each in settings.billers] == ["Acme Water", "Acme Mobile"]
 
 
 def test_an_operator_over_http() -> None:
