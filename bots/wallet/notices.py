@@ -101,8 +101,7 @@ class Notices:
         ]
         if payment.memo:
             lines.append(to.t("For: {memo}", memo=payment.memo))
-        if payment.paid_before is False:
-            lines += sentences.acquaintance(to, False, [])
+        lines += await self._paying.warnings(ctx, to, payment)
         how = to.t("“pay {number}” pays it, “decline {number}” does not. It ends by {time}.", number=number,
                    time=sentences.at(payment.expires_at))  # fmt: skip
         self._tell(ctx, case, "\n".join([*lines, how]), ring=True)

@@ -140,11 +140,12 @@ class Paying:
             return
         challenge = await self._payments.challenge(payment.id, payment.payer, to.room_id)
         payee = await self._means.full(ctx, payment.payee)
-        lines = [*more, *await self._warnings(ctx, to, payment)]
+        lines = [*more, *await self.warnings(ctx, to, payment)]
         text = sentences.question(to, challenge, payee, lines, ctx.now_ms())
         to.tell(ctx, text, ring=to.room_id != ctx.room_id)
 
-    async def _warnings(self, ctx: Context, to: Hearer, payment: Payment) -> list[str]:
+    async def warnings(self, ctx: Context, to: Hearer, payment: Payment) -> list[str]:
+        """What a payer should know of the payee: whether they were ever paid, and whom they could be taken for."""
         if payment.kind is not PaymentKind.TRANSFER:
             return []
         state = ctx.states.user(payment.payer)

@@ -64,6 +64,18 @@ async def test_a_request_is_paid(world: MoneyWorld, flat: Room) -> None:
     world.check()
 
 
+async def test_who_looks_like_somebody_known_is_flagged(world: MoneyWorld, flat: Room) -> None:
+    alice, impostor = world.user("alice"), await world.opened("b0b")
+    await alice.says("pay @bob 1 EUR")
+    await said(alice, code_in(*await alice.hears_all()))
+    await world.change_member(flat, impostor.user_id, "join")
+    await said(impostor, "request 12 EUR from @alice for the usual")
+    asked = await heard(alice)
+    assert "B0b (@b0b:world) asks you for €12.00." in asked
+    assert "Look closely: this is not @bob:world" in asked
+    world.check()
+
+
 async def test_several_are_each_asked_for_the_amount(world: MoneyWorld, flat: Room) -> None:
     alice, bob, carol = (world.user(name) for name in ("alice", "bob", "carol"))
     answer = await said(alice, "request 12 EUR from @bob @carol")
