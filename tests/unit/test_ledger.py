@@ -27,6 +27,7 @@ from bots.domain.ledger import (
 )
 from bots.domain.ledger_journal import GENESIS, Entry, EntryType, canonical, chained
 from bots.domain.money import LARGEST, Money
+from bots.domain.ulids import ulid
 
 NOW = 1_000
 
@@ -453,3 +454,17 @@ def test_types_of_entries_are_those_that_sql_names() -> None:
     assert {each.value for each in EntryType} == {
         *("opened", "changed", "transfer", "pending", "post", "void", "expire", "refusal")
     }
+
+
+# --- ids of accounts
+
+
+def test_ulids_sort_by_time() -> None:
+    entropy = bytes(range(10))
+    assert ulid(0, bytes(10)) == "0" * 26
+    assert ulid(2**48 - 1, b"\xff" * 10) == "7" + "Z" * 25
+    assert ulid(1_469_918_176_385, entropy).startswith("01ARYZ6S41")  # of the specification
+    assert sorted(ulid(moment, entropy) for moment in (3, 1, 2)) == [ulid(moment, entropy) for moment in (1, 2, 3)]
+    for moment, random in ((-1, entropy), (2**48, entropy), (1, entropy[:9])):
+        with pytest.raises(ValueError, match="48 bits"):
+            ulid(moment, random)
