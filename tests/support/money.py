@@ -127,11 +127,6 @@ class MoneyWorld(World):
             randomness=self._bytes,
         )
         self.bank = Payments(self.till, pins=self.pins, randbelow=self._entropy.randrange)
-        self.sandbox = SandboxProvider(database, clock, self.links, self._url, PICKLE_KEY, self._bytes)
-        providers: dict[str, Provider] = {"sandbox": self.sandbox}
-        if self._bank:
-            account = BankAccount("DE89370400440532013000", "Rialto")
-            providers["bank"] = BankProvider(account, database, sealer, clock)
         self.funding = Funding(
             database=database,
             raise_events=self._raise,
@@ -141,7 +136,7 @@ class MoneyWorld(World):
             sealer=sealer,
             clock=clock,
             randomness=self._bytes,
-            providers=providers,
+            providers=self._providers(sealer),
             consumer=f"wallet:{WALLET}",
             sanctions=NoSanctions(),
         )
@@ -164,6 +159,15 @@ class MoneyWorld(World):
             Registry: Registry(bots),
             SharedRooms: Meetings(self),
         }
+
+    def _providers(self, sealer: Sealer) -> dict[str, Provider]:
+        database, clock = self.database, self.clock
+        self.sandbox = SandboxProvider(database, clock, self.links, self._url, PICKLE_KEY, self._bytes)
+        providers: dict[str, Provider] = {"sandbox": self.sandbox}
+        if self._bank:
+            account = BankAccount("DE89370400440532013000", "Rialto")
+            providers["bank"] = BankProvider(account, database, sealer, clock)
+        return providers
 
     async def _start(self) -> None:
         self._extra = dict(self.build())
