@@ -37,6 +37,7 @@ from bots.framework.web import WebServer
 from bots.framework.webhooks import Webhooks
 from bots.payments.approvals import unfreezing
 from bots.payments.treasury import Ground, Treasury
+from bots.payments.treasury import read_settings as read_payments
 from bots.wallet.means import SharedRooms
 from bots.wallet.payees import Registry
 from bots.wallet.safety import UNFREEZE, unfreezer
@@ -230,7 +231,7 @@ def _of_money(config: Config, service: Service, treasury: Treasury | None) -> di
     bills = {Book: Book(config.encryption.pickle_key.get_secret_value(), service.metrics.bills_unknown)}
     return {
         **provided,
-        "payments.charge": {**provided["payments.charge"], **bills},
+        "bills.book": bills,
         "payments.wallet": {**provided["payments.wallet"], **wallet},
     }
 
@@ -279,9 +280,10 @@ def plugin_problems(config: Config) -> list[PluginProblem]:
     """What is wrong with the plugins of a configuration, for ``rialto check``.
 
     Raises:
-        ConfigError: the permissions cannot be used.
+        ConfigError: the permissions, or what stands there of payments, cannot be used.
     """
     read_permissions(config)
+    read_payments(config)
     return list(plan(config).problems)
 
 

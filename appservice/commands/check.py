@@ -34,13 +34,21 @@ def _check(arguments: argparse.Namespace) -> int:
 
     Exit code 0: all fits; 1: something does not; 2: the configuration is wrong; 3: the homeserver does not answer.
     """
-    from appservice.commands.checks import check_plugins, check_registration, default_registration, ok, report
+    from appservice.commands.checks import (
+        check_money,
+        check_plugins,
+        check_registration,
+        default_registration,
+        ok,
+        report,
+    )
 
     path, config = load(arguments)
     registration = arguments.registration or default_registration(path)
     checks = [
         ok("configuration", f"{path} is valid"),
         *check_plugins(config),
+        *check_money(config),
         *check_registration(config, path, registration),
     ]
     if not arguments.offline:

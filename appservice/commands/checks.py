@@ -105,6 +105,23 @@ def check_plugins(config: Config) -> list[Check]:
     return [(fail if problem.fatal else warn)("plugins", str(problem), advice) for problem in found]
 
 
+def check_money(config: Config) -> list[Check]:
+    """What a wallet needs, and what must not be where people's money is real."""
+    if not any(bot.plugin == "wallet" and bot.enabled for bot in config.bots):
+        return []
+    found = []
+    if not config.web.enabled:
+        text = "the wallet is enabled and web.enabled is not: payments from payments.pin_above on cannot be confirmed"
+        found.append(warn("money", text, "enable web, with a reverse proxy that ends TLS before it"))
+    providers = config.payments.providers
+    if providers.sandbox.enabled and config.homeserver.server_name != "localhost":
+        text = "payments.providers.sandbox is enabled: everybody can fill their wallet with play money"
+        found.append(warn("money", text, "disable it where people's money is real"))
+    if not (providers.sandbox.enabled or providers.bank.iban or providers.stripe.secret_key.get_secret_value()):
+        found.append(warn("money", "no provider is configured: nothing comes in", "docs/providers.md"))
+    return found or [ok("money", "the wallet has what it needs")]
+
+
 def default_registration(config_path: Path) -> Path:
     """Beside the configuration."""
     return config_path.absolute().parent / "registration.yaml"

@@ -318,7 +318,7 @@ class Web(Model):
 DEFAULT_BOTS: tuple[Bot, ...] = (
     Bot(plugin="hub", localpart="rialto", display_name="Rialto", enabled=True),
     Bot(plugin="echo", localpart="echo", display_name="Echo", enabled=False),
-    Bot(plugin="wallet", localpart="wallet", display_name="Wallet", enabled=True),
+    Bot(plugin="wallet", localpart="wallet", display_name="Wallet", enabled=False),
     Bot(plugin="bills", localpart="bills", display_name="Bills", enabled=False),
 )
 

@@ -54,7 +54,7 @@ class Bills(Conversations):
     name = "bills"
     summary = _("Pays your bills and tops up mobile phones, and reminds you in time.")
     Settings = Settings
-    scopes = frozenset({"state", "schedules", "people.read", "webhooks", "http", "payments.charge"})
+    scopes = frozenset({"state", "schedules", "people.read", "webhooks", "http", "payments.charge", "bills.book"})
 
     def __init__(self, setup: Setup) -> None:
         settings: Settings = setup.settings or Settings()

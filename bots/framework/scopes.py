@@ -42,6 +42,7 @@ SCOPES: Final = {
         Scope("payments.charge", "ask people for payments to its account"),
         Scope("payments.send", "pay out of its own account"),
         Scope("payments.wallet", "hold people's wallets: see and move what they confirm", reserved=True),
+        Scope("bills.book", "keep people's accounts with billers", reserved=True),
         Scope("admin.plugins", "list, enable and disable plugins for operators"),
     )
 }

@@ -204,6 +204,36 @@ def test_tokens_in_files_of_their_own_are_not_touched(capsys: pytest.CaptureFixt
     assert "file of its own" in err
 
 
+def test_check_says_what_money_lacks(capsys: pytest.CaptureFixture[str], config: Path) -> None:
+    assert outcome(capsys, "register", "-c", str(config))[0] == 0
+    arguments = ("check", "--offline", "--json", "-c", str(config))
+
+    def money() -> list[tuple[str, str]]:
+        checks = json.loads(outcome(capsys, *arguments)[1])["checks"]
+        return [(check["verdict"], check["text"]) for check in checks if check["name"] == "money"]
+
+    assert money() == []
+    values = YAML(typ="safe").load(config.read_text())
+    wallet = next(bot for bot in values["bots"] if bot["plugin"] == "wallet")
+    wallet["enabled"] = True
+    write_private(config, to_yaml(values))
+    assert [verdict for verdict, _ in money()] == ["warn", "warn"]
+    values["web"] = {"enabled": True}
+    values["payments"] = {"providers": {"sandbox": {"enabled": True}}}
+    write_private(config, to_yaml(values))
+    assert money() == [("ok", "the wallet has what it needs")]
+    values["homeserver"]["server_name"] = "example.org"
+    write_private(config, to_yaml(values))
+    ((verdict, text),) = money()
+    assert verdict == "warn"
+    assert "play money" in text
+    values["payments"]["default_currency"] = "XXQ"
+    write_private(config, to_yaml(values))
+    code, _, error = outcome(capsys, *arguments)
+    assert code == 2
+    assert "payments.default_currency" in error
+
+
 def test_check_and_doctor_say_that_the_homeserver_does_not_answer(
     capsys: pytest.CaptureFixture[str], config: Path
 ) -> None:

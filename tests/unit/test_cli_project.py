@@ -53,9 +53,8 @@ def test_the_front_page_names_commands_and_targets_that_exist() -> None:
     commands = [line for line in page.splitlines() if line.startswith("| `rialto ")]
     named = set(re.findall(r"rialto ([a-z]+)", "".join(commands)))
     assert named <= known
-    assert {"up", "chat", "run", "register", "check", "doctor", "migrate", "user", "inbox", "plugin", "dialogs"} == (
-        named & known
-    )
+    inside = {"down", "status", "logs"}  # beside `rialto up`, in one row
+    assert known - inside == named
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"make ([a-z]+)", page)) - {"and"} <= targets
 
