@@ -25,7 +25,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError, SQLAlchemyError
-from sqlalchemy.pool import NullPool, StaticPool
+from sqlalchemy.pool import QueuePool, StaticPool
 
 from appservice.errors import RialtoError
 
@@ -133,7 +133,8 @@ class SQLiteDatabase(Database):
 
         self._writer = None
         await self._in(self._write_thread, connect)
-        self._reader = self._make_engine(NullPool, read_only=True)
+        # Kept open: a new connection reads the whole schema before its first query.
+        self._reader = self._make_engine(QueuePool, read_only=True)
         self._checkpoints = asyncio.create_task(self._checkpoint(), name="sqlite-checkpoints")
 
     async def _checkpoint(self) -> None:

@@ -252,9 +252,10 @@ class Ledger:
         Raises:
             AccountRefused: there is no such account.
         """
-        account = await self._known(account_id)
-        minor = await self._database.read(lambda connection: reading.balance_at(connection, account_id, at_ms))
-        return Money(minor or 0, account.currency)
+        found = await self._database.read(lambda connection: reading.balance_at(connection, account_id, at_ms))
+        if found is None:
+            raise _unknown(account_id)
+        return Money(found[1], found[0].currency)
 
     async def statement(
         self,
@@ -274,9 +275,11 @@ class Ledger:
         Raises:
             AccountRefused: there is no such account.
         """
-        account = await self._known(account_id)
         which = reading.Since(since, until, before_seq, kind, limit)
-        return await self._database.read(lambda connection: reading.statement(connection, account, which))
+        found = await self._database.read(lambda connection: reading.statement(connection, account_id, which))
+        if found is None:
+            raise _unknown(account_id)
+        return found[1]
 
     async def verify(self, progress: Progress | None = None, anchor: tuple[int, bytes] | None = None) -> Report:
         """Replay the whole journal, and compare what it adds up to with the accounts.
@@ -287,14 +290,12 @@ class Ledger:
         """
         return await check(self._database, progress, anchor)
 
-    async def _known(self, account_id: str) -> Account:
-        account = await self.get(account_id)
-        if account is None:
-            raise AccountRefused("There is no such account.", account=account_id, reason="unknown")
-        return account
-
 
 def _unless_conflict(outcome: tuple[Outcome, ...] | Conflict) -> tuple[Outcome, ...]:
     if isinstance(outcome, Conflict):
         raise IdConflict(outcome)
     return outcome
+
+
+def _unknown(account_id: str) -> AccountRefused:
+    return AccountRefused("There is no such account.", account=account_id, reason="unknown")

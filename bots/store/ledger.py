@@ -103,8 +103,7 @@ def find(connection: Connection, owner: str, currency: str, kind: AccountKind) -
 
 def get(connection: Connection, account_id: str) -> Account | None:
     """The account of an id."""
-    row = connection.execute(select(*_ACCOUNT).where(ledger_accounts.c.id == account_id)).one_or_none()
-    return None if row is None else sql.account_of(row)
+    return sql.accounts(connection, [account_id]).get(account_id)
 
 
 def owned(connection: Connection, owner: str) -> list[Account]:

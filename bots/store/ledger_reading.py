@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, literal, or_, select, text, tuple_, union_all
+from sqlalchemy import Connection, func, or_, select, text
 
 from bots.domain.ledger import Account, Pending
 from bots.domain.ledger_accounts import Line
@@ -43,16 +44,19 @@ def freeze_view(connection: Connection) -> None:
         connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
 
 
-def balance_at(connection: Connection, account_id: str, at: int) -> int | None:
-    """An account's balance at a time (ms), what was posted in that millisecond included; None before it was opened."""
-    account = ledger_accounts.c
-    opened = connection.execute(select(account.opened_at).where(account.id == account_id)).scalar_one_or_none()
-    if opened is None:
+def balance_at(connection: Connection, account_id: str, at: int) -> tuple[Account, int] | None:
+    """An account, and its balance at a time (ms), what was posted in that millisecond included; None: no account."""
+    found = sql.accounts(connection, [account_id]).get(account_id)
+    if found is None:
         return None
-    row = connection.execute(_BALANCE_AT, {"account": account_id, "moment": at}).first()
-    if row is None:
-        return 0 if opened <= at else None
-    return int(row[0])
+    sides = " UNION ALL ".join(
+        f"SELECT * FROM (SELECT seq, {side}_after AS net FROM ledger_journal WHERE {side} = :1 "  # noqa: S608
+        f"AND {side}_posting IS NOT NULL AND at <= :2 ORDER BY at DESC, seq DESC LIMIT 1) AS {side}"
+        for side in ("debit", "credit")
+    )
+    query = f"SELECT net FROM ({sides}) AS both_sides ORDER BY seq DESC LIMIT 1"  # noqa: S608
+    rows, _ = sql.run(connection, _marked(connection, query), (account_id, at))
+    return found, rows[0][0] if rows else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,59 +70,60 @@ class Since:
     limit: int = 100
 
 
-def statement(connection: Connection, account: Account, which: Since) -> list[Line]:
-    """The lines of an account, the newest first."""
-    before = which.before_seq
-    moment = None
-    if before is not None:
-        # An entry's time never goes back, so the place in the index of (account, time, seq) is known.
-        moment = connection.execute(select(_J.at).where(_J.seq == before)).scalar_one_or_none()
-    sides = [_side(which, moment, True), _side(which, moment, False)]
-    both = union_all(*(select(each.subquery()) for each in sides)).subquery()
-    origin = ledger_journal.alias("origin")
-    other = ledger_accounts.alias("other")
-    query = (
-        select(both, other.c.owner, func.coalesce(origin.c.memo, both.c.memo))
-        .select_from(both)
-        .outerjoin(other, other.c.id == both.c.counterpart)
-        .outerjoin(origin, origin.c.id == both.c.subject)
-        .order_by(both.c.seq.desc())
-        .limit(which.limit)
-    )
-    rows = connection.execute(query, _parameters(account.id, which, moment))
-    return [_line(account.currency, row) for row in rows]
+def statement(connection: Connection, account_id: str, which: Since) -> tuple[Account, list[Line]] | None:
+    """An account, and lines of it, the newest first; None: there is no such account."""
+    found = sql.accounts(connection, [account_id]).get(account_id)
+    if found is None:
+        return None
+    parameters: list[Any] = [account_id, which.limit]
+    conditions = []
 
+    def condition(text: str, *values: Any) -> None:
+        conditions.append(" AND " + text.format(*(f":{len(parameters) + n}" for n in range(1, len(values) + 1))))
+        parameters.extend(values)
 
-def _side(which: Since, moment: int | None, debit: bool) -> Any:
-    """The newest lines where the account was debited, or credited."""
-    if debit:
-        account, other, number, after, sign = _J.debit, _J.credit, _J.debit_posting, _J.debit_after, -1
-    else:
-        account, other, number, after, sign = _J.credit, _J.debit, _J.credit_posting, _J.credit_after, 1
-    query = select(
-        *(_J.seq, _J.at, _J.id, _J.subject, _J.kind, _J.reference, other.label("counterpart")),
-        *((_J.amount * literal(sign)).label("amount"), after.label("after"), number.label("number"), _J.memo),
-    ).where(account == bindparam("account"), number.is_not(None))
     if which.since is not None:
-        query = query.where(_J.at >= bindparam("since"))
+        condition("at >= {}", which.since)
     if which.until is not None:
-        query = query.where(_J.at < bindparam("until"))
-    if moment is not None:
-        query = query.where(tuple_(_J.at, _J.seq) < tuple_(bindparam("moment"), bindparam("before")))
+        condition("at < {}", which.until)
+    if which.before_seq is not None:
+        moment = connection.execute(select(_J.at).where(_J.seq == which.before_seq)).scalar_one_or_none()
+        if moment is None:
+            condition("seq < {}", which.before_seq)
+        else:  # an entry's time never goes back, so its place in the index of (account, time, seq) is known
+            condition("(at, seq) < ({}, {})", moment, which.before_seq)
     if which.kind is not None:
-        query = query.where(_J.kind == bindparam("kind"))
-    return query.order_by(_J.at.desc(), _J.seq.desc()).limit(which.limit)
+        condition("kind = {}", which.kind)
+    query = _marked(connection, _statement_sql("".join(conditions)))
+    rows, _ = sql.run(connection, query, tuple(parameters))
+    return found, [_line(found.currency, row) for row in rows]
 
 
-def _parameters(account_id: str, which: Since, moment: int | None) -> dict[str, Any]:
-    given = {"since": which.since, "until": which.until, "kind": which.kind}
-    if moment is not None:
-        given |= {"moment": moment, "before": which.before_seq}
-    return {"account": account_id} | {name: value for name, value in given.items() if value is not None}
+@lru_cache(maxsize=32)
+def _statement_sql(conditions: str) -> str:
+    """The newest lines where the account was debited and those where it was credited, and of both the newest."""
+    sides = " UNION ALL ".join(
+        f"SELECT * FROM (SELECT seq, at, id, subject, kind, reference, {other} AS counterpart, {sign}amount AS amount, "  # noqa: S608
+        f"{side}_after AS net, {side}_posting AS number, memo FROM ledger_journal WHERE {side} = :1 "
+        f"AND {side}_posting IS NOT NULL{conditions} ORDER BY at DESC, seq DESC LIMIT :2) AS {side}"
+        for side, other, sign in (("debit", "credit", "-"), ("credit", "debit", ""))
+    )
+    return (
+        "SELECT l.seq, l.at, l.id, l.subject, l.kind, l.reference, l.counterpart, l.amount, l.net, l.number, "  # noqa: S608
+        "COALESCE(origin.memo, l.memo), other.owner "
+        f"FROM (SELECT * FROM ({sides}) AS both_sides ORDER BY seq DESC LIMIT :2) AS l "
+        "LEFT JOIN ledger_accounts AS other ON other.id = l.counterpart "
+        "LEFT JOIN ledger_journal AS origin ON origin.id = l.subject ORDER BY l.seq DESC"
+    )
+
+
+def _marked(connection: Connection, query: str) -> str:
+    """A query with the dialect's marks for its parameters."""
+    return query.replace(":", "?" if connection.dialect.name == "sqlite" else "$")
 
 
 def _line(currency: str, row: Any) -> Line:
-    seq, at, id_, subject, kind, reference, counterpart, amount, after, number, _, owner, memo = row
+    seq, at, id_, subject, kind, reference, counterpart, amount, net, number, memo, owner = row
     return Line(
         seq=seq,
         at=at,
@@ -128,7 +133,7 @@ def _line(currency: str, row: Any) -> Line:
         counterpart=counterpart,
         counterpart_owner=owner or "",
         amount=Money(amount, currency),
-        balance=Money(after, currency),
+        balance=Money(net, currency),
         number=number,
         memo=bytes(memo or b""),
     )
@@ -195,18 +200,3 @@ def over_reversed(connection: Connection, limit: int) -> list[tuple[str, int, in
     )
     query = select(taken.c.id, moved, taken.c.taken).where(taken.c.taken > moved).limit(limit)
     return [(row[0], int(row[1]), int(row[2])) for row in connection.execute(query)]
-
-
-def _last(debit: bool) -> Any:
-    account, number = (_J.debit, _J.debit_posting) if debit else (_J.credit, _J.credit_posting)
-    after = (_J.debit_after if debit else _J.credit_after).label("after")
-    return (
-        select(after, _J.seq)
-        .where(account == bindparam("account"), number.is_not(None), _J.at <= bindparam("moment"))
-        .order_by(_J.at.desc(), _J.seq.desc())
-        .limit(1)
-    )
-
-
-_LAST = union_all(select(_last(True).subquery()), select(_last(False).subquery())).subquery()
-_BALANCE_AT = select(_LAST.c.after).order_by(_LAST.c.seq.desc()).limit(1)

@@ -29,6 +29,7 @@ __all__ = [
     "pendings",
     "resolutions",
     "reversals",
+    "run",
 ]
 
 CHUNKS: Final = (128, 64, 32, 16, 8, 4, 2, 1)
@@ -55,7 +56,7 @@ def lock_head(connection: Connection) -> Head | None:
     sql = "SELECT seq, at, hash FROM ledger_head WHERE id = 1"
     if connection.dialect.name != "sqlite":  # SQLite has one writer
         sql += " FOR UPDATE"
-    rows, _ = _run(connection, sql)
+    rows, _ = run(connection, sql)
     return Head(*rows[0]) if rows else None
 
 
@@ -63,7 +64,7 @@ def new_head(connection: Connection, head: Head) -> None:
     """Begin the journal, unless somebody else just did."""
     values = "?, ?, ?" if connection.dialect.name == "sqlite" else "$1, $2, $3"
     sql = f"INSERT INTO ledger_head (id, seq, at, hash) VALUES (1, {values}) ON CONFLICT (id) DO NOTHING"  # noqa: S608
-    _run(connection, sql, tuple(head))
+    run(connection, sql, tuple(head))
 
 
 def accounts(connection: Connection, ids: Iterable[str]) -> dict[str, Account]:
@@ -84,7 +85,7 @@ def load(
     if connection.dialect.name == "sqlite":
         rows = _by_ids(connection, f"SELECT {KNOWN} FROM ledger_journal WHERE id", ids)  # noqa: S608
         return _known(rows), accounts(connection, account_ids)
-    both, _ = _run(connection, _LOAD, (list(ids), list(account_ids)))
+    both, _ = run(connection, _LOAD, (list(ids), list(account_ids)))
     return _known(both[0][0]), {row[0]: account_of(row) for row in both[0][1]}
 
 
@@ -154,14 +155,14 @@ def advance(
         return _advance_at_once(connection, old, new, entries, rows)
     _insert(connection, "ledger_journal", Entry._fields, entries)
     if len(rows) <= FEW:
-        moved = sum(_run(connection, _UPDATE_ONE, (*row[1:], row[0]))[1] for row in rows)
+        moved = sum(run(connection, _UPDATE_ONE, (*row[1:], row[0]))[1] for row in rows)
     else:
         moved = sum(
-            _run(connection, _update_sql(len(chunk)), tuple(value for row in chunk for value in row))[1]
+            run(connection, _update_sql(len(chunk)), tuple(value for row in chunk for value in row))[1]
             for chunk in _chunks(rows)
         )
     sql = "UPDATE ledger_head SET seq = ?, at = ?, hash = ? WHERE id = 1 AND seq = ? AND hash = ?"
-    advanced = _run(connection, sql, (*new, old.seq, old.hash))[1]
+    advanced = run(connection, sql, (*new, old.seq, old.hash))[1]
     return moved == len(rows) and advanced == 1
 
 
@@ -172,7 +173,7 @@ def _advance_at_once(
     columns = [list(column) for column in zip(*entries, strict=True)]
     values = [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(len(MOVING) + 1)]
     parameters = (*columns, *values, *new, old.seq, old.hash)
-    found, _ = _run(connection, _at_once_sql(), parameters)
+    found, _ = run(connection, _at_once_sql(), parameters)
     return len(found) == 1 and found[0][0] == len(rows)
 
 
@@ -208,10 +209,10 @@ def _insert(connection: Connection, table: str, columns: tuple[str, ...], rows: 
     if connection.dialect.name != "sqlite":
         arrays = ", ".join(f"${n}::{TYPES.get(name, 'text')}[]" for n, name in enumerate(columns, 1))
         sql = f"INSERT INTO {table} ({', '.join(columns)}) SELECT * FROM unnest({arrays})"  # noqa: S608
-        _run(connection, sql, tuple(list(column) for column in zip(*rows, strict=True)))
+        run(connection, sql, tuple(list(column) for column in zip(*rows, strict=True)))
         return
     for chunk in _chunks(rows):
-        _run(connection, _insert_sql(table, columns, len(chunk)), tuple(value for row in chunk for value in row))
+        run(connection, _insert_sql(table, columns, len(chunk)), tuple(value for row in chunk for value in row))
 
 
 @lru_cache(maxsize=64)
@@ -223,13 +224,13 @@ def _insert_sql(table: str, columns: tuple[str, ...], length: int) -> str:
 def _by_ids(connection: Connection, sql: str, ids: Iterable[str], after: str = "") -> Sequence[Any]:
     wanted = tuple(ids)
     if connection.dialect.name != "sqlite":
-        return _run(connection, f"{sql} = ANY($1::text[]){after}", (list(wanted),))[0]
+        return run(connection, f"{sql} = ANY($1::text[]){after}", (list(wanted),))[0]
     if len(wanted) <= FEW:
-        return _run(connection, f"{sql} IN ({', '.join('?' * len(wanted))}){after}", wanted)[0]
-    return _run(connection, f"{sql} IN (SELECT value FROM json_each(?)){after}", (json.dumps(wanted),))[0]  # noqa: S608
+        return run(connection, f"{sql} IN ({', '.join('?' * len(wanted))}){after}", wanted)[0]
+    return run(connection, f"{sql} IN (SELECT value FROM json_each(?)){after}", (json.dumps(wanted),))[0]  # noqa: S608
 
 
-def _run(connection: Connection, sql: str, parameters: tuple[Any, ...] = ()) -> tuple[Sequence[Any], int]:
+def run(connection: Connection, sql: str, parameters: tuple[Any, ...] = ()) -> tuple[Sequence[Any], int]:
     """The rows of a statement, and how many it changed.
 
     By the driver's own cursor: SQLAlchemy's is made for results of every shape, and takes longer to describe that of a

@@ -329,6 +329,8 @@ async def test_a_statement_in_pages(world: World) -> None:
         assert page == lines[sum(pages) - len(page) : sum(pages)]
         before = page[-1].seq
     assert pages == [5, 5, 3]
+    assert await ledger.statement(bob.id, before_seq=0) == []
+    assert await ledger.statement(bob.id, before_seq=10**9) == lines
     since, until = NOW + 3000, NOW + 6000
     assert [line.number for line in await ledger.statement(bob.id, since=since, until=until)] == [5, 4, 3]
     assert [line.number for line in await ledger.statement(bob.id, kind="payment", limit=3)] == [13, 10, 7]
