@@ -33,6 +33,8 @@ GUARD_KINDS: Final = {
     PaymentKind.CASH_OUT: "cash_out",
     PaymentKind.EXCHANGE: "exchange",
 }
+RELEASED: Final = frozenset({LedgerRefusal.PENDING_RESOLVED, LedgerRefusal.PENDING_EXPIRED})
+"""Why the ledger does not release a hold of a payment that is still held: it has."""
 
 
 class Mandates(Protocol):
@@ -114,8 +116,8 @@ class Mover:
             payment = replace(payment, attempts=payment.attempts + 1)
             command = Void(f"{_base(payment)}:void", payment.hold)
             (outcome,) = self._till.ledger.apply(step.connection, [command], step.now)
-            # Where the ledger's own clock was quicker, it is released already: only here it would ever be posted.
-            if not outcome.done and outcome.refusal is not LedgerRefusal.PENDING_RESOLVED:
+            # Where the ledger's own deadline was quicker, it is released already: only here it would ever be posted.
+            if not outcome.done and outcome.refusal not in RELEASED:
                 raise RuntimeError(f"a hold cannot be voided: {outcome.refusal}")
             self._till.guard.release(step.connection, payment.id)
         payment = self._till.save(step, advance(payment, Action.VOID, reason=reason, due_at=None), by)

@@ -304,6 +304,40 @@ async def test_one_that_cannot_be_done_does_not_keep_the_others(world: World) ->
     assert await deadlines.run_due() == 1
 
 
+async def test_a_hold_that_the_ledger_has_released_first_is_given_up_all_the_same(world: World) -> None:
+    """Its time came between the look at the payments and the ledger's own."""
+    held = await world.payments.propose(world.invoice(2_000, held=True))
+    assert (await world.pays(held)).outcome is ConfirmOutcome.HELD
+    world.clock.advance(milliseconds=HOUR)
+    await world.database.write(lambda connection: world.ledger.expire(connection, world.clock.now_ms()))
+    assert await world.available(ALICE) == 10_000
+    await Deadlines(world.payments).run_due()
+    after = await world.payments.get(held.id)
+    assert after is not None
+    assert after.state is PaymentState.VOIDED
+    assert world.told_of(held, ALICE)[-1] == "voided"
+    assert await Deadlines(world.payments).next_due() is None
+    await world.sound()
+
+
+async def test_a_merchant_who_is_too_late_hears_so_when_the_ledger_was_first(world: World) -> None:
+    held = await world.payments.propose(world.invoice(2_000, held=True))
+    await world.pays(held)
+    ahead = world.clock.now_ms() + HOUR
+    await world.database.write(lambda connection: world.ledger.expire(connection, ahead))
+    world.clock.advance(milliseconds=HOUR - 1_000)  # the clock was set back meanwhile
+    with pytest.raises(PaymentRefused, match="too_late"):
+        await Merchants(world.payments).capture(CTX, held.id)
+    world.clock.advance(milliseconds=1_000)
+    with pytest.raises(PaymentRefused, match="too_late"):
+        await Merchants(world.payments).capture(CTX, held.id)
+    after = await world.payments.get(held.id)
+    assert after is not None
+    assert after.state is PaymentState.VOIDED
+    assert await world.balance(ALICE) == 10_000
+    await world.sound()
+
+
 async def test_holds_of_others_expire_too(world: World) -> None:
     mine = await world.ledger.account(ALICE, "EUR")
     other = await world.ledger.account("suspense", "EUR", AccountKind.SUSPENSE)
