@@ -40,7 +40,11 @@ MOST_PEOPLE: Final = 50
 MEMO: Final = 140
 """Characters of a memo at most: what a bank transfer's remittance information holds."""
 _AMOUNT_WORDS: Final = 5
+_BEHIND: Final = 2 * MOST_PEOPLE + 1
+"""Words behind a memo that may be people: each with an “and” before it."""
 _BEFORE: Final = frozenset({"to", "from", "with", "and"})
+_LEADING: Final = frozenset({"to", "from", "with", "between"})
+"""What people behind a memo begin with: an “and” stands among them, and cuts none of them off."""
 _NUMBER: Final = re.compile(r"#?(\d{1,4})")
 _ULID: Final = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}", re.IGNORECASE)
 _TOKEN: Final = re.compile(r"(?:^|[?&])token=([0-9A-HJKMNP-TV-Z]{26})(?:$|[&#\s])", re.IGNORECASE)
@@ -101,7 +105,8 @@ class _Reading:
         self._amount: Money | None = None
         self._alone = False
 
-    def run(self) -> Order:
+    def run(self, *, behind: bool = True) -> Order:
+        """The order. ``behind``: people may stand behind the memo."""
         memo = ""
         while (at := skip_space(self._text, self._at)) < len(self._text):
             self._at = at
@@ -127,7 +132,7 @@ class _Reading:
                     )
                 memo = self._rest(at)
                 break
-        if not self._people and memo:
+        if behind and not self._people and memo:
             memo = self._people_behind(memo)
         return Order(tuple(dict.fromkeys(self._people)), self._amount, memo_of(memo), self._alone)
 
@@ -214,11 +219,12 @@ class _Reading:
     def _people_behind(self, memo: str) -> str:
         """“20 EUR for lunch to @bob”: people who stand behind the memo are no part of it."""
         words = memo.split()
-        for cut in range(len(words) - 1, 0, -1):
-            if self._words.get(words[cut - 1]) in _BEFORE | {"between"}:
+        # A text of some length must not keep everybody waiting: each tail is read once, and not the tails within it.
+        for cut in range(len(words) - 1, max(len(words) - _BEHIND, 0), -1):
+            if self._words.get(words[cut - 1]) in _LEADING:
                 tail = " ".join(words[cut:])
                 try:
-                    behind = order(tail, self._env, self._names, self._without)
+                    behind = _Reading(tail, self._env, self._names, self._without).run(behind=False)
                 except (InvalidValue, ArgumentError):
                     continue
                 if behind.people and behind.amount is None and not behind.memo:

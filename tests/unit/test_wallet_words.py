@@ -11,7 +11,7 @@ from PIL import Image
 from bots.domain.money import Money
 from bots.framework import InvalidValue, ParseEnv, UserID
 from bots.framework.i18n import Catalogues
-from bots.wallet import codes
+from bots.wallet import codes, words
 from bots.wallet.chats import DOMAIN
 from bots.wallet.lookalikes import alike, lookalikes
 from bots.wallet.paying import code_in
@@ -46,6 +46,7 @@ def eur(minor: int) -> Money:
         ("@bob:other.example 20 EUR", ["@bob:other.example"], eur(2000), ""),
         ("20 EUR to @bob for lunch", ["@bob:x"], eur(2000), "lunch"),
         ("20 EUR for lunch to @bob", ["@bob:x"], eur(2000), "lunch"),
+        ("90 EUR for lunch and tea with @a, @b and @c", ["@a:x", "@b:x", "@c:x"], eur(9000), "lunch and tea"),
         ("@bob 20", ["@bob:x"], eur(2000), ""),
         ("€20 @bob", ["@bob:x"], eur(2000), ""),
         ("EUR 20 to @bob", ["@bob:x"], eur(2000), ""),
@@ -184,6 +185,27 @@ def test_who_does_not(one: str, other: str) -> None:
 
 def test_somebody_known_looks_like_nobody() -> None:
     assert lookalikes("@bob:x", ["@bob:x", "@b0b:x"]) == []
+
+
+@pytest.mark.parametrize("behind", [" to 1 EUR a" * 40, " to" * 5000, " and 1" * 5000])
+def test_a_long_text_is_not_read_again_and_again(behind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts: list[str] = []
+    run = words._Reading.run
+
+    def counted(reading: words._Reading, *, behind: bool = True) -> Order:
+        texts.append(reading._text)
+        assert len(texts) <= 1 + 2 * words.MOST_PEOPLE
+        return run(reading, behind=behind)
+
+    monkeypatch.setattr(words._Reading, "run", counted)
+    with pytest.raises(InvalidValue, match="memo_long"):
+        read("20 EUR for x" + behind)
+
+
+def test_fifty_people_behind_a_memo() -> None:
+    people = [f"@p{number}" for number in range(words.MOST_PEOPLE)]
+    found = read("20 EUR for lunch with " + " and ".join(people))
+    assert (sorted(found.people), found.memo) == (sorted(f"{each}:x" for each in people), "lunch")
 
 
 def test_a_code_is_read_from_a_crooked_photo() -> None:
