@@ -9,6 +9,7 @@ from decimal import Decimal
 import pytest
 
 from bots.domain.intervals import Interval, Unit
+from bots.domain.ledger import AccountKind, Transfer
 from bots.domain.money import Money
 from bots.domain.payments import Line
 from bots.framework import Context, Dialog, PaymentChange, Plugin, Setup, command, dialog, payment_changed
@@ -218,6 +219,28 @@ async def test_a_subscription(world: MoneyWorld) -> None:
     assert "Nobody may charge you by themselves." in await heard(alice)
     await alice.says("unsubscribe 1")
     assert "You have no subscription 1." in await heard(alice)
+    world.check()
+
+
+async def test_a_subscription_that_is_paused_again_and_goes_on_again(world: MoneyWorld) -> None:
+    """Each time is said: it is not the news of before."""
+    alice = world.user("alice")
+    await to_shop(world, "club")
+    await alice.says(code_in(*await alice.hears_all()))
+    await world.settle()
+    await heard(alice)
+    everything = await world.has(alice)
+    wallet = await world.ledger.account(alice.user_id, "EUR")
+    sink = await world.ledger.account("provider:test", "EUR", AccountKind.PROVIDER)
+    await world.ledger.execute([Transfer("all of it", wallet.id, sink.id, everything, "cash_out")])
+    for _month in range(2):
+        told = ""
+        for _day in range(42):
+            await world.pass_time(days=1)
+            told += await heard(alice)
+        assert told.count("Your subscription with Shop (@shop:world) is paused") == 1
+        await alice.says("resume 1")
+        assert "Your subscription with Shop (@shop:world) goes on." in await heard(alice)
     world.check()
 
 
