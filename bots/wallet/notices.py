@@ -82,9 +82,7 @@ class Notices:
         if text:
             change = case.change
             key = f"payment {change.payment} {change.about} {change.state} {change.change} {change.due} {change.person}"
-            if (
-                change.about == "subscription"
-            ):  # it is paused and goes on more than once, and its mandate stays as it is
+            if change.about == "subscription":  # paused and resumed more than once, while the mandate stays as it is
                 key = f"{key} {ctx.event.event_id}"
             case.to.tell(ctx, text, key=key, ring=ring)
 
