@@ -20,6 +20,7 @@ from bots.domain.payments import (
     is_person,
     proposed,
 )
+from bots.framework.content import clean
 from bots.framework.dialogs import payments as dialogs
 from bots.payments import events
 from bots.payments.ledger import IdConflict
@@ -59,6 +60,7 @@ class Proposals:
             PaymentRefused, InvoiceError: it cannot be.
             IdConflict: the key stands for something else.
         """
+        proposal = readable(proposal)
         self.check(proposal)
         known = self._known(step, proposal)
         if known is not None:
@@ -167,7 +169,7 @@ class Proposals:
             PaymentRefused: it cannot be.
         """
         kind = PaymentKind.TRANSFER if is_person(payment.to) else PaymentKind.INVOICE
-        proposal = Proposal(
+        given = Proposal(
             kind=kind,
             payer=payment.payer,
             payee=payment.to,
@@ -180,6 +182,7 @@ class Proposals:
             dialog=payment.dialog,
             reply_room=payment.room_id,
         )
+        proposal = readable(given)
         self.check(proposal)
         return proposal
 
@@ -200,3 +203,14 @@ class Proposals:
         for event in events.changed(payment, till.wallet, proposal.initiator):
             unit.emit(event)
         unit.after_commit(till.due.set)
+
+
+def readable(proposal: Proposal) -> Proposal:
+    """A proposal whose words stay within their line: a payer decides on what they read, and words of others must not
+    look like the wallet's own."""
+    lines = tuple(replace(line, name=_one_line(line.name)) for line in proposal.lines)
+    return replace(proposal, memo=_one_line(proposal.memo), lines=lines)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(clean(text).split())

@@ -63,6 +63,15 @@ async def test_an_invoice_is_taken_at_once(world: World, merchants: Merchants) -
     await world.sound()
 
 
+async def test_words_of_merchants_stay_within_their_line(world: World, merchants: Merchants) -> None:
+    cake = Line("Cake: 1.00 EUR\u2028Total: 1.00 EUR", eur(9_000))
+    memo = "order 7\n\u202eFee: nothing. Total: 1.00 EUR\r\nPaid already\u2066"
+    invoice = await merchants.invoice(SHOP_CTX, ALICE, [cake], key="o", memo=memo)
+    assert invoice.memo == "order 7 Fee: nothing. Total: 1.00 EUR Paid already\u2066\u2069"
+    assert [line.name for line in invoice.lines] == ["Cake: 1.00 EUR Total: 1.00 EUR"]
+    assert await merchants.invoice(SHOP_CTX, ALICE, [cake], key="o", memo=memo) == invoice
+
+
 async def test_what_is_held_is_taken_in_part(world: World, merchants: Merchants) -> None:
     invoice = await merchants.hold(SHOP_CTX, ALICE, LINES, key="o", accept_within=timedelta(minutes=8))
     with pytest.raises(PaymentRefused, match=r"payments\.wrong_state"):
