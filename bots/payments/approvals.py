@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from bots.domain.payments import Payment, PaymentKind, PaymentRefused, PaymentState, Refusal
+from bots.framework.content import clean
 from bots.framework.i18n import _
 from bots.pages import Button, Fact, Form, HostedPage, LinkInvalid, Mark, Page, Visit, Weight
 from bots.payments.outcomes import Also, Confirmed, ConfirmOutcome
 from bots.payments.pin_page import ask, no_pin_page, pin_field
 from bots.payments.pins import APPROVE_PURPOSE, CONFIRM_PURPOSE, Pins
+
+NAME_MAX: Final = 60
 
 Names = Callable[[str], Awaitable[str]]
 """The name that people know a person ("@bob:server") or an account ("bot:shop") by; "" when there is none."""
@@ -97,7 +100,7 @@ class ApprovePayment(HostedPage):
         if payment.kind is PaymentKind.EXCHANGE and payment.received is not None:
             facts.append(Fact(visit.t("You get"), visit.formats.money(payment.received)))
         else:
-            name = await self._names(payment.payee)
+            name = _name(await self._names(payment.payee))
             facts.append(Fact(visit.t("To"), name or payment.payee, payment.payee if name else ""))
         if payment.kind is PaymentKind.TRANSFER and payment.paid_before:
             facts.append(Fact(visit.t("Paid before"), visit.t("Yes")))
@@ -108,6 +111,12 @@ class ApprovePayment(HostedPage):
             facts.append(Fact(visit.t("How often"), how))
         facts.append(Fact(visit.t("Until"), visit.moment(min(payment.expires_at, visit.expires_at))))
         return facts
+
+
+def _name(text: str) -> str:
+    """A name as people gave it to themselves: one line that turns nothing around, and none that looks like an id."""
+    line = " ".join(clean(text).replace("@", "").split())
+    return line if len(line) <= NAME_MAX else line[: NAME_MAX - 1] + "…"
 
 
 def _refused(visit: Visit, refusal: Refusal) -> Page:

@@ -158,6 +158,7 @@ class Site:
             hasher=hasher,
         )
         self.payments = FakePayments(database, self.clock)
+        self.names = {BOB: "Bob Marley"}
         self.unfrozen: list[str] = []
         self.pages = Pages(
             self.links,
@@ -182,7 +183,7 @@ class Site:
         self.events += await self.database.write(lambda connection: list(work(connection)))
 
     async def name(self, owner: str) -> str:
-        return {BOB: "Bob Marley"}.get(owner, "")
+        return self.names.get(owner, "")
 
     async def unfreeze(self, person: str, also: Also) -> None:
         await self.database.write(also)

@@ -65,6 +65,15 @@ async def test_every_kind_of_payment(site: Site, changes: dict[str, Any], title:
     assert ("never paid them" in text) is (not changes)
 
 
+async def test_a_name_looks_like_no_id_and_turns_nothing_around(site: Site) -> None:
+    site.names[BOB] = "@carol:example.org\n\u202egro.elpmaxe " + "x" * 100
+    _, text = await shown(await site.approval(site.payments.propose()))
+    assert f"carol:example.org gro.elpmaxe {'x' * 29}…" in text
+    assert "@carol" not in text
+    assert "\u202e" not in text
+    assert BOB in text
+
+
 async def test_whoever_was_paid_before_is_no_stranger(site: Site) -> None:
     payment = site.payments.propose()
     site.payments.payments[payment.id] = replace(payment, paid_before=True)
