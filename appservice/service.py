@@ -106,7 +106,7 @@ class Service:
         """
         try:
             self.worker.dispatch(await self.inbox.raise_events(work))
-        except DatabaseError:
+        except (DatabaseError, asyncio.CancelledError):  # the commit of who is cut off goes on
             self._tasks.append(asyncio.create_task(self._reconcile_later(), name="reconcile"))
             raise
 
