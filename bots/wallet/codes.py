@@ -66,8 +66,8 @@ def _texts(picture: bytes) -> list[str]:
         if image.size[0] * image.size[1] > MOST_PIXELS:
             raise Unreadable("the picture is too large", width=image.size[0], height=image.size[1])
         image.draft("L", (_SIDE, _SIDE))
-        upright = ImageOps.exif_transpose(image)
-        grey = _on_white(upright)
+        ImageOps.exif_transpose(image, in_place=True)
+        grey = _on_white(image)
     sizes = [grey]
     if max(grey.size) > _SIDE:
         small = grey.copy()
@@ -85,10 +85,11 @@ def _on_white(image: Image.Image) -> Image.Image:
     from PIL import Image
 
     if image.mode in {"RGBA", "LA", "PA"} or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, "white")
-        white.alpha_composite(rgba)
-        return white.convert("L")
+        # A small file can be a huge picture: no copy of it has more than a byte for each pixel.
+        seen = image if image.mode in {"RGBA", "LA"} else image.convert("RGBA")
+        white = Image.new("L", seen.size, 255)
+        white.paste(seen.convert("L"), mask=seen.getchannel("A"))
+        return white
     return image.convert("L")
 
 

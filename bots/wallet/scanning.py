@@ -23,6 +23,8 @@ class Scanning:
     def __init__(self, means: Means, paying: Paying) -> None:
         self._means = means
         self._paying = paying
+        self._looking = asyncio.Lock()
+        """One picture at a time: a small file can take hundreds of megabytes, and seconds."""
 
     async def make(self, ctx: Context, text: str) -> None:
         """ "5 EUR coffee": a code that one person can pay, once."""
@@ -63,7 +65,9 @@ class Scanning:
         if not await alone(ctx):
             return
         try:
-            texts = await asyncio.to_thread(codes.texts_in, await ctx.download())
+            picture = await ctx.download()
+            async with self._looking:
+                texts = await asyncio.to_thread(codes.texts_in, picture)
         except (codes.Unreadable, MediaError) as error:
             log.debug("a picture could not be read: %s", type(error).__name__)
             raise InvalidValue("wallet.picture", _("I cannot read this picture: send it as a PNG or JPEG.")) from None

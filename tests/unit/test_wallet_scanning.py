@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
+import threading
 from collections.abc import AsyncIterator
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 from PIL import Image
@@ -11,7 +14,8 @@ from PIL import Image
 from bots.domain.money import Money
 from bots.framework.testing import Person
 from bots.framework.testing.homeserver import Message
-from bots.wallet import codes
+from bots.wallet import codes, scanning
+from bots.wallet.paying import Paying
 from tests.support.money import MoneyWorld, code_in
 
 
@@ -195,3 +199,27 @@ def _blank() -> bytes:
     out = io.BytesIO()
     Image.new("RGB", (300, 300), (10, 200, 30)).save(out, "PNG")
     return out.getvalue()
+
+
+async def test_pictures_are_read_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    together = threading.Barrier(2)
+    met: list[bool] = []
+
+    def texts_in(_picture: bytes) -> list[str]:
+        try:
+            together.wait(timeout=0.5)
+        except threading.BrokenBarrierError:
+            return []
+        met.append(True)
+        return []
+
+    async def yes(_ctx: object) -> bool:
+        return True
+
+    monkeypatch.setattr(codes, "texts_in", texts_in)
+    monkeypatch.setattr(scanning, "alone", yes)
+    monkeypatch.setattr(scanning, "aside", AsyncMock(return_value=Mock()))
+    means = Mock()
+    reader = scanning.Scanning(means, Paying(means))
+    await asyncio.gather(*(reader.photo(Mock(download=AsyncMock(return_value=b"x"))) for _ in range(2)))
+    assert not met
