@@ -40,6 +40,7 @@ CALLERS = (1, 8, 64)
 SLICE_S = 1.0
 LIMIT_MS = 5.0
 FLOOR = "floor, one by one"
+NOTHING = "floor: a query of nothing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +226,11 @@ async def latencies(bench: Bench, label: str, count: int) -> list[Latency]:
     def at() -> int:
         return dice.randrange(first, last + 1)
 
+    def nothing(connection: Connection) -> object:
+        return connection.exec_driver_sql("SELECT 1").scalar()
+
     return [
+        await timed(NOTHING, lambda: bench.database.read(nothing)),
         await timed("balance", lambda: ledger.get(some())),
         await timed("balance at a past time", lambda: ledger.balance_at(some(), at())),
         await timed("balance at a past time, hot account", lambda: ledger.balance_at(bench.hot, at())),

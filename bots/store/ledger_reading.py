@@ -11,7 +11,7 @@ from sqlalchemy import Connection, func, or_, select, text
 from bots.domain.ledger import Account, Pending
 from bots.domain.ledger_accounts import Line
 from bots.domain.ledger_journal import GENESIS, Entry, Head
-from bots.domain.money import Money
+from bots.domain.money import LARGEST, Money
 from bots.store import ledger_sql as sql
 from bots.store.ledger_tables import ledger_accounts, ledger_head, ledger_journal, ledger_pending
 
@@ -87,11 +87,9 @@ def statement(connection: Connection, account_id: str, which: Since) -> tuple[Ac
     if which.until is not None:
         condition("at < {}", which.until)
     if which.before_seq is not None:
-        moment = connection.execute(select(_J.at).where(_J.seq == which.before_seq)).scalar_one_or_none()
-        if moment is None:
-            condition("seq < {}", which.before_seq)
-        else:  # an entry's time never goes back, so its place in the index of (account, time, seq) is known
-            condition("(at, seq) < ({}, {})", moment, which.before_seq)
+        # An entry's time never goes back, so its place in the index of (account, time, seq) is known.
+        moment = "COALESCE((SELECT m.at FROM ledger_journal AS m WHERE m.seq = {0}), {1})"
+        condition(f"seq < {{0}} AND (at, seq) < ({moment}, {{0}})", which.before_seq, LARGEST)
     if which.kind is not None:
         condition("kind = {}", which.kind)
     query = _marked(connection, _statement_sql("".join(conditions)))
