@@ -17,6 +17,7 @@ from bots.domain.payments import (
     PaymentRefused,
     PaymentState,
     Proposal,
+    is_merchant,
     is_person,
     proposed,
 )
@@ -166,9 +167,12 @@ class Proposals:
         """What ``d.pay`` proposes: to a person, or as an invoice of a bot that is captured at once.
 
         Raises:
-            PaymentRefused: it cannot be.
+            PaymentRefused: it cannot be, or the account is another bot's: who asks can take what was paid back.
         """
         kind = PaymentKind.TRANSFER if is_person(payment.to) else PaymentKind.INVOICE
+        own = f"bot:{payment.consumer.partition(':')[0]}"
+        if is_merchant(payment.to) and payment.to != own and not payment.to.startswith(f"{own}/"):
+            raise PaymentRefused("payments.bad_payee")
         given = Proposal(
             kind=kind,
             payer=payment.payer,

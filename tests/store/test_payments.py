@@ -256,6 +256,14 @@ async def test_a_dialog_hears_of_a_payment_that_is_declined(world: World) -> Non
     assert outcomes(world) == [{"dialog": "01DIALOG", "key": "dialog-key", "paid": False}]
 
 
+async def test_a_dialog_is_paid_into_no_other_bots_account(world: World) -> None:
+    for to in ("bot:other", "bot:shopper", "bot:other/shop"):
+        with pytest.raises(PaymentRefused, match=r"payments\.bad_payee"):
+            await in_unit(world, "request", asked(to=to))
+    await in_unit(world, "request", asked(to=f"{SHOP}/mary"))
+    assert [each.payee for each in await world.payments.open_for(ALICE)] == [f"{SHOP}/mary"]
+
+
 async def test_a_payment_that_is_withdrawn_cannot_be_made(world: World) -> None:
     await in_unit(world, "request", asked())
     (payment,) = await world.payments.open_for(ALICE)
