@@ -262,7 +262,8 @@ class Merchants(_Bound):
             key: one subscription for a key.
             memo: what it is for.
             every: how often; None: only by :meth:`charge`.
-            cap: of one charge at most, by :meth:`charge`; the amount unless told. The person confirms the cap.
+            cap: of one charge at most, by :meth:`charge`, and of all of them in a period; the amount unless told. The
+                person confirms the cap.
             start: of the first charge; when it is confirmed unless told.
             remind: so long before each charge the wallet reminds the payer; nothing: it does not.
             expires: how long it can be confirmed.

@@ -39,6 +39,8 @@ DAY_MS: Final = 86_400_000
 RETRIES_MS: Final = (DAY_MS, 3 * DAY_MS, 7 * DAY_MS)
 """After the first attempt."""
 CHARGE_TTL: Final = RETRIES_MS[-1] + DAY_MS
+CHARGES: Final = "subscription:"
+"""The keys of charges that come by themselves begin so."""
 MANDATE: Final = "mandate"
 """Who causes a charge."""
 
@@ -201,7 +203,7 @@ class Subscriptions:
             allowed(mandate)
             known = payment_store.by_key(step.connection, proposal.key)
             if known is None:
-                self._covered(mandate, proposal)
+                self._covered(step, mandate, proposal)
             payment = self._till.lock(step, self._proposals.enter(step, proposal, tell=False).id)
             if not payment.open:
                 return payment
@@ -217,13 +219,25 @@ class Subscriptions:
             work, lambda step, code: step.note(proposal.initiator, "mandate.charge", mandate_id, f"refused:{code}")
         )
 
-    def _covered(self, mandate: Payment, proposal: Proposal) -> None:
+    def _covered(self, step: Step, mandate: Payment, proposal: Proposal) -> None:
         if mandate.kind is not PaymentKind.MANDATE or mandate.state is not PaymentState.HELD:
             raise PaymentRefused("payments.wrong_state", state=mandate.state.value)
         if (proposal.payer, proposal.payee) != (mandate.payer, mandate.payee):
             raise PaymentRefused("payments.not_yours")
         if proposal.amount.currency != mandate.amount.currency or proposal.amount > mandate.amount:
             raise PaymentRefused("payments.exceeds_mandate", most=mandate.amount)
+        row = store.get(step.connection, mandate.id, lock=True)
+        interval = None if row is None else _interval(row)
+        if row is None or interval is None:
+            return
+        # Who agreed to so much a month has not agreed to so much an hour.
+        begun = interval.at(row.anchor_at, interval.latest(row.anchor_at, step.now, 0))
+        since = begun if begun <= step.now else 0
+        held, own = PaymentState.HELD.value, f"{CHARGES}{mandate.id}:"
+        charged = payment_store.charged(step.connection, mandate.id, mandate.payer, since, but=own, held=held)
+        if charged + proposal.amount.minor > mandate.amount.minor:
+            left = max(mandate.amount.minor - charged, 0)
+            raise PaymentRefused("payments.exceeds_mandate", most=Money(left, mandate.amount.currency))
 
     def work_due(self, step: Step, subscription_id: str) -> None:
         """Do what is due about a subscription, inside a commit: remind, charge, try again, or pause."""
@@ -284,7 +298,7 @@ class Subscriptions:
             payee=row.payee,
             amount=Money(row.amount, row.currency),
             memo=mandate.memo,
-            key=f"subscription:{row.id}:{row.period}",
+            key=f"{CHARGES}{row.id}:{row.period}",
             initiator=row.payee,
             expires_at=step.now + CHARGE_TTL,
             capture=Capture.AT_ONCE,

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, case, delete, func, or_, select, update
 
 from appservice.database import insert_ignore
 from bots.store.payment_tables import (
@@ -120,6 +120,24 @@ def asked_by(connection: Connection, initiator: str, state: str) -> Sequence[Row
     """The payments in a state that a person asked others for, the oldest first."""
     where = (payments.c.initiator == initiator, payments.c.state == state, payments.c.payee == initiator)
     return connection.execute(select(payments).where(*where).order_by(payments.c.id)).mappings().all()
+
+
+def charged(connection: Connection, mandate: str, payer: str, since: int, *, but: str, held: str) -> int:
+    """What was charged under a mandate since then and has not been given up, in minor units.
+
+    Args:
+        but: the keys of charges that do not count begin so.
+        held: the state of one whose whole amount counts.
+    """
+    table = payments.c
+    minor = case((table.state == held, table.amount), else_=table.captured)
+    query = select(func.coalesce(func.sum(minor), 0)).where(
+        table.payer == payer,
+        table.mandate == mandate,
+        table.created_at >= since,
+        table.key.not_like(f"{but}%"),
+    )
+    return int(connection.execute(query).scalar_one())
 
 
 def of_group(connection: Connection, group: str) -> Sequence[RowMapping]:

@@ -252,6 +252,25 @@ async def test_charges_on_the_merchants_word(world: World) -> None:
     await world.sound()
 
 
+async def test_what_was_agreed_for_a_period_is_not_charged_again_within_it(world: World) -> None:
+    merchants = Merchants(world.payments)
+    mandate = await subscribed(world, cap=eur(2_000))
+    await until(world, DAY)
+    assert [state for _, state in await charges(world, mandate)] == ["paid"]
+    assert (await merchants.charge(CTX, mandate.id, eur(1_500), key="a")).state is PaymentState.PAID
+    held = await merchants.charge(CTX, mandate.id, eur(500), key="b", accept_within=timedelta(hours=1))
+    with pytest.raises(PaymentRefused, match=r"payments\.exceeds_mandate"):
+        await merchants.charge(CTX, mandate.id, eur(1), key="c")
+    assert (await merchants.charge(CTX, mandate.id, eur(1_500), key="a")).state is PaymentState.PAID
+    await merchants.void(CTX, held.id, "sold_out")
+    assert (await merchants.charge(CTX, mandate.id, eur(500), key="d")).state is PaymentState.PAID
+    await until(world, 31 * DAY)
+    assert (await merchants.charge(CTX, mandate.id, eur(2_000), key="e")).state is PaymentState.PAID
+    with pytest.raises(PaymentRefused, match=r"payments\.exceeds_mandate"):
+        await merchants.charge(CTX, mandate.id, eur(1), key="f")
+    await world.sound()
+
+
 # By themselves
 
 
