@@ -166,6 +166,7 @@ def upgrade() -> None:
         batch_op.create_index("ix_funding_payouts_batch", ["batch"], unique=False)
         batch_op.create_index("ix_funding_payouts_next_at", ["next_at"], unique=False)
         batch_op.create_index("ix_funding_payouts_provider_provider_id", ["provider", "provider_id"], unique=False)
+        batch_op.create_index("ix_funding_payouts_provider_state", ["provider", "state"], unique=False)
     op.create_table(
         "funding_refunds",
         sa.Column("id", sa.Text(), nullable=False, comment="A ULID."),
@@ -249,6 +250,7 @@ def upgrade() -> None:
     with op.batch_alter_table("funding_top_ups", schema=None) as batch_op:
         batch_op.create_index("ix_funding_top_ups_next_at", ["next_at"], unique=False)
         batch_op.create_index("ix_funding_top_ups_person_created_at", ["person", "created_at"], unique=False)
+        batch_op.create_index("ix_funding_top_ups_provider_state", ["provider", "state"], unique=False)
     op.create_table(
         "sandbox_payments",
         sa.Column("id", sa.Text(), nullable=False),
@@ -269,6 +271,18 @@ def upgrade() -> None:
     with op.batch_alter_table("sandbox_payments", schema=None) as batch_op:
         batch_op.create_index("ix_sandbox_payments_due_at", ["due_at"], unique=False)
         batch_op.create_index("ix_sandbox_payments_moved_at", ["moved_at"], unique=False)
+        batch_op.create_index("ix_sandbox_payments_reference", ["reference"], unique=False)
+    for table, name, columns, condition in (
+        ("funding_credits", "ix_funding_credits_release", ["at"], "release = 1"),
+        ("funding_payouts", "ix_funding_payouts_unsettled", ["state", "id"], "settled = 0"),
+        ("funding_payouts", "ix_funding_payouts_untold", ["id"], "told < changes"),
+        ("funding_top_ups", "ix_funding_top_ups_suspended", ["id"], "suspended > 0"),
+        ("funding_top_ups", "ix_funding_top_ups_untold", ["id"], "told < changes"),
+    ):
+        with op.batch_alter_table(table, schema=None) as batch_op:
+            batch_op.create_index(
+                name, columns, unique=False, sqlite_where=sa.text(condition), postgresql_where=sa.text(condition)
+            )
 
 
 def downgrade() -> None:

@@ -120,6 +120,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_bills")),
     )
     with op.batch_alter_table("bills", schema=None) as batch_op:
+        batch_op.create_index("ix_bills_bot_claim", ["bot", "claim", "state"], unique=False)
         batch_op.create_index("ix_bills_bot_person", ["bot", "person", "created_at"], unique=False)
         batch_op.create_index("ix_bills_bot_state", ["bot", "state"], unique=False)
         batch_op.create_index("ix_bills_payment_id", ["payment_id"], unique=False)
@@ -130,6 +131,7 @@ def downgrade() -> None:
         batch_op.drop_index("ix_bills_payment_id")
         batch_op.drop_index("ix_bills_bot_state")
         batch_op.drop_index("ix_bills_bot_person")
+        batch_op.drop_index("ix_bills_bot_claim")
     op.drop_table("bills")
     op.drop_table("bill_notices")
     op.drop_table("bill_claims")

@@ -50,6 +50,7 @@ bills = Table(
     PrimaryKeyConstraint("id"),
     Index("ix_bills_bot_person", "bot", "person", "created_at"),
     Index("ix_bills_bot_state", "bot", "state"),
+    Index("ix_bills_bot_claim", "bot", "claim", "state"),
     Index("ix_bills_payment_id", "payment_id"),
 )
 

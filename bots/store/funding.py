@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Table, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Table, delete, func, literal, or_, select, update
 
 from appservice.database import insert_ignore
 from appservice.sealing import Sealer
@@ -109,7 +109,7 @@ def top_ups_in(
 
 def suspended(connection: Connection, sealer: Sealer, limit: int = 1_000) -> list[TopUpRow]:
     """Those of which something lies on the suspense account."""
-    query = select(funding_top_ups).where(funding_top_ups.c.suspended > 0)
+    query = select(funding_top_ups).where(funding_top_ups.c.suspended > _literal(0))
     return [_top_up(sealer, row) for row in connection.execute(query.order_by(funding_top_ups.c.id).limit(limit))]
 
 
@@ -157,7 +157,7 @@ def ask_release(connection: Connection, top_up_id: str) -> int:
 
 def to_release(connection: Connection, limit: int) -> list[CreditRow]:
     """What the operator wants moved to its wallet."""
-    query = select(funding_credits).where(funding_credits.c.release == 1, funding_credits.c.held == 1)
+    query = select(funding_credits).where(funding_credits.c.release == _literal(1), funding_credits.c.held == 1)
     return [_credit(row) for row in connection.execute(query.limit(limit))]
 
 
@@ -235,7 +235,7 @@ def wake_payout(connection: Connection, provider: str, *, payout_id: str = "", p
 def unsettled(connection: Connection, sealer: Sealer, limit: int) -> list[PayoutRow]:
     """Those that have ended, which the ledger does not know yet."""
     ended = [PayoutState.PAID.value, PayoutState.FAILED.value]
-    query = select(funding_payouts).where(funding_payouts.c.state.in_(ended), funding_payouts.c.settled == 0)
+    query = select(funding_payouts).where(funding_payouts.c.state.in_(ended), funding_payouts.c.settled == _literal(0))
     return [_payout(sealer, row) for row in connection.execute(query.order_by(funding_payouts.c.id).limit(limit))]
 
 
@@ -357,6 +357,11 @@ def rates(connection: Connection, source: str) -> tuple[str, dict[str, str], int
     """The last rates: day, currency to rate, when they were fetched."""
     row = connection.execute(select(exchange_rates).where(exchange_rates.c.source == source)).one_or_none()
     return None if row is None else (row.day, json.loads(row.rates), row.fetched_at)
+
+
+def _literal(value: int) -> ColumnElement[int]:
+    """A number that stands in the statement: an index of some rows is used when it can be seen that they are meant."""
+    return literal(value, literal_execute=True)
 
 
 def _sealed_link(sealer: Sealer, top_up_id: str, link: str) -> bytes | None:

@@ -69,6 +69,14 @@ funding_top_ups = Table(
     UniqueConstraint("provider", "provider_id", name="uq_funding_top_ups_provider_provider_id"),
     Index("ix_funding_top_ups_next_at", "next_at"),
     Index("ix_funding_top_ups_person_created_at", "person", "created_at"),
+    Index("ix_funding_top_ups_provider_state", "provider", "state"),
+    # Few at a time: looked for again and again.
+    Index(
+        "ix_funding_top_ups_untold", "id", sqlite_where=text("told < changes"), postgresql_where=text("told < changes")
+    ),
+    Index(
+        "ix_funding_top_ups_suspended", "id", sqlite_where=text("suspended > 0"), postgresql_where=text("suspended > 0")
+    ),
 )
 
 funding_credits = Table(
@@ -86,6 +94,7 @@ funding_credits = Table(
     Column("at", BigInteger, nullable=False),
     PrimaryKeyConstraint("provider", "movement"),
     Index("ix_funding_credits_top_up", "top_up"),
+    Index("ix_funding_credits_release", "at", sqlite_where=text("release = 1"), postgresql_where=text("release = 1")),
 )
 
 funding_payouts = Table(
@@ -114,6 +123,17 @@ funding_payouts = Table(
     Index("ix_funding_payouts_next_at", "next_at"),
     Index("ix_funding_payouts_batch", "batch"),
     Index("ix_funding_payouts_provider_provider_id", "provider", "provider_id"),
+    Index("ix_funding_payouts_provider_state", "provider", "state"),
+    Index(
+        "ix_funding_payouts_untold", "id", sqlite_where=text("told < changes"), postgresql_where=text("told < changes")
+    ),
+    Index(
+        "ix_funding_payouts_unsettled",
+        "state",
+        "id",
+        sqlite_where=text("settled = 0"),
+        postgresql_where=text("settled = 0"),
+    ),
 )
 
 funding_refunds = Table(
@@ -220,6 +240,7 @@ sandbox_payments = Table(
     UniqueConstraint("key"),
     Index("ix_sandbox_payments_due_at", "due_at"),
     Index("ix_sandbox_payments_moved_at", "moved_at"),
+    Index("ix_sandbox_payments_reference", "reference"),
 )
 
 funding_differences = Table(
