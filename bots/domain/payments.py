@@ -44,6 +44,7 @@ MESSAGES: Final[Mapping[str, str]] = MappingProxyType(
         "payments.memo_too_long": "What it is for has {most} characters at most.",
         "payments.expired_before": "It would have expired before it was asked for.",
         "payments.too_many_requests": "You have {most} open requests already: wait for an answer, or cancel one.",
+        "payments.asked_often": "You have asked {person} often enough: ask again tomorrow.",
         "payments.no_shared_room": "Money can only be asked of somebody you share a chat with.",
         "payments.unknown": "There is no such payment.",
         "payments.not_yours": "This payment is not yours to change.",

@@ -31,6 +31,10 @@ from bots.store import payments as store
 
 DIALOG_TTL: Final = 86_400_000
 PEOPLE_MAX: Final = 50
+DAY_MS: Final = 86_400_000
+IN_VAIN: Final = frozenset({PaymentState.DECLINED.value, PaymentState.CANCELLED.value, PaymentState.EXPIRED.value})
+IN_VAIN_MAX: Final = 5
+"""Requests of one person to another within a day that came to nothing."""
 HAS_PAID: Final = frozenset({PaymentState.PAID, PaymentState.PARTLY_REFUNDED, PaymentState.REFUNDED})
 
 
@@ -111,6 +115,11 @@ class Proposals:
         most = self._till.settings.requests_open
         if there + len(new) > most:
             raise PaymentRefused("payments.too_many_requests", most=most)
+        # To ask and take it back, again and again, is no way to write to somebody.
+        for person in sorted({each.payer for each in new if each.payer}):
+            vain = store.asked_in_vain(step.connection, initiator, person, IN_VAIN, step.now - DAY_MS)
+            if vain >= IN_VAIN_MAX:
+                raise PaymentRefused("payments.asked_often", person=person)
 
     # Several at once
 

@@ -116,6 +116,19 @@ def requests_of(connection: Connection, initiator: str, state: str) -> int:
     return int(connection.execute(query).scalar_one())
 
 
+def asked_in_vain(connection: Connection, initiator: str, payer: str, states: Collection[str], since: int) -> int:
+    """How often somebody has asked a person for money since then, and it came to nothing."""
+    table = payments.c
+    query = select(func.count()).where(
+        table.payer == payer,
+        table.state.in_(states),
+        table.initiator == initiator,
+        table.payee == initiator,
+        table.created_at >= since,
+    )
+    return int(connection.execute(query).scalar_one())
+
+
 def asked_by(connection: Connection, initiator: str, state: str) -> Sequence[RowMapping]:
     """The payments in a state that a person asked others for, the oldest first."""
     where = (payments.c.initiator == initiator, payments.c.state == state, payments.c.payee == initiator)

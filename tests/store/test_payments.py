@@ -9,7 +9,7 @@ import pytest
 from appservice.database import Database
 from appservice.unit import UnitOfWork
 from bots.domain.money import Money
-from bots.domain.payments import PaymentKind, PaymentRefused, PaymentState
+from bots.domain.payments import Payment, PaymentKind, PaymentRefused, PaymentState
 from bots.framework.dialogs.payments import OUTCOME
 from bots.framework.dialogs.payments import Payment as DialogPayment
 from bots.payments.deadlines import Deadlines
@@ -144,6 +144,30 @@ async def test_open_requests_are_counted(database: Database) -> None:
     (first, _) = await world.payments.requested_by(BOB)
     await world.payments.cancel(first.id, BOB)
     assert (await world.payments.propose(third)).state is PaymentState.PROPOSED
+
+
+async def test_nobody_is_asked_again_and_again(world: World) -> None:
+    async def ask(key: str, payer: str = ALICE) -> Payment:
+        return await world.payments.propose(world.proposal(payer=payer, initiator=BOB, origin_room=GROUP, key=key))
+
+    for number in range(5):
+        made = await ask(f"k{number}")
+        if number % 2:
+            await world.payments.cancel(made.id, BOB)
+        else:
+            await world.payments.decline(made.id, ALICE)
+    with pytest.raises(PaymentRefused, match=r"payments\.asked_often") as refused:
+        await ask("k5")
+    assert refused.value.human == f"You have asked {ALICE} often enough: ask again tomorrow."
+    with pytest.raises(PaymentRefused, match=r"payments\.asked_often"):
+        await world.payments.split(
+            payee=BOB, people=[CAROL, ALICE], total=eur(300), memo="", key="s", origin_room=GROUP
+        )
+    assert (await ask("k4")).state is PaymentState.DECLINED
+    assert (await ask("c", CAROL)).state is PaymentState.PROPOSED
+    await world.payments.propose(world.proposal(payer="", initiator=BOB, key="qr"))
+    world.clock.advance(days=1, seconds=1)
+    assert (await ask("k6")).state is PaymentState.PROPOSED
 
 
 async def test_a_split_adds_up_and_is_asked_for_at_once_or_not_at_all(database: Database) -> None:
