@@ -237,6 +237,16 @@ def refused(error: BaseException) -> bool:
     return isinstance(state, str) and state[:2] in {"22", "23"}
 
 
+def passing(error: BaseException) -> bool:
+    """Whether PostgreSQL has undone a statement for reasons of its own: the same again may do.
+
+    By the class of its SQLSTATE: 40 "transaction rollback" (a deadlock), 53 "insufficient resources", 55 "object not in
+    prerequisite state" (a lock), 57 "operator intervention".
+    """
+    state = getattr(error.orig, "sqlstate", None) if isinstance(error, DBAPIError) else None
+    return isinstance(state, str) and state[:2] in {"40", "53", "55", "57"}
+
+
 def unavailable(error: BaseException) -> DatabaseError:
     """What callers are told of a database that cannot be used."""
     cause = error.orig if isinstance(error, DBAPIError) else error

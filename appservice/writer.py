@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from appservice.database import Database, DatabaseError
+from appservice.database import Database, DatabaseError, passing, unavailable
 from appservice.metrics import Metrics
 from appservice.store.bulk import ORDER, Bulk, Row
 
@@ -211,7 +211,7 @@ def _savepoint(connection: Connection, work: Callable[[Connection], Any]) -> Any
         if isinstance(error, DBAPIError) and error.connection_invalidated:
             raise  # … but without a connection there is nothing left to go on with
         savepoint.rollback()
-        return error
+        return unavailable(error) if passing(error) else error
     savepoint.commit()
     return result
 

@@ -69,6 +69,23 @@ async def test_a_failing_job_takes_no_other_with_it(writer: Writer, database: Da
     assert [row["seq"] for row in await rows(database, inbox) if row["seq"]] in ([3, 1], [1, 3])
 
 
+@pytest.mark.parametrize("state", ["40P01", "40001", "55P03", "53200", "57014"])
+async def test_a_deadlock_is_not_the_fault_of_a_job(writer: Writer, database: Database, state: str) -> None:
+    """Nothing of it is kept, it can be tried again, and the others go on."""
+    if database.dialect == "sqlite":
+        pytest.skip("it has one writer, and ends the whole transaction when a disk is full")
+
+    def stuck(connection: Connection) -> None:
+        note("b")(connection)
+        connection.exec_driver_sql(f"DO $$ BEGIN RAISE EXCEPTION 'stuck' USING ERRCODE = '{state}'; END $$")
+
+    jobs = [Job(work=note("a")), Job(work=stuck), Job(work=note("c"))]
+    outcomes = await asyncio.gather(*(writer.submit(job) for job in jobs), return_exceptions=True)
+    assert isinstance(outcomes[1], DatabaseError), outcomes
+    assert outcomes == ["a", outcomes[1], "c"]
+    assert await noted(database) == ["a", "c"]
+
+
 async def test_a_refused_row_takes_no_other_with_it(writer: Writer, database: Database) -> None:
     await writer.submit(Job(rows=[(INBOX_INSERT, inbox_row(1))]))
     jobs = [
