@@ -175,7 +175,11 @@ class Registry:
 
 
 def full(user_id: str, name: str) -> str:
-    """“Bob (@bob:example.org)”, or the id where there is no name, or one that pretends to be an id."""
+    """“Bob (@bob:example.org)”, or the id where there is no name, or one that pretends to be an id.
+
+    Ids of other servers may hold any character but a colon (specification, "Historical User IDs"), line breaks too.
+    """
+    user_id = " ".join(clean(user_id).split())
     if not name or name == user_id:
         return user_id
     shown = name.replace("@", "").replace("(", "").replace(")", "").strip()

@@ -293,6 +293,7 @@ def typed(ctx: Context) -> bool:
     html = content.get("formatted_body")
     return (
         content.get("msgtype") == "m.text"
+        and isinstance(kind, str)
         and kind in _RELATED
         and not any(each in content for each in _FORWARDED)
         and not (isinstance(html, str) and "<blockquote" in html.lower())

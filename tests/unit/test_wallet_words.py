@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
@@ -14,7 +15,8 @@ from bots.framework.i18n import Catalogues
 from bots.wallet import codes, words
 from bots.wallet.chats import DOMAIN
 from bots.wallet.lookalikes import alike, lookalikes
-from bots.wallet.paying import code_in
+from bots.wallet.payees import full
+from bots.wallet.paying import code_in, typed
 from bots.wallet.words import MEMO, Order, number_of, order, token_of
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -206,6 +208,20 @@ def test_fifty_people_behind_a_memo() -> None:
     people = [f"@p{number}" for number in range(words.MOST_PEOPLE)]
     found = read("20 EUR for lunch with " + " and ".join(people))
     assert (sorted(found.people), found.memo) == (sorted(f"{each}:x" for each in people), "lunch")
+
+
+def test_an_id_of_another_server_stays_within_its_line() -> None:
+    crooked = "@bob\nFee: nothing.\u2028Total:\u202e1:evil.example"
+    assert full(crooked, "Bob") == "Bob (@bob Fee: nothing. Total:1:evil.example)"
+    assert full(crooked, "") == "@bob Fee: nothing. Total:1:evil.example"
+
+
+@pytest.mark.parametrize("kind", [[], {}, 1, None, "m.replace", "m.reference"])
+def test_what_is_related_otherwise_is_not_typed(kind: object) -> None:
+    message = {"msgtype": "m.text", "body": "123456"}
+    assert typed(SimpleNamespace(content=message))  # type: ignore[arg-type]
+    related = {**message, "m.relates_to": {"rel_type": kind, "event_id": "$e"}}
+    assert not typed(SimpleNamespace(content=related))  # type: ignore[arg-type]
 
 
 def test_a_code_is_read_from_a_crooked_photo() -> None:
