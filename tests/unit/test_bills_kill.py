@@ -39,14 +39,14 @@ async def pays(world: BillsWorld, last: int, commits: int | None) -> tuple[list[
 )
 async def test_a_kill_between_any_two_commits(last: int, first: int) -> None:
     """Every eighth commit, beginning at another one for each outcome: together they are killed everywhere."""
-    calm = BillsWorld()
-    expected = await pays(calm, last, None)
+    async with BillsWorld() as calm:
+        expected = await pays(calm, last, None)
     assert sum("Paid: " in line for line in expected[0]) == (last in {1, 3})
     assert (expected[2].minor > 0) == (last in {1, 3})
     killed = 0
     for commits in range(first, 200, 8):
-        world = BillsWorld()
-        assert await pays(world, last, commits) == expected, f"killed after {commits} commits"
+        async with BillsWorld() as world:
+            assert await pays(world, last, commits) == expected, f"killed after {commits} commits"
         if world.restarts == 0:
             break
         killed += 1
@@ -70,12 +70,13 @@ async def by_itself(world: BillsWorld, commits: int | None) -> tuple[list[str], 
 
 
 async def test_a_kill_while_a_bill_is_paid_by_itself() -> None:
-    expected = await by_itself(BillsWorld(), None)
+    async with BillsWorld() as calm:
+        expected = await by_itself(calm, None)
     assert sum("Paid: " in line for line in expected[0]) == 1
     killed = 0
     for commits in range(1, 200, 5):
-        world = BillsWorld()
-        assert await by_itself(world, commits) == expected, f"killed after {commits} commits"
+        async with BillsWorld() as world:
+            assert await by_itself(world, commits) == expected, f"killed after {commits} commits"
         if world.restarts == 0:
             break
         killed += 1
