@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from bots.bills.book import StoredBill
 from bots.domain.money import Money
-from bots.domain.payments import Line, Payment, PaymentRefused, PaymentState
+from bots.domain.payments import ENDED, Line, Payment, PaymentRefused, PaymentState
 from bots.framework import Context, Setup
 from bots.framework.i18n import _
 from bots.payments.merchants import Merchants
@@ -82,6 +82,11 @@ class Cashier:
         except PaymentRefused as error:
             raise Refused.of(error) from None
         return payment.id
+
+    async def holds(self, ctx: Context, stored: StoredBill) -> bool:
+        """Whether the money of a bill is still there for its biller: without it none is told to take it."""
+        payment = await self._merchants.payment(ctx, _payment_of(stored))
+        return payment is not None and payment.state not in ENDED
 
     async def capture(self, ctx: Context, stored: StoredBill) -> None:
         """Take what is held. Twice is the same as once. Raises Refused."""

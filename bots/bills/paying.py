@@ -269,7 +269,7 @@ class Paying:
         """Tell the biller, or ask it what became of the payment; what it says. The money follows in the same commit,
         or before it and then not twice."""
         biller, row = self.billers.get(stored.row.biller), stored.row
-        answer = Unknown("gone") if biller is None else await self._answer(biller, stored, ctx.now_ms())
+        answer = Unknown("gone") if biller is None else await self._answer(ctx, biller, stored)
         try:
             if isinstance(answer, Paid):
                 await self.cashier.capture(ctx, stored)
@@ -301,13 +301,14 @@ class Paying:
             )
         return answer
 
-    async def _answer(self, biller: Biller, stored: StoredBill, now: int) -> Any:
-        row = stored.row
+    async def _answer(self, ctx: Context, biller: Biller, stored: StoredBill) -> Any:
+        row, now = stored.row, ctx.now_ms()
         request = PayRequest(row.id, stored.fields, stored.period, stored.reference, stored.paying, row.asked_at, now)
-        answer = await (biller.pay(request) if stored.state is State.HELD else biller.status(request))
+        held = await self.cashier.holds(ctx, stored)
+        answer = await (biller.pay(request) if held and stored.state is State.HELD else biller.status(request))
         if isinstance(answer, NeverHeard):
             # It knows nothing of this key, and takes it once: what may still be under way does no harm.
-            answer = await biller.pay(request)
+            answer = await biller.pay(request) if held else Failed("gone")
         return answer
 
     def _shown_anew(self, ctx: Context, stored: StoredBill, bill: Bill) -> None:

@@ -119,6 +119,22 @@ async def test_it_never_arrived(world: BillsWorld, server: FakeBiller) -> None:
     await paid_once(world, server, alice)
 
 
+async def test_nothing_is_paid_of_which_the_money_went_back(world: BillsWorld, server: FakeBiller) -> None:
+    """The operator gave it back while the biller was away, or nobody could say for a year."""
+    server.faults["/pay"] = ["deaf", "deaf"]
+    alice = await confirmed(world)
+    payment = await world.payment_of(alice)
+    await world.bank.invoices.void(payment.id, "operator", "operator", lambda _payment: None)
+    await world.pass_time(seconds=16)
+    await world.pass_time(minutes=10)
+    assert server.taken == {}
+    assert await world.has(alice) == FULL
+    assert "is back in your wallet" in (await world.hears(alice))[-1]
+    said = await world.says(alice, "pay", "Water", "Acme Water", "A100")
+    assert "To pay: €42.50" in said[-1], "it can be paid again"
+    world.check()
+
+
 async def test_not_taken(world: BillsWorld, server: FakeBiller) -> None:
     server.faults["/pay"] = ["failed"]
     alice = await confirmed(world)
