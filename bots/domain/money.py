@@ -118,6 +118,8 @@ class Money:
         negative unless ``signed``. Nothing is ever rounded.
         """
         given = text.strip()
+        if any(unicodedata.category(char) == "No" for char in given):
+            raise MoneyError("money.not_an_amount", given=given)  # “5²” would become 52
         normal = unicodedata.normalize("NFKC", given).replace("−", "-")
         found = re.search(NUMBER, normal)
         if found is None:
