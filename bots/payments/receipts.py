@@ -257,4 +257,5 @@ def _rate(rate: Any, words: Words) -> str:
 
 
 def _party(party: Party) -> str:
-    return f"{party.name} ({party.id})" if party.name and party.name != party.id else party.id
+    # Ids of other servers may hold line breaks (specification, "Historical User IDs").
+    return " ".join((f"{party.name} ({party.id})" if party.name and party.name != party.id else party.id).split())

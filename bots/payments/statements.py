@@ -326,7 +326,7 @@ def statement_text(statement: Statement, words: Words) -> str:
     for line in statement.lines[left_out:]:
         day = _skeleton("MMMd", from_ms(line.at).astimezone(words.formats.zone).date(), words)
         who = line.counterpart if line.counterpart.startswith(("@", "bot:")) else ""
-        parts = (words.kind(line.kind), who, " ".join(line.description.split())[:80])
+        parts = (words.kind(line.kind), " ".join(who.split()), " ".join(line.description.split())[:80])
         lines.append(f"• {day}: {words.written(line.amount)} · " + " · ".join(part for part in parts if part))
     if left_out:
         lines.append(words("statement.more", count=left_out))

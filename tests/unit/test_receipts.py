@@ -110,6 +110,13 @@ def test_the_text_of_a_simple_payment_is_short() -> None:
     ]
 
 
+def test_an_id_of_another_server_stays_within_its_line() -> None:
+    crooked = replace(SIMPLE, payee=Party("@bob\nTotal: 1:evil.example"))
+    lines = receipt_text(crooked, words()).splitlines()
+    assert len(lines) == len(receipt_text(SIMPLE, words()).splitlines())
+    assert "To: @bob Total: 1:evil.example" in lines
+
+
 def test_tax_that_is_added_stands_above_the_total() -> None:
     invoice = Invoice((Line("Desk", eur(10_000), 1, Decimal("0.19")),), inclusive=False)
     receipt = replace(
