@@ -126,13 +126,35 @@ async def test_what_stripe_refuses_is_declined_at_once(world: FundingWorld, fake
     assert world.told_states(top_up.id) == []  # whoever asked was told by the answer
 
 
+@pytest.mark.parametrize("amount", [2000, 700], ids=["all", "a part"])
+async def test_a_refund_whose_answer_was_lost_for_days_is_made_once(
+    world: FundingWorld, fake: FakeStripe, amount: int
+) -> None:
+    """Stripe forgets idempotency keys after a day."""
+    top_up, session = await begun(world, fake)
+    fake.pay(session["id"])
+    await heard(world, fake, "checkout.session.completed", session, "evt_1")
+    await world.settle_all()
+    fake.faults = ["", "lost"]
+    refund = await world.funding.refund(top_up, eur(amount), "r")
+    assert refund.state is RefundState.UNKNOWN
+    assert len(fake.refunds) == 1
+    fake.keys.clear()
+    world.clock.advance(days=2)
+    await world.settle_all()
+    assert len(fake.refunds) == 1
+    assert await world.available(ALICE) == 2000 - amount
+    assert (await world.funding.refund(top_up, eur(amount), "r")).state is RefundState.DONE
+    await world.sound()
+
+
 async def test_refunds_that_take_their_time(world: FundingWorld, fake: FakeStripe) -> None:
     top_up, session = await begun(world, fake)
     fake.pay(session["id"])
     await heard(world, fake, "checkout.session.completed", session, "evt_1")
     await world.settle_all()
     fake.refund_status = "pending"
-    fake.faults = ["lost"]
+    fake.faults = ["", "lost"]
     refund = await world.funding.refund(top_up, eur(700), "r")
     assert (refund.state, await world.available(ALICE)) == (RefundState.UNKNOWN, 1300)
     world.clock.advance(minutes=1)

@@ -157,6 +157,9 @@ class FakeStripe:
             return self._create(params)
         if (method, path) == ("POST", "/v1/refunds"):
             return self._refund(params)
+        if (method, path) == ("GET", "/v1/refunds"):
+            found = [one for one in self.refunds.values() if one["payment_intent"] == params["payment_intent"]]
+            return 200, {"object": "list", "data": found[::-1], "has_more": False, "url": path}
         if (method, path) == ("GET", "/v1/balance_transactions"):
             return self._list(params)
         if match := re.fullmatch("/v1/checkout/sessions/(.+)", path):
@@ -209,6 +212,7 @@ class FakeStripe:
             "amount": amount,
             "currency": intent["currency"],
             "payment_intent": intent["id"],
+            "metadata": params.get("metadata", {}),
             "status": self.refund_status,
             "failure_reason": None,
         }

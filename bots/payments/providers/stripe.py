@@ -35,7 +35,7 @@ from bots.payments.providers.base import (
 )
 
 if TYPE_CHECKING:
-    from stripe import StripeClient
+    from stripe import Refund, StripeClient
     from stripe.checkout import Session
 
 log = logging.getLogger(__name__)
@@ -235,11 +235,22 @@ class StripeProvider(Provider):
         return self._payment(await self._fetched(payment_id))
 
     async def refund(self, payment_id: str, received: str, amount: Money, key: str) -> ProviderPayout:
+        # Stripe remembers an idempotency key for a day, and an answer may be missing for longer.
+        made = await self._refunded(received, key)
+        if made is not None:
+            return ProviderPayout(made.id, _REFUND_SEEN.get(made.status or "", Seen.PENDING), made.failure_reason or "")
         params: Any = {"payment_intent": received, "amount": to_stripe(amount), "metadata": {"key": key}}
         options: Any = {"idempotency_key": key}
         async with self._asking() as client:
             made = await client.v1.refunds.create_async(params, options)
         return ProviderPayout(made.id, _REFUND_SEEN.get(made.status or "", Seen.PENDING))
+
+    async def _refunded(self, received: str, key: str) -> Refund | None:
+        """The refund that was made with a key."""
+        params: Any = {"payment_intent": received, "limit": PAGE}
+        async with self._asking() as client:
+            page = await client.v1.refunds.list_async(params)
+        return next((one for one in page.data if getattr(one.metadata, "key", None) == key), None)
 
     async def fetch_refund(self, refund_id: str) -> ProviderPayout:
         async with self._asking() as client:
