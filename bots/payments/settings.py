@@ -14,6 +14,8 @@ from bots.domain.currencies import CURRENCIES
 from bots.domain.money import Money, MoneyError
 
 DAY_MS: Final = 86_400_000
+LIVE_KEYS: Final = ("sk_live_", "rk_live_")
+"""How Stripe's keys for real money begin (https://docs.stripe.com/keys)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,11 @@ def settings_of(payments: Payments) -> tuple[PaymentSettings | None, list[tuple[
     fee = Fraction(payments.fee)
     if fee >= 1:
         wrong.append((("fee",), f"needs a part of one such as 0.015, got {payments.fee}"))
+    providers = payments.providers
+    real = bool(providers.bank.iban) or providers.stripe.secret_key.get_secret_value().startswith(LIVE_KEYS)
+    if providers.sandbox.enabled and real:
+        reason = "is play money, and beside a bank account or a live key of Stripe it would be paid out or spent"
+        wrong.append((("providers", "sandbox", "enabled"), reason))
     if wrong:
         return None, wrong
     made = PaymentSettings(

@@ -16,6 +16,8 @@ from bots.domain.money import Money
 from bots.framework.clock import from_ms, to_ms
 from bots.payments.settings import settings_of
 
+PLAY: dict[str, Any] = {"sandbox": {"enabled": True}}
+
 
 def ms(text: str) -> int:
     return to_ms(datetime.fromisoformat(text).replace(tzinfo=UTC))
@@ -88,9 +90,17 @@ def test_a_currency_without_an_amount_for_the_pin_always_needs_it() -> None:
         ({"pin_above": {"EUR": "1.001"}}, ("pin_above", "EUR")),
         ({"pin_above": {"XQQ": "1.00"}}, ("pin_above", "XQQ")),
         ({"tiers": (Tier(per_day={"JPY": "1.5"}),)}, ("tiers", "0", "per_day", "JPY")),
+        ({"providers": {**PLAY, "bank": {"iban": "DE89370400440532013000"}}}, ("providers", "sandbox", "enabled")),
+        ({"providers": {**PLAY, "stripe": {"secret_key": "sk_live_x"}}}, ("providers", "sandbox", "enabled")),
+        ({"providers": {**PLAY, "stripe": {"secret_key": "rk_live_x"}}}, ("providers", "sandbox", "enabled")),
     ],
 )
 def test_what_cannot_be_configured(values: dict[str, Any], path: tuple[str, ...]) -> None:
     settings, wrong = settings_of(Payments(**values))
     assert settings is None
     assert [where for where, _ in wrong] == [path]
+
+
+def test_play_money_beside_a_test_key() -> None:
+    given: dict[str, Any] = {"providers": {**PLAY, "stripe": {"secret_key": "sk_test_x"}}}
+    assert settings_of(Payments(**given))[1] == []
