@@ -267,6 +267,11 @@ class Pins:
         """The address of the page that sets the person's PIN, for :data:`SET_TTL_S` seconds; older ones end."""
         return await self._link(SET_PURPOSE, person, "", SET_TTL_S)
 
+    def withdraw_set_links(self, connection: Connection, person: str) -> None:
+        """Let the links that set the person's PIN end, in a commit."""
+        now = self._clock.now_ms()
+        self._links.withdraw(connection, purpose=SET_PURPOSE, person=person, subject="", now=now)
+
     async def approval_link(self, payment_id: str, person: str, ttl_s: float) -> str:
         """The address of the page on which a person approves a payment with the PIN; older ones end."""
         return await self._link(APPROVE_PURPOSE, person, payment_id, ttl_s)

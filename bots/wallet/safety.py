@@ -34,6 +34,8 @@ class Safety:
         has_pin = await means.pins.has(person)
 
         def work(connection: Connection) -> None:
+            # A link that was asked for before would set the PIN that ends it.
+            means.pins.withdraw_set_links(connection, person)
             means.guard.freeze(connection, person, person, now)
             means.audit.append(
                 connection, at=now, actor=person, action="wallet.freeze", subject=person, outcome="frozen"

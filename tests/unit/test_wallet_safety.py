@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
 from bots.domain.money import Money
 from bots.framework.testing import Person
+from bots.pages import LinkInvalid
 from bots.payments.pins import PinState
 from bots.wallet.safety import UNFREEZE, unfreezer
 from tests.support.money import MoneyWorld, code_in
@@ -71,6 +74,23 @@ async def test_without_a_pin_only_the_operator_ends_it(world: MoneyWorld) -> Non
     assert "only the operator" in await said(alice, "unfreeze")
     assert "a first PIN can be set when it is not" in await said(alice, "pin")
     assert not [link for link in world.links_made if "/pin/" in link or "/confirm/" in link]
+    world.check()
+
+
+async def test_a_link_from_before_sets_no_pin_that_ends_the_freeze(world: MoneyWorld) -> None:
+    alice = world.user("alice")
+    found = re.search(r"/pages/pin/(\S+)", await said(alice, "pin"))
+    assert found is not None
+    links, token = world.pins._links, found[1]
+
+    def peek(connection: Connection) -> None:
+        links.peek(connection, token, "pin", world.clock.now_ms())
+
+    await world.database.read(peek)
+    await said(alice, "freeze")
+    with pytest.raises(LinkInvalid) as invalid:
+        await world.database.read(peek)
+    assert invalid.value.why == "expired"
     world.check()
 
 
