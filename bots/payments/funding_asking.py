@@ -155,18 +155,18 @@ class Asking:
                 await self._postpone(funding_top_ups.name, row.id, row.attempts)
                 return
         now = self._clock.now_ms()
-        await self._commit(lambda connection: self._keep(connection, row.id, payment, now, verdict, tell))
+        await self._commit(lambda connection: self._keep(connection, row, payment, now, verdict, tell))
 
     def _keep(
         self,
         connection: Connection,
-        top_up_id: str,
+        asked: TopUpRow,
         payment: ProviderPayment,
         now: int,
         verdict: Verdict | None,
         tell: bool,
     ) -> list[InternalEvent]:
-        row = sql.top_up(connection, self._sealer, top_up_id, lock=True)
+        row = sql.top_up(connection, self._sealer, asked.id, lock=True)
         if row is None:
             return []
         seen, reason = payment.seen, payment.reason
@@ -189,7 +189,7 @@ class Asking:
         open_still = state in _TOP_UP_OPEN
         values: dict[str, Any] = {
             "attempts": row.attempts + 1,
-            "next_at": now + pause_ms(row.attempts) if open_still else None,
+            "next_at": _next(asked.next_at, row.next_at, now + pause_ms(row.attempts) if open_still else None),
             "reason": why or reason or (row.reason if not moved else ""),
         }
         if not moved and state is row.state:
@@ -239,18 +239,20 @@ class Asking:
         except ProviderRefused as error:
             seen = ProviderPayout(row.provider_id, Seen.DECLINED, str(error.fields.get("reason", "")))
         now = self._clock.now_ms()
-        await self._commit(lambda connection: self._keep_payout(connection, row.id, seen, now))
+        await self._commit(lambda connection: self._keep_payout(connection, row, seen, now))
 
     def _keep_payout(
-        self, connection: Connection, payout_id: str, seen: ProviderPayout, now: int
+        self, connection: Connection, asked: PayoutRow, seen: ProviderPayout, now: int
     ) -> list[InternalEvent]:
-        row = sql.payout(connection, self._sealer, payout_id, lock=True)
+        row = sql.payout(connection, self._sealer, asked.id, lock=True)
         if row is None:
             return []
         state = PAYOUT.get((row.state, seen.seen), row.state)
         values: dict[str, Any] = {
             "attempts": row.attempts + 1 if state is row.state else 0,
-            "next_at": now + pause_ms(row.attempts) if state in _PAYOUT_OPEN else None,
+            "next_at": _next(
+                asked.next_at, row.next_at, now + pause_ms(row.attempts) if state in _PAYOUT_OPEN else None
+            ),
             "provider_id": seen.id or row.provider_id,
             "reason": seen.reason or row.reason,
         }
@@ -470,3 +472,8 @@ class Asking:
             content={"id": item, "kind": kind, "person": person, "state": state, "change": change},
             sender=person,
         )
+
+
+def _next(asked: int | None, found: int | None, wanted: int | None) -> int | None:
+    """When a provider is asked next. A message that came since it was asked is younger than its answer."""
+    return found if found is not None and found != asked else wanted

@@ -9,8 +9,10 @@ import pytest
 
 from appservice.database import Database
 from bots.domain.funding import DAY_MS, Difference, RefundState, TopUpState
+from bots.domain.funding import Seen as Answer
 from bots.domain.ledger import AccountKind, Transfer
 from bots.payments.funding_values import FundingRefused
+from bots.payments.providers.base import ProviderPayment
 from bots.payments.reconciliation import GRACE_MS, Gauge
 from bots.store.differences import DifferenceRow
 from tests.store.funding_world import FundingWorld
@@ -52,6 +54,26 @@ async def test_paid_told_often_credited_once(world: FundingWorld, fake: FakeStri
         await world.settle_all()
     assert (await world.funding.get(top_up)).credited == eur(2000)
     assert world.told_states(top_up) == ["succeeded"]
+    await world.sound()
+
+
+async def test_a_message_that_comes_while_it_is_asked_is_not_forgotten(world: FundingWorld, fake: FakeStripe) -> None:
+    """What was asked before is older than the message, and is kept after it."""
+    top_up, session = await begun(world, fake)
+    provider = world.providers["stripe"]
+    fetch = provider.fetch
+
+    async def overtaken(payment_id: str, top_up_id: str) -> ProviderPayment:
+        provider.fetch = fetch  # type: ignore[method-assign]
+        fake.pay(session["id"])
+        await heard(world, fake, "checkout.session.completed", session, "evt_1")
+        return ProviderPayment(payment_id, Answer.EXPIRED)
+
+    provider.fetch = overtaken  # type: ignore[method-assign]
+    world.clock.advance(minutes=1)
+    await world.settle_all()
+    assert (await world.funding.get(top_up)).credited == eur(2000)
+    assert world.told_states(top_up)[-1] == "succeeded"
     await world.sound()
 
 
