@@ -232,7 +232,8 @@ def _statement(connection: Connection, account: Account) -> Iterator[Mapping[str
     """All lines of an account, the newest first."""
     before: int | None = None
     while True:
-        page = ledger_reading.statement(connection, account, ledger_reading.Since(before_seq=before, limit=PAGE))
+        found = ledger_reading.statement(connection, account.id, ledger_reading.Since(before_seq=before, limit=PAGE))
+        page = [] if found is None else found[1]
         for line in page:
             yield {
                 "account": account.id,
