@@ -138,6 +138,8 @@ def upgrade() -> None:
         sa.Column("withdrawn_at", sa.BigInteger(), nullable=True, comment="Since when nobody wants it any more."),
         sa.Column("due_at", sa.BigInteger(), nullable=True, comment="When something is to be done about it by itself."),
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
+        sa.CheckConstraint("captured >= 0 AND captured <= amount", name=op.f("ck_payments_captured")),
+        sa.CheckConstraint("refunded >= 0 AND refunded <= captured", name=op.f("ck_payments_refunded")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_payments")),
         sa.UniqueConstraint("key", name="uq_payments_key"),
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    CheckConstraint,
     Column,
     Index,
     Integer,
@@ -75,6 +76,9 @@ payments = Table(
     Column("updated_at", BigInteger, nullable=False),
     PrimaryKeyConstraint("id"),
     UniqueConstraint("key", name="uq_payments_key"),
+    # Whatever the code does: no more is taken than was confirmed, and no more goes back than was taken.
+    CheckConstraint("captured >= 0 AND captured <= amount", name="captured"),
+    CheckConstraint("refunded >= 0 AND refunded <= captured", name="refunded"),
     Index("ix_payments_payer_state", "payer", "state"),
     Index("ix_payments_payer_id", "payer", "id"),
     Index("ix_payments_payee_state", "payee", "state"),

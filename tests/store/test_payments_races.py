@@ -8,12 +8,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from sqlalchemy import update
+from sqlalchemy.exc import IntegrityError
 
 from appservice.database import Database
 from bots.domain.payments import Payment, PaymentRefused, PaymentState
 from bots.payments.deadlines import Deadlines
 from bots.payments.merchants import Merchants, Refund
 from bots.payments.outcomes import Confirmed, ConfirmOutcome
+from bots.store.payment_tables import payments
 from tests.store.payments_world import ALICE, BOB, CAROL, HOUR, ROOM, SHOP, SHOP_CONSUMER, World, eur
 
 CTX = SimpleNamespace(instance="shop", consumer=SHOP_CONSUMER)
@@ -199,3 +202,13 @@ async def test_two_services_do_what_is_due_once(world: World) -> None:
     await at_once(Deadlines(world.payments).run_due(), Deadlines(world.again()).run_due())
     assert world.told_of(payment, ALICE) == ["proposed", "held", "voided"]
     assert (await world.audited(payment)).count("payment.void voided") == 1
+
+
+@pytest.mark.parametrize("wrong", [{"captured": 1_001}, {"captured": -1}, {"refunded": 1_001}, {"refunded": -1}])
+async def test_the_database_keeps_no_more_taken_or_given_back(world: World, wrong: dict[str, int]) -> None:
+    """Whatever the code does."""
+    payment = await world.payments.propose(world.proposal())
+    await world.pays(payment)
+    change = update(payments).where(payments.c.id == payment.id).values(**wrong)
+    with pytest.raises(IntegrityError):
+        await world.database.write(lambda connection: connection.execute(change))
