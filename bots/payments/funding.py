@@ -231,7 +231,8 @@ class Funding:
         why = self._books.hold_refund(connection, top_up, refund, now)
         if why:
             refund = replace(refund, state=RefundState.REFUSED, next_at=None)
-        sql.add_refund(connection, refund)
+        if not sql.add_refund(connection, refund):  # the key was used for another top-up at this very moment
+            raise FundingRefused.of("funding.conflict")
         if why:
             sql.change_refund(connection, refund.id, reason=why)
         elif suspense:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -59,11 +60,11 @@ async def test_paid_told_often_credited_once(world: FundingWorld, fake: FakeStri
 
 async def test_a_message_that_comes_while_it_is_asked_is_not_forgotten(world: FundingWorld, fake: FakeStripe) -> None:
     """What was asked before is older than the message, and is kept after it."""
-    top_up, session = await begun(world, fake)
+    begun_top_up, session = await begun(world, fake)
     provider = world.providers["stripe"]
     fetch = provider.fetch
 
-    async def overtaken(payment_id: str, top_up_id: str) -> ProviderPayment:
+    async def overtaken(payment_id: str, top_up: str) -> ProviderPayment:
         provider.fetch = fetch  # type: ignore[method-assign]
         fake.pay(session["id"])
         await heard(world, fake, "checkout.session.completed", session, "evt_1")
@@ -72,8 +73,8 @@ async def test_a_message_that_comes_while_it_is_asked_is_not_forgotten(world: Fu
     provider.fetch = overtaken  # type: ignore[method-assign]
     world.clock.advance(minutes=1)
     await world.settle_all()
-    assert (await world.funding.get(top_up)).credited == eur(2000)
-    assert world.told_states(top_up)[-1] == "succeeded"
+    assert (await world.funding.get(begun_top_up)).credited == eur(2000)
+    assert world.told_states(begun_top_up)[-1] == "succeeded"
     await world.sound()
 
 
@@ -167,6 +168,21 @@ async def test_a_refund_whose_answer_was_lost_for_days_is_made_once(
     assert len(fake.refunds) == 1
     assert await world.available(ALICE) == 2000 - amount
     assert (await world.funding.refund(top_up, eur(amount), "r")).state is RefundState.DONE
+    await world.sound()
+
+
+async def test_one_key_for_refunds_of_two_top_ups_at_once(world: FundingWorld, fake: FakeStripe) -> None:
+    top_ups = []
+    for key in ("k", "l"):
+        top_up, session = await begun(world, fake, key)
+        fake.pay(session["id"])
+        await heard(world, fake, "checkout.session.completed", session, f"evt_{key}")
+        top_ups.append(top_up)
+    await world.settle_all()
+    refunds = [world.funding.refund(each, eur(700), "r") for each in top_ups]
+    answers = await asyncio.gather(*refunds, return_exceptions=True)
+    assert sorted(type(each).__name__ for each in answers) == ["FundingRefused", "RefundRow"], answers
+    assert await world.available(ALICE) == 3_300
     await world.sound()
 
 
