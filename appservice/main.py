@@ -228,7 +228,9 @@ def _of_money(config: Config, service: Service, treasury: Treasury | None) -> di
         return {}
     provided = treasury.provided
     wallet = {Registry: Registry.of(config), SharedRooms: service.rooms}
-    bills = {Book: Book(config.encryption.pickle_key.get_secret_value(), service.metrics.bills_unknown)}
+    bills: dict[type, Any] = {
+        Book: Book(config.encryption.pickle_key.get_secret_value(), service.metrics.bills_unknown)
+    }
     return {
         **provided,
         "bills.book": bills,

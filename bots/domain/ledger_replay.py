@@ -150,9 +150,16 @@ class Replay:
     def _hold(self, entry: Entry, debit: _Sums, credit: _Sums) -> None:
         debit.pending_debits += entry.amount
         credit.pending_credits += entry.amount
-        id_, sides = entry.id or "", (entry.debit or "", entry.credit or "")
-        rest = (entry.amount, entry.currency, entry.kind, entry.reference, entry.expires_at)
-        self._pendings[id_] = Pending(id_, *sides, *rest)
+        self._pendings[entry.id or ""] = Pending(
+            entry.id or "",
+            entry.debit or "",
+            entry.credit or "",
+            entry.amount,
+            entry.currency,
+            entry.kind,
+            entry.reference,
+            entry.expires_at,
+        )
 
     def _resolve(self, entry: Entry, where: str, debit: _Sums, credit: _Sums) -> None:
         pending = self._pendings.pop(entry.subject or "", None)

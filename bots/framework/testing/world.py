@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from hashlib import sha256
 from importlib.resources import files
-from typing import Any, Final, cast
+from typing import Any, Final, Self, cast
 
 from pydantic import BaseModel, SecretStr
 from sqlalchemy import Connection
@@ -255,7 +255,7 @@ class World:
             await self._stop()
         await self.database.stop()
 
-    async def __aenter__(self) -> World:
+    async def __aenter__(self) -> Self:
         await self._ensure()
         return self
 
