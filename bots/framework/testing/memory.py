@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import cache
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, event
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
@@ -49,7 +51,8 @@ class MemoryDatabase(Database):
 
     async def start(self) -> None:
         with self._engine.begin() as connection:
-            tables.plugin_state.metadata.create_all(connection)
+            for statement in _schema():
+                connection.exec_driver_sql(statement)
 
     async def stop(self) -> None:
         self._engine.dispose()
@@ -72,3 +75,16 @@ class MemoryDatabase(Database):
         await asyncio.sleep(0)
         with self._engine.begin() as connection:
             return work(connection)
+
+
+@cache
+def _schema() -> tuple[str, ...]:
+    """The statements that make all tables, written once: a test makes many databases."""
+    statements: list[str] = []
+    dialect = sqlite.dialect()
+
+    def record(statement: Any, *_args: object, **_kwargs: object) -> None:
+        statements.append(str(statement.compile(dialect=dialect)))
+
+    tables.metadata.create_all(sa.create_mock_engine("sqlite://", record), checkfirst=False)
+    return tuple(statements)
