@@ -287,6 +287,7 @@ FIXED = settings(
 )
 
 
+@pytest.mark.timeout(300)
 @FIXED
 @given(TREES, st.lists(ACTS, min_size=3, max_size=12), CHAOS)
 async def test_chaos_changes_no_conversation(
