@@ -21,7 +21,6 @@ from appservice.local.prepare import prepare
 from appservice.media import Media
 from appservice.sealing import Sealer
 from appservice.service import Service
-from bots.bills.book import Book
 from bots.framework.clock import Clock, SystemClock
 from bots.framework.host import Host
 from bots.framework.housekeeping import Housekeeping
@@ -35,17 +34,12 @@ from bots.framework.services import Services
 from bots.framework.state import Store
 from bots.framework.web import WebServer
 from bots.framework.webhooks import Webhooks
-from bots.payments.approvals import unfreezing
-from bots.payments.treasury import Ground, Treasury
-from bots.payments.treasury import read_settings as read_payments
-from bots.wallet.means import SharedRooms
-from bots.wallet.payees import Registry
-from bots.wallet.safety import UNFREEZE, unfreezer
 from bridge.chats import Chats
 from bridge.membership import Membership
 
 if TYPE_CHECKING:
     from bots.framework.problems import PluginProblem
+    from bots.payments.treasury import Treasury
 
 log = logging.getLogger(__name__)
 
@@ -188,6 +182,12 @@ def _treasury(
     wallet = next((bot for bot in config.bots if bot.plugin == WALLET and bot.enabled), None)
     if wallet is None:
         return None
+    # Only where there is a wallet: it takes time and memory at every start.
+    from bots.payments.approvals import unfreezing
+    from bots.payments.treasury import Ground, Treasury
+    from bots.wallet.payees import Registry
+    from bots.wallet.safety import UNFREEZE, unfreezer
+
     user_id = f"@{wallet.localpart or wallet.joins}:{config.homeserver.server_name}"
 
     async def name(owner: str) -> str:
@@ -226,6 +226,10 @@ def _of_money(config: Config, service: Service, treasury: Treasury | None) -> di
     """What the scopes of money give a plugin."""
     if treasury is None:
         return {}
+    from bots.bills.book import Book
+    from bots.wallet.means import SharedRooms
+    from bots.wallet.payees import Registry
+
     provided = treasury.provided
     wallet = {Registry: Registry.of(config), SharedRooms: service.rooms}
     bills: dict[type, Any] = {
@@ -284,8 +288,10 @@ def plugin_problems(config: Config) -> list[PluginProblem]:
     Raises:
         ConfigError: the permissions, or what stands there of payments, cannot be used.
     """
+    from bots.payments.treasury import read_settings
+
     read_permissions(config)
-    read_payments(config)
+    read_settings(config)
     return list(plan(config).problems)
 
 
