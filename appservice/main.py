@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from appservice.clock import Clock, SystemClock
 from appservice.commands.common import layout_of, load, say
 from appservice.config import Config
 from appservice.consumer import Consumer
@@ -21,7 +22,6 @@ from appservice.local.prepare import prepare
 from appservice.media import Media
 from appservice.sealing import Sealer
 from appservice.service import Service
-from bots.framework.clock import Clock, SystemClock
 from bots.framework.host import Host
 from bots.framework.housekeeping import Housekeeping
 from bots.framework.http import HttpClient
@@ -36,6 +36,8 @@ from bots.framework.web import WebServer
 from bots.framework.webhooks import Webhooks
 from bridge.chats import Chats
 from bridge.membership import Membership
+from bridge.messenger import Ground as MessengerGround
+from bridge.messenger import Messenger
 
 if TYPE_CHECKING:
     from bots.framework.problems import PluginProblem
@@ -44,6 +46,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SWITCH_INTERVAL_S = 0.001
+HUB: Final = "hub"
+"""The plugin that speaks to people for the messenger."""
 WALLET: Final = "wallet"
 """The plugin that holds people's wallets."""
 
@@ -59,6 +63,7 @@ class Rialto:
     http: HttpClient
     web: WebServer
     outside: Outside
+    messenger: Messenger
     everywhere: list[Consumer]
     treasury: Treasury | None
 
@@ -69,18 +74,24 @@ class Rialto:
             RialtoError: it cannot start, and why.
         """
         await self.http.start()
-        await self.service.start(self.host.consumers, self.everywhere, prepare=self.host.start)
+        await self.service.start(self.host.consumers, self.everywhere, prepare=self._prepare)
         await self.scheduler.start()
         await self.housekeeping.start()
         if self.treasury is not None:
             await self.treasury.start()
+        await self.messenger.run()
         await self.web.start()
         self.host.publish()
+
+    async def _prepare(self) -> None:
+        await self.host.start()
+        await self.messenger.start()
 
     async def stop(self) -> None:
         """Stop in the opposite order; running handlers finish, then the plugins stop, then the database."""
         await self.outside.gateway.stop()
         await self.web.stop()
+        await self.messenger.stop()
         if self.treasury is not None:
             await self.treasury.stop()
         await self.housekeeping.stop()
@@ -158,11 +169,37 @@ def build(config: Config, found: Plan | None = None, *, strict: bool = False) ->
     if outside.consumers:
         web.mount("/plugins", outside.gateway.app())
     users = [identity.user_id for identity in identities]
+    messenger = _messenger(config, service, clock, chats, web)
     everywhere: list[Consumer] = [
-        Membership(service.homeserver, service.rooms, users, server, config.invites.allow_servers)
+        Membership(service.homeserver, service.rooms, users, server, config.invites.allow_servers),
+        *messenger.features,
     ]
     housekeeping = Housekeeping(service.database, services.store, clock)
-    return Rialto(service, host, scheduler, housekeeping, http, web, outside, everywhere, treasury)
+    return Rialto(service, host, scheduler, housekeeping, http, web, outside, messenger, everywhere, treasury)
+
+
+def _messenger(config: Config, service: Service, clock: Clock, chats: Chats, web: WebServer) -> Messenger:
+    """Chats and channels. Without ``@rialto`` nobody tells people what happens to them."""
+    hub = next((bot for bot in config.bots if bot.plugin == HUB and bot.enabled), None)
+    server = config.homeserver.server_name
+    user_id = "" if hub is None else f"@{hub.localpart or hub.joins}:{server}"
+    return Messenger(
+        MessengerGround(
+            config=config,
+            database=service.database,
+            homeserver=service.homeserver,
+            rooms=service.rooms,
+            raise_events=service.raise_events,
+            clock=clock,
+            metrics=service.metrics,
+            chats=chats,
+            steward=service.steward,
+            hub=user_id,
+            hub_consumer="" if hub is None else f"{hub.instance}:{user_id}",
+            bots=frozenset(identity.user_id for identity in service.identities),
+            url=web.url,
+        )
+    )
 
 
 def _treasury(

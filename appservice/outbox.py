@@ -125,6 +125,8 @@ class Outbox:
         self._recorder = Recorder(writer, config.engine.backoff, config.engine.backoff_max)
         self._pending = 0
         self._stopping = asyncio.Event()
+        # It has no device: what it says is not encrypted, and holds nothing that the homeserver does not know anyway.
+        self._steward = f"@{config.appservice.sender_localpart}:{config.homeserver.server_name}"
 
     @property
     def pending(self) -> int:
@@ -167,7 +169,11 @@ class Outbox:
         outgoing: list[Outgoing] = []
         rows: list[tuple[Bulk, Row]] = []
         for message in messages:
-            sealed = message.kind == OutboxKind.EVENT and await self._rooms.is_encrypted(message.room_id)
+            sealed = (
+                message.kind == OutboxKind.EVENT
+                and message.user_id != self._steward
+                and await self._rooms.is_encrypted(message.room_id)
+            )
             shard = shard_of(message.room_id, self._config.shards)
             seq = self._seq[shard] = self._seq.get(shard, 0) + 1
             item = Outgoing(shard, seq, message, sealed, now)
@@ -306,7 +312,7 @@ class Outbox:
             return await self._homeserver.send_state(
                 message.user_id, message.room_id, message.event_type, message.target or "", message.content
             )
-        device_id = self._crypto.device_id(message.user_id)
+        device_id = None if message.user_id == self._steward else self._crypto.device_id(message.user_id)
         if message.kind == OutboxKind.REDACTION:
             target = await self._event_id(message.target or "")
             reason = json.loads(message.content).get("reason")
@@ -314,7 +320,8 @@ class Outbox:
                 message.user_id, device_id, message.room_id, target, message.txn_id, reason
             )
         event_type, content = message.event_type, message.content
-        if event_type not in NEVER_ENCRYPTED and (
+        plain = event_type in NEVER_ENCRYPTED or message.user_id == self._steward
+        if not plain and (
             item.ciphertext is not None or item.sealed or await self._rooms.is_encrypted(message.room_id)
         ):
             event_type = "m.room.encrypted"

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, PrivateAttr, SecretStr
 
 from appservice.config.base import HttpUrl, Model, Seconds
+from appservice.config.messenger import Messenger
 from appservice.config.money import Payments
 from appservice.config.problems import KeyPath, Place, Places
 
@@ -350,6 +351,7 @@ class Config(Model):
     metrics: Metrics = Field(default_factory=Metrics, description="Prometheus metrics and health checks.")
     web: Web = Field(default_factory=Web, description="The listener of the bots for the outside.")
     payments: Payments = Field(default_factory=Payments, description="Money: limits, confirmation, providers, rates.")
+    messenger: Messenger = Field(default_factory=Messenger, description="Chats and channels.")
 
     _places: Places = PrivateAttr(default_factory=Places)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from appservice.commands.common import Exit, UsageError, add_config, add_data, add_json, load, print_json, say, warn
 
 if TYPE_CHECKING:
-    from bots.payments.audit import Anchor, Audit, AuditEntry
+    from bridge.audit import Anchor, Audit, AuditEntry
 
 T = TypeVar("T")
 
@@ -48,7 +48,7 @@ def add(commands: Any) -> None:
 def _with_audit(arguments: argparse.Namespace, work: Callable[[Audit], Awaitable[T]]) -> T:
     from appservice.database import open_database
     from appservice.sealing import Sealer
-    from bots.payments.audit import Audit
+    from bridge.audit import Audit
 
     _, config = load(arguments)
 
@@ -149,7 +149,7 @@ def _export(arguments: argparse.Namespace) -> int:
 
 
 def _anchor(text: str | None) -> Anchor | None:
-    from bots.payments.audit import Anchor
+    from bridge.audit import Anchor
 
     if text is None:
         return None
@@ -186,7 +186,7 @@ def _details(entry: AuditEntry) -> str:
 
 
 def _fields(entry: AuditEntry, details: bool) -> dict[str, Any]:
-    from bots.payments.audit import fields
+    from bridge.audit import fields
 
     found = {**fields(entry), "at": _when(entry.at)}
     if not details:

@@ -121,7 +121,6 @@ class _Desk:
         from bots.framework.clock import SystemClock
         from bots.framework.web import WebServer
         from bots.pages import Links
-        from bots.payments.audit import Audit
         from bots.payments.funding import Funding
         from bots.payments.funding_books import Books
         from bots.payments.guard import Guard
@@ -129,6 +128,7 @@ class _Desk:
         from bots.payments.providers import make_providers
         from bots.payments.reconciliation import Reconciliation
         from bots.payments.sanctions import NoSanctions
+        from bridge.audit import Audit
 
         config, database, clock = self.config, self.database, SystemClock()
         key = config.encryption.pickle_key.get_secret_value()
@@ -258,8 +258,8 @@ def _assign(arguments: argparse.Namespace) -> int:
     """Say that a line belongs to a top-up, a payout, or a person, for whom a top-up is made."""
     import secrets
 
-    from bots.domain.ulids import ENTROPY_BYTES, ulid
     from bots.framework.clock import SystemClock
+    from bridge.domain.ulids import ENTROPY_BYTES, ulid
 
     made = ulid(SystemClock().now_ms(), secrets.token_bytes(ENTROPY_BYTES))
     target = _with_desk(arguments, lambda desk: desk.bank().assign(arguments.line, arguments.target, made))
@@ -283,8 +283,8 @@ def _export(arguments: argparse.Namespace) -> int:
     --batch a file is written again, byte for byte."""
     import secrets
 
-    from bots.domain.ulids import ENTROPY_BYTES, ulid
     from bots.framework.clock import SystemClock
+    from bridge.domain.ulids import ENTROPY_BYTES, ulid
 
     async def work(desk: _Desk) -> BatchRow | None:
         bank = desk.bank()

@@ -15,10 +15,10 @@ from appservice.commands.common import Exit, UsageError, add_config, add_data, a
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from bots.payments.audit import Audit
     from bots.payments.guard import Guard
     from bots.payments.ledger import Account, Ledger
     from bots.payments.rights import Rights
+    from bridge.audit import Audit
 
 T = TypeVar("T")
 OPERATOR = "operator"
@@ -88,11 +88,11 @@ def _with_office(arguments: argparse.Namespace, work: Callable[[_Office], Awaita
     from appservice.database import open_database
     from appservice.sealing import Sealer
     from bots.framework.clock import SystemClock
-    from bots.payments.audit import Audit
     from bots.payments.guard import Guard
     from bots.payments.ledger import Ledger
     from bots.payments.rights import Rights
     from bots.payments.rights_parts import MONEY_BOTS, register_parts
+    from bridge.audit import Audit
 
     if not re.fullmatch(r"@[^:\s]+:\S+", arguments.person):
         raise UsageError(f"{arguments.person} is no user id such as @alice:example.org")

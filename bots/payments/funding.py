@@ -23,7 +23,6 @@ from appservice.sealing import Sealer
 from bots.domain.funding import DAY_MS, PayoutState, RefundState, TopUpState
 from bots.domain.money import Money
 from bots.domain.payments import Payment
-from bots.domain.ulids import ENTROPY_BYTES, ulid
 from bots.framework.clock import Clock
 from bots.payments.funding_asking import Asking, RaiseEvents, Settles
 from bots.payments.funding_books import Books
@@ -45,6 +44,7 @@ from bots.payments.sanctions import Sanctions
 from bots.store import funding as sql
 from bots.store.funding_rows import PayoutRow, RefundRow, TopUpRow
 from bots.store.funding_tables import funding_payouts, funding_refunds, funding_top_ups
+from bridge.domain.ulids import ENTROPY_BYTES, ulid
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,6 @@ from appservice.errors import RialtoError
 from bots.domain.funding import credit_transfer, release_transfer, suspense_transfer
 from bots.domain.ledger import Account, AccountKind, Post, Transfer, Void
 from bots.domain.money import Money
-from bots.payments.audit import Audit
 from bots.payments.guard import Guard, Movement
 from bots.payments.ledger import Ledger
 from bots.payments.providers.base import Received
@@ -23,6 +22,7 @@ from bots.payments.sanctions import Verdict
 from bots.store import funding as sql
 from bots.store.bank import LineRow
 from bots.store.funding_rows import CreditRow, PayoutRow, RefundRow, TopUpRow
+from bridge.audit import Audit
 
 log = logging.getLogger(__name__)
 

@@ -33,12 +33,12 @@ from bots.domain.ledger import (
     Void,
 )
 from bots.domain.money import Money
-from bots.domain.ulids import ENTROPY_BYTES, ulid
 from bots.framework.clock import Clock
 from bots.payments.ledger_check import Progress, Report, check
 from bots.store import ledger as store
 from bots.store import ledger_reading as reading
 from bots.store.ledger import AccountRefused
+from bridge.domain.ulids import ENTROPY_BYTES, ulid
 
 __all__ = [
     "Account",

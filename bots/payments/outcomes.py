@@ -122,7 +122,7 @@ class GuardView(Protocol):
 
 
 class AuditView(Protocol):
-    """The log of every decision: :class:`bots.payments.audit.Audit`."""
+    """The log of every decision: :class:`bridge.audit.Audit`."""
 
     def append(
         self,

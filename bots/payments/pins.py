@@ -83,7 +83,7 @@ class PinOutcome:
 
 
 class AuditAppend(Protocol):
-    """Adds an entry to the log of decisions: :meth:`bots.payments.audit.Audit.append`."""
+    """Adds an entry to the log of decisions: :meth:`bridge.audit.Audit.append`."""
 
     def __call__(
         self,
@@ -141,7 +141,7 @@ class Pins:
     ) -> None:
         """
         Args:
-            audit: of decisions about money: :meth:`bots.payments.audit.Audit.append`.
+            audit: of decisions about money: :meth:`bridge.audit.Audit.append`.
             raise_events: runs the writes: ``Service.raise_events``.
             url: makes an address of a path: :meth:`WebServer.url`.
             tell: events by which a person hears of a change: :func:`telling`.

@@ -25,14 +25,14 @@ from appservice.errors import RialtoError
 from bots.domain.money import Money
 from bots.domain.rights import Obstacle
 from bots.framework.clock import Clock, from_ms
-from bots.payments import audit as audits
-from bots.payments.audit import ERASED, Audit
 from bots.payments.guard import Guard
 from bots.payments.ledger import Account, Ledger
 from bots.payments.statements import harmless
 from bots.store import guard as guard_store
 from bots.store import ledger as ledger_store
 from bots.store import ledger_reading
+from bridge import audit as audits
+from bridge.audit import ERASED, Audit
 
 __all__ = ["ErasureRefused", "ExportTooLarge", "Obstacle", "Rights", "Table"]
 

@@ -22,17 +22,17 @@ from appservice.sealing import Sealer
 from bots.domain.invoices import InvoiceError
 from bots.domain.ledger import Account, AccountKind
 from bots.domain.payments import Payment, PaymentRefused, is_merchant, is_person
-from bots.domain.ulids import ENTROPY_BYTES, ulid
 from bots.framework.clock import Clock
 from bots.framework.schedules import RaiseEvents
 from bots.payments import events
-from bots.payments.audit import Audit
 from bots.payments.guard import Guard
 from bots.payments.ledger import Ledger
 from bots.payments.records import payment_of, row_of
 from bots.payments.sanctions import Sanctions, Verdict
 from bots.payments.settings import PaymentSettings
 from bots.store import payments as store
+from bridge.audit import Audit
+from bridge.domain.ulids import ENTROPY_BYTES, ulid
 
 T = TypeVar("T")
 SUBJECT_MAX: Final = 200

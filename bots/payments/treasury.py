@@ -23,7 +23,6 @@ from bots.pages import PREFIX as PAGES
 from bots.pages import Links, Pages
 from bots.pages.app import KnowsPeople
 from bots.payments.approvals import ApprovePayment, Confirmable, ConfirmAction, Names
-from bots.payments.audit import Audit
 from bots.payments.deadlines import Deadlines
 from bots.payments.funding import Funding
 from bots.payments.funding_books import Books
@@ -46,6 +45,7 @@ from bots.payments.service import Payments
 from bots.payments.settings import PaymentSettings, settings_of
 from bots.payments.statements import Statements
 from bots.payments.till import Till
+from bridge.audit import Audit
 
 SECTION: Final = "payments"
 

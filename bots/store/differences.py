@@ -8,9 +8,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, select, update
 
+from appservice.store.upsert import upsert
 from bots.domain.funding import Difference
 from bots.store.funding_tables import funding_differences as table
-from bots.store.upsert import upsert
 
 
 @dataclass(frozen=True, slots=True)

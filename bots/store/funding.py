@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Table, delete, func, lite
 
 from appservice.database import insert_ignore
 from appservice.sealing import Sealer
+from appservice.store.upsert import upsert
 from bots.domain.funding import PayoutState, RefundState, TopUpState
 from bots.domain.money import Money
 from bots.store.funding_rows import CreditRow, PayoutRow, RefundRow, TopUpRow
@@ -22,7 +23,6 @@ from bots.store.funding_tables import (
     funding_refunds,
     funding_top_ups,
 )
-from bots.store.upsert import upsert
 
 # Top-ups
 

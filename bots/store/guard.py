@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, Connection, Row, delete, select, tuple_, update
 
 from appservice.database import insert_ignore
+from appservice.store.upsert import upsert
 from bots.domain.limits import Period, Window
 from bots.store.guard_tables import guard_movements, guard_people, guard_usage
-from bots.store.upsert import upsert
 
 
 @dataclass(frozen=True, slots=True)

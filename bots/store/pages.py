@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, case, delete, insert, or_, select, update
 
+from appservice.store.upsert import upsert
 from bots.store.page_tables import page_links, pins
-from bots.store.upsert import upsert
 
 
 @dataclass(frozen=True, slots=True)

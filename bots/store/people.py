@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, select
 
+from appservice.store.upsert import upsert
 from bots.store.tables import people
-from bots.store.upsert import upsert
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, delete, func, select, update
 
+from appservice.store.upsert import upsert
 from bots.store.tables import schedules
-from bots.store.upsert import upsert
 
 
 @dataclass(frozen=True, slots=True)

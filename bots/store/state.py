@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, Connection, delete, func, or_, select, tuple_
 
 from appservice.database import insert_ignore
+from appservice.store.upsert import upsert
 from bots.store.tables import plugin_state
-from bots.store.upsert import upsert
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass, replace
 
 from sqlalchemy import Connection, delete, select
 
+from appservice.store.upsert import upsert
 from bots.store.tables import plugin_switches
-from bots.store.upsert import upsert
 
 EVERYWHERE = ""
 

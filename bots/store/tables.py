@@ -162,3 +162,14 @@ from bots.store import (  # noqa: E402, F401
     page_tables,
     payment_tables,
 )
+from bridge.store import (  # noqa: E402, F401
+    audit_tables,
+    chat_tables,
+    delivery_tables,
+    link_tables,
+    moderation_tables,
+    privacy_tables,
+    product_tables,
+    search_tables,
+    timer_tables,
+)

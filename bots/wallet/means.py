@@ -8,7 +8,6 @@ from typing import Protocol, Self
 from bots.domain.money import Money
 from bots.framework import Context, ParseEnv, Setup
 from bots.framework.i18n import _
-from bots.payments.audit import Audit
 from bots.payments.funding import Funding
 from bots.payments.guard import Guard
 from bots.payments.ledger import Ledger
@@ -20,6 +19,7 @@ from bots.payments.settings import PaymentSettings
 from bots.payments.statements import Statements
 from bots.wallet.payees import Registry
 from bots.wallet.problems import Discreet
+from bridge.audit import Audit
 
 
 class SharedRooms(Protocol):

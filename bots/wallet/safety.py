@@ -11,12 +11,12 @@ from appservice.database import Database
 from bots.framework import Context
 from bots.framework.clock import Clock
 from bots.framework.i18n import _
-from bots.payments.audit import Audit
 from bots.payments.guard import Guard, HeldByOthers
 from bots.payments.outcomes import Also
 from bots.wallet.chats import aside
 from bots.wallet.means import Means
 from bots.wallet.problems import Discreet
+from bridge.audit import Audit
 
 UNFREEZE: Final = "unfreeze"
 """What the page confirms by PIN, see :func:`unfreezer`."""

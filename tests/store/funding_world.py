@@ -11,7 +11,6 @@ from bots.domain.limits import Limits
 from bots.domain.money import Money
 from bots.domain.payments import Capture, Payment, PaymentKind, PaymentState
 from bots.pages.links import Links
-from bots.payments.audit import Audit
 from bots.payments.funding import Funding
 from bots.payments.funding_books import Books, provider_owner
 from bots.payments.ledger import AccountKind
@@ -21,6 +20,7 @@ from bots.payments.providers.base import Provider
 from bots.payments.providers.sandbox import SandboxProvider
 from bots.payments.providers.stripe import StripeProvider
 from bots.payments.reconciliation import Reconciliation
+from bridge.audit import Audit
 from tests.store.payments_world import ALICE, WALLET, World, eur
 from tests.support.bank_samples import IBAN
 from tests.support.fake_stripe import SECRET_KEY, WEBHOOK_SECRET, FakeStripe

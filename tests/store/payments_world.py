@@ -16,13 +16,13 @@ from bots.domain.limits import Limits
 from bots.domain.money import Money
 from bots.domain.payments import Capture, Payment, PaymentKind, Proposal
 from bots.framework.clock import ManualClock
-from bots.payments.audit import Audit, AuditEntry
 from bots.payments.guard import Guard
 from bots.payments.ledger import Ledger
 from bots.payments.outcomes import Confirmed
 from bots.payments.service import Payments
 from bots.payments.settings import PaymentSettings
 from bots.payments.till import Till
+from bridge.audit import Audit, AuditEntry
 
 ALICE, BOB, CAROL = "@alice:example.org", "@bob:example.org", "@carol:example.org"
 ROOM, BOB_ROOM = "!alice-wallet:example.org", "!bob-wallet:example.org"

@@ -16,13 +16,13 @@ from sqlalchemy.exc import IntegrityError
 from appservice import migrate
 from appservice.database import Database, open_database
 from appservice.sealing import Sealer
-from bots.domain import audit as chain
-from bots.domain.audit import Anchor, Entry, Fault, people_in
-from bots.payments import audit as module
-from bots.payments.audit import ERASED, Audit, AuditEntry, AuditError, pseudonym
-from bots.store import audit as store
-from bots.store.audit import Filter
-from bots.store.guard_tables import audit_head, audit_log, audit_people
+from bridge import audit as module
+from bridge.audit import ERASED, Audit, AuditEntry, AuditError, pseudonym
+from bridge.domain import audit as chain
+from bridge.domain.audit import Anchor, Entry, Fault, people_in
+from bridge.store import audit as store
+from bridge.store.audit import Filter
+from bridge.store.audit_tables import audit_head, audit_log, audit_people
 from tests.store.harness import rows
 
 ALICE, BOB = "@alice:localhost", "@bob:localhost"

@@ -13,7 +13,7 @@ from appservice.cli import main
 from appservice.database import open_database
 from appservice.migrate import upgrade
 from appservice.sealing import Sealer
-from bots.payments.audit import Audit
+from bridge.audit import Audit
 
 KEY = "a pickle key for tests"
 SECRET = "under the third arch"

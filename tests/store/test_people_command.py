@@ -23,7 +23,6 @@ from bots.domain.ledger import AccountKind
 from bots.domain.money import Money
 from bots.domain.payments import Capture, PaymentKind, PaymentState, Proposal, proposed
 from bots.framework.clock import ManualClock
-from bots.payments.audit import Audit
 from bots.payments.ledger import Ledger, Transfer
 from bots.payments.records import row_of
 from bots.store import payments as payments_store
@@ -31,6 +30,7 @@ from bots.store.bill_tables import bill_accounts, bills
 from bots.store.funding_tables import funding_payouts, funding_top_ups
 from bots.store.page_tables import pins
 from bots.store.tables import plugin_state
+from bridge.audit import Audit
 
 KEY = "a pickle key for tests"
 ALICE, BOB = "@alice:localhost", "@bob:localhost"

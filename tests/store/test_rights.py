@@ -20,11 +20,11 @@ from bots.domain.limits import Limits
 from bots.domain.money import Money
 from bots.framework.clock import ManualClock
 from bots.payments import rights as module
-from bots.payments.audit import ERASED, Audit
 from bots.payments.guard import Guard, Movement
 from bots.payments.ledger import Ledger, Transfer, Void
 from bots.payments.rights import ErasureRefused, ExportTooLarge, Obstacle, Rights, Table
 from bots.store.tables import metadata, people
+from bridge.audit import ERASED, Audit
 from tests.store.harness import rows
 
 ALICE, BOB = "@alice:localhost", "@bob:localhost"

@@ -25,7 +25,6 @@ from bots.framework.testing import Person, World
 from bots.framework.testing.homeserver import Message, Room
 from bots.framework.testing.world import BOT_SERVER, PICKLE_KEY, PluginType
 from bots.pages import Links
-from bots.payments.audit import Audit
 from bots.payments.deadlines import Deadlines
 from bots.payments.funding import Funding
 from bots.payments.funding_books import Books
@@ -46,6 +45,7 @@ from bots.store.funding_tables import funding_top_ups
 from bots.wallet import Wallet
 from bots.wallet.means import SharedRooms
 from bots.wallet.payees import Bot, Registry
+from bridge.audit import Audit
 
 WALLET: Final = f"@wallet:{BOT_SERVER}"
 CODE: Final = re.compile(r"\b(\d{6})\b")

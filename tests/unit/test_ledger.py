@@ -27,7 +27,7 @@ from bots.domain.ledger import (
 )
 from bots.domain.ledger_journal import GENESIS, Entry, EntryType, canonical, chained
 from bots.domain.money import LARGEST, Money
-from bots.domain.ulids import ulid
+from bridge.domain.ulids import ulid
 
 NOW = 1_000
 

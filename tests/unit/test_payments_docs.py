@@ -16,7 +16,6 @@ from bots.domain.limits import Limits
 from bots.domain.money import Money
 from bots.framework import Setup
 from bots.framework.testing import World
-from bots.payments.audit import Audit
 from bots.payments.deadlines import Deadlines
 from bots.payments.guard import Guard
 from bots.payments.ledger import Ledger
@@ -25,6 +24,7 @@ from bots.payments.outcomes import ConfirmOutcome
 from bots.payments.service import Payments
 from bots.payments.settings import PaymentSettings
 from bots.payments.till import Till
+from bridge.audit import Audit
 from tests.support.doc_blocks import doc_module
 
 ROOT = Path(__file__).parents[2]

@@ -28,7 +28,6 @@ from bots.domain.epc import (
 )
 from bots.domain.funding import LineState, PayoutState, Seen
 from bots.domain.money import Money
-from bots.domain.ulids import ALPHABET
 from bots.framework.clock import Clock
 from bots.payments.providers.base import (
     Created,
@@ -47,6 +46,7 @@ from bots.store import bank as bank_sql
 from bots.store import funding as sql
 from bots.store.bank import LineRow
 from bots.store.funding_rows import PayoutRow
+from bridge.domain.ulids import ALPHABET
 
 NAME: Final = "bank"
 TTL_S: Final = 14 * 86_400

@@ -21,7 +21,6 @@ from appservice.database import Database, DatabaseError
 from appservice.sealing import derived_key
 from bots.domain.funding import Seen
 from bots.domain.money import Money
-from bots.domain.ulids import ENTROPY_BYTES, ulid
 from bots.framework.clock import Clock
 from bots.pages.app import HostedPage, Visit
 from bots.pages.forms import Form
@@ -42,6 +41,7 @@ from bots.payments.providers.base import (
 )
 from bots.store import sandbox as sql
 from bots.store.sandbox import SandboxRow
+from bridge.domain.ulids import ENTROPY_BYTES, ulid
 
 log = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""SQL of the audit log. What the chain means is :mod:`bots.domain.audit`'s."""
+"""SQL of the audit log. What the chain means is :mod:`bridge.domain.audit`'s."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Row, Select, delete, exists, insert, or_, select, update
 
 from appservice.database import insert_ignore
-from bots.domain.audit import FIRST, PSEUDONYM, Anchor, Entry
-from bots.store.guard_tables import audit_head, audit_log, audit_mentions, audit_people
+from bridge.domain.audit import FIRST, PSEUDONYM, Anchor, Entry
+from bridge.store.audit_tables import audit_head, audit_log, audit_mentions, audit_people
 
 _HEAD = 1
 

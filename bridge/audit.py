@@ -1,6 +1,6 @@
 """The audit log: every decision about money, append-only, each entry chained to the one before.
 
-Details are sealed. Names and details of a person can be erased without breaking the chain (:mod:`bots.domain.audit`).
+Details are sealed. Names and details of a person can be erased without breaking the chain (:mod:`bridge.domain.audit`).
 Entries are made within the transaction whose decision they tell of, as its last write: the end of the log is locked
 from then on.
 """
@@ -21,10 +21,10 @@ from appservice import json
 from appservice.database import Database
 from appservice.errors import RialtoError
 from appservice.sealing import SealBroken, Sealer
-from bots.domain import audit as chain
-from bots.domain.audit import FIRST, PSEUDONYM, Anchor, Entry, Fault, Problem
-from bots.store import audit as store
-from bots.store.audit import Filter
+from bridge.domain import audit as chain
+from bridge.domain.audit import FIRST, PSEUDONYM, Anchor, Entry, Fault, Problem
+from bridge.store import audit as store
+from bridge.store.audit import Filter
 
 __all__ = ["ERASED", "Anchor", "Audit", "AuditEntry", "AuditError", "Report", "pseudonym"]
 

@@ -1,0 +1,5 @@
+"""Rooms that Rialto makes and manages."""
+
+from bridge.chats.purposes import Chats
+
+__all__ = ["Chats"]

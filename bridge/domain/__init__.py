@@ -1,0 +1,1 @@
+"""The messenger's rules, pure: no I/O, no clock, no random."""

@@ -1,0 +1,222 @@
+"""Chats and their members in the database. Plain functions on a connection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, or_, select, tuple_, update
+from sqlalchemy.engine import RowMapping
+
+from appservice.events import shard_of
+from appservice.store.upsert import upsert
+from bridge.domain.kinds import Kind
+from bridge.store.chat_tables import chat_members, chats
+
+
+@dataclass(frozen=True, slots=True)
+class Chat:
+    """A room that Rialto manages. Times in ms."""
+
+    room_id: str
+    id: str
+    kind: Kind
+    public: bool
+    encrypted: bool
+    workspace: str
+    created_by: str
+    created_at: int
+    external_id: str | None = None
+    name: str = ""
+    topic: str = ""
+    avatar_url: str = ""
+    alias: str = ""
+    parent: str | None = None
+    adopted: bool = False
+    slow_mode: int = 0
+    archived_at: int | None = None
+    deleted_at: int | None = None
+    successor: str | None = None
+
+    @property
+    def alive(self) -> bool:
+        """Neither deleted nor replaced by another room."""
+        return self.deleted_at is None and self.successor is None
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """Somebody of a chat. ``muted_until``: ms, 0 for ever, None: not muted."""
+
+    room_id: str
+    user_id: str
+    membership: str
+    power: int
+    display_name: str
+    since: int
+    muted_until: int | None = None
+    muted_power: int | None = None
+
+
+def add(connection: Connection, chat: Chat, shards: int) -> None:
+    """Keep a chat; one of the same room is replaced."""
+    row = {name: getattr(chat, name) for name in Chat.__slots__} | {"kind": chat.kind.value}
+    upsert(connection, chats, row | {"shard": shard_of(chat.room_id, shards)})
+
+
+def change(connection: Connection, room_id: str, **values: Any) -> None:
+    """Set columns of a chat."""
+    connection.execute(update(chats).where(chats.c.room_id == room_id).values(**values))
+
+
+def by_room(connection: Connection, room_id: str) -> Chat | None:
+    """The chat of a room."""
+    return _chat(connection.execute(select(chats).where(chats.c.room_id == room_id)).mappings().first())
+
+
+def by_id(connection: Connection, chat_id: str) -> Chat | None:
+    """The chat with an id: of an upgraded one the room that is in use."""
+    query = select(chats).where(chats.c.id == chat_id).order_by(chats.c.successor.is_(None).desc()).limit(1)
+    return _chat(connection.execute(query).mappings().first())
+
+
+def by_external_id(connection: Connection, workspace: str, external_id: str) -> Chat | None:
+    """The chat that a product calls so."""
+    query = select(chats).where(chats.c.workspace == workspace, chats.c.external_id == external_id)
+    return _chat(connection.execute(query).mappings().first())
+
+
+def every(connection: Connection) -> list[Chat]:
+    """All chats that are alive, for the registry."""
+    query = select(chats).where(chats.c.deleted_at.is_(None), chats.c.successor.is_(None))
+    return [_must(row) for row in connection.execute(query).mappings()]
+
+
+def of_workspace(
+    connection: Connection, workspace: str, *, kind: Kind | None = None, after: tuple[int, str] | None, limit: int
+) -> list[Chat]:
+    """A page of a workspace's chats, the newest first, deleted ones left out.
+
+    Args:
+        after: ``created_at`` and ``room_id`` of the last one of the page before.
+    """
+    query = select(chats).where(
+        chats.c.workspace == workspace, chats.c.deleted_at.is_(None), chats.c.successor.is_(None)
+    )
+    if kind is not None:
+        query = query.where(chats.c.kind == kind.value)
+    if after is not None:
+        query = query.where(tuple_(chats.c.created_at, chats.c.room_id) < after)
+    query = query.order_by(chats.c.created_at.desc(), chats.c.room_id.desc()).limit(limit)
+    return [_must(row) for row in connection.execute(query).mappings()]
+
+
+def of_person(connection: Connection, user_id: str, *, limit: int = 500) -> list[Chat]:
+    """The chats that somebody is in or invited to, the newest first."""
+    query = (
+        select(chats)
+        .join(chat_members, chat_members.c.room_id == chats.c.room_id)
+        .where(
+            chat_members.c.user_id == user_id,
+            chat_members.c.membership.in_(("join", "invite")),
+            chats.c.deleted_at.is_(None),
+            chats.c.successor.is_(None),
+        )
+        .order_by(chats.c.created_at.desc())
+        .limit(limit)
+    )
+    return [_must(row) for row in connection.execute(query).mappings()]
+
+
+# Members
+
+
+def set_member(connection: Connection, member: Member) -> None:
+    """Keep a member as they are now; a mute that is there stays."""
+    row = {name: getattr(member, name) for name in Member.__slots__}
+    changes = {name: row[name] for name in ("membership", "power", "display_name", "since")}
+    upsert(connection, chat_members, row, changes)
+
+
+def change_member(connection: Connection, room_id: str, user_id: str, **values: Any) -> None:
+    """Set columns of a member."""
+    where = (chat_members.c.room_id == room_id, chat_members.c.user_id == user_id)
+    connection.execute(update(chat_members).where(*where).values(**values))
+
+
+def remove_member(connection: Connection, room_id: str, user_id: str) -> None:
+    """They have left."""
+    where = (chat_members.c.room_id == room_id, chat_members.c.user_id == user_id)
+    connection.execute(delete(chat_members).where(*where))
+
+
+def set_powers(connection: Connection, room_id: str, default: int, users: Mapping[str, int]) -> None:
+    """Take over ``m.room.power_levels``: a statement for who has a power of their own, one for all others."""
+    everybody = chat_members.c.room_id == room_id
+    rest = [everybody, chat_members.c.power != default]
+    if users:
+        rest.append(chat_members.c.user_id.not_in(list(users)))
+    connection.execute(update(chat_members).where(*rest).values(power=default))
+    for user_id, power in users.items():
+        where = (everybody, chat_members.c.user_id == user_id, chat_members.c.power != power)
+        connection.execute(update(chat_members).where(*where).values(power=power))
+
+
+def member(connection: Connection, room_id: str, user_id: str) -> Member | None:
+    """One member."""
+    query = select(chat_members).where(chat_members.c.room_id == room_id, chat_members.c.user_id == user_id)
+    row = connection.execute(query).mappings().first()
+    return None if row is None else Member(**row)
+
+
+def members(
+    connection: Connection,
+    room_id: str,
+    *,
+    memberships: Sequence[str] = ("join",),
+    after: tuple[int, str] | None = None,
+    limit: int = 50,
+) -> list[Member]:
+    """A page of members, who has most power first.
+
+    Args:
+        after: ``power`` and ``user_id`` of the last one of the page before.
+    """
+    query = select(chat_members).where(chat_members.c.room_id == room_id, chat_members.c.membership.in_(memberships))
+    if after is not None:
+        power, user_id = after
+        same = (chat_members.c.power == power) & (chat_members.c.user_id > user_id)
+        query = query.where(or_(chat_members.c.power < power, same))
+    query = query.order_by(chat_members.c.power.desc(), chat_members.c.user_id).limit(limit)
+    return [Member(**row) for row in connection.execute(query).mappings()]
+
+
+def count_members(connection: Connection, room_ids: Iterable[str], membership: str = "join") -> dict[str, int]:
+    """How many members chats have."""
+    query = (
+        select(chat_members.c.room_id, func.count())
+        .where(chat_members.c.room_id.in_(list(room_ids)), chat_members.c.membership == membership)
+        .group_by(chat_members.c.room_id)
+    )
+    return {row[0]: row[1] for row in connection.execute(query)}
+
+
+def unmute_due(connection: Connection, now: int, limit: int = 100) -> list[Member]:
+    """Members whose mute is over."""
+    query = (
+        select(chat_members)
+        .where(chat_members.c.muted_until > 0, chat_members.c.muted_until <= now)
+        .order_by(chat_members.c.muted_until)
+        .limit(limit)
+    )
+    return [Member(**row) for row in connection.execute(query).mappings()]
+
+
+def _chat(row: RowMapping | None) -> Chat | None:
+    return None if row is None else _must(row)
+
+
+def _must(row: RowMapping) -> Chat:
+    values = {name: row[name] for name in Chat.__slots__}
+    return Chat(**values | {"kind": Kind(row["kind"])})

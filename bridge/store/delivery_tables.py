@@ -1,0 +1,1 @@
+"""Tables of sequence numbers and delivery states. Times are milliseconds since the epoch, UTC."""

@@ -1,0 +1,1 @@
+"""Tables of reports, sanctions and policy lists. Times are milliseconds since the epoch, UTC."""

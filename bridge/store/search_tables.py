@@ -1,0 +1,1 @@
+"""Tables of the search index. Times are milliseconds since the epoch, UTC."""

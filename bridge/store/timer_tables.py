@@ -1,0 +1,1 @@
+"""Tables of message timers, retention and legal holds. Times are milliseconds since the epoch, UTC."""
