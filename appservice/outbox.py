@@ -41,7 +41,7 @@ from appservice.writer import Job, Writer
 log = logging.getLogger(__name__)
 
 MAX_IN_MEMORY = 20_000
-REMEMBERED_IDS = 10_000
+REMEMBERED_IDS = 4_000
 LOAD_AT_ONCE = 50
 TRY_LATER: tuple[type[BaseException], ...] = (HomeserverError, CryptoNotReady, *INFRASTRUCTURE)
 # Synapse forgets transaction ids after about a day; be well below.
