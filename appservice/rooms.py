@@ -58,6 +58,8 @@ class Rooms:
         """Users that belong to this service: the bots and the steward."""
         self._joined: dict[str, set[str]] = defaultdict(set)
         self._encrypted: dict[str, bool] = {}
+        self._complete: set[str] = set()
+        """Rooms of which the store has every member: asked for before every first message of a room."""
         self._members: dict[str, dict[str, str]] = {}
         """Who is in small rooms: asked for with nearly every message. Forgotten when it changes."""
         self._changes = 0
@@ -89,6 +91,10 @@ class Rooms:
         query = "SELECT room_id FROM mx_room_state WHERE is_encrypted LIMIT $1"
         for row in await self.store.db.fetch(query, CACHED_ROOMS):
             self._encrypted[row["room_id"]] = True
+        query = "SELECT room_id FROM mx_room_state WHERE has_full_member_list LIMIT $1"
+        known = {room_id: room_id for room_id in self._joined}  # one text for a room
+        for row in await self.store.db.fetch(query, CACHED_ROOMS):
+            self._complete.add(known.get(row["room_id"], row["room_id"]))
 
     def bots_in(self, room_id: str) -> Iterable[str]:
         """The bots (and the steward) that are joined to a room."""
@@ -116,7 +122,7 @@ class Rooms:
     async def _ask_encrypted(self, room_id: str) -> bool:
         """Ask for the one event that says so, where the rest is known; whether that gave an answer."""
         bot = next(iter(self._joined.get(room_id, ())), None)
-        if bot is None or not await self.store.has_full_member_list(RoomID(room_id)):
+        if bot is None or not await self._is_complete(room_id):
             return False
         try:
             await self._homeserver.request(
@@ -209,6 +215,8 @@ class Rooms:
             raise ValueError("no membership")
         if user_id in self.service_users:
             if membership == "join":
+                if not self._joined.get(event.room_id):
+                    await self._forget_completeness(event.room_id)
                 self._joined[event.room_id].add(user_id)
             elif membership in {"leave", "ban"}:
                 self._left(event.room_id, user_id)
@@ -216,6 +224,11 @@ class Rooms:
             self._forget_members(event.room_id)
             await self.store.set_member(RoomID(event.room_id), UserID(user_id), _member(event.content))
             self._forget_members(event.room_id)
+
+    async def _forget_completeness(self, room_id: str) -> None:
+        """Nobody of ours was in the room: who came and went meanwhile was not told to us."""
+        self._complete.discard(room_id)
+        await self.store.db.execute("UPDATE mx_room_state SET has_full_member_list=false WHERE room_id=$1", room_id)
 
     def _forget_members(self, room_id: str) -> None:
         """They are about to change: what is being read now may be older."""
@@ -247,11 +260,22 @@ class Rooms:
             await self.store.set_create(StateEvent.deserialize(_json(raw)))
 
     async def _ensure_members(self, room_id: str) -> None:
-        if await self.store.has_full_member_list(RoomID(room_id)):
+        if await self._is_complete(room_id):
             return
         async with self._lock(room_id):
-            if not await self.store.has_full_member_list(RoomID(room_id)):
+            if not await self._is_complete(room_id):
                 await self._rebuild(room_id)
+
+    async def _is_complete(self, room_id: str) -> bool:
+        """Whether the store has every member of a room. Once it has, it is kept up to date."""
+        if room_id in self._complete:
+            return True
+        if not await self.store.has_full_member_list(RoomID(room_id)):
+            return False
+        self._complete.add(room_id)
+        if len(self._complete) > CACHED_ROOMS:
+            self._complete.clear()
+        return True
 
     async def _rebuild(self, room_id: str) -> None:
         """Read the whole state of a room as one of the bots in it. The caller holds the room's lock."""

@@ -48,7 +48,7 @@ MESSAGES: Final[Mapping[str, str]] = MappingProxyType(
         "payments.no_shared_room": "Money can only be asked of somebody you share a chat with.",
         "payments.unknown": "There is no such payment.",
         "payments.not_yours": "This payment is not yours to change.",
-        "payments.wrong_state": "This payment is {state}: that cannot be done any more.",
+        "payments.wrong_state": "That is not possible with this payment any more.",
         "payments.claimed": "Somebody else is paying this already.",
         "payments.exceeds_hold": "Only {most} were confirmed.",
         "payments.exceeds_paid": "Only {left} of what was paid can still be given back.",

@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 from sqlalchemy import Connection
 
+from bots.domain.intervals import Interval
 from bots.domain.money import Money
 from bots.domain.payments import Payment, Refusal
 
@@ -77,12 +78,16 @@ class Challenge:
         code: to be typed in the room that was named; None where a PIN is needed.
         link: the page that asks for the PIN; None where a code does.
         expires_at: ms since the epoch; until when either can be used.
+        interval: of a mandate: how often is charged; None: when the merchant says so.
+        each: of a mandate: what is charged each time.
     """
 
     payment: Payment
     code: str | None
     link: str | None
     expires_at: int
+    interval: Interval | None = None
+    each: Money | None = None
 
 
 @dataclass(frozen=True, slots=True)

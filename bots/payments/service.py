@@ -189,7 +189,12 @@ class Payments:
                 raise PaymentRefused("payments.not_possible")
             seconds = max((shown.expires_at - self.till.clock.now_ms()) // 1000, 1)
             link = await self.pins.approval_link(payment_id, payer, seconds)
-        return Challenge(shown.payment, shown.code, link, shown.expires_at)
+        agreed = None
+        if shown.payment.kind is PaymentKind.MANDATE:
+            agreed = await self.subscriptions.get(payment_id)
+        if agreed is None:
+            return Challenge(shown.payment, shown.code, link, shown.expires_at)
+        return Challenge(shown.payment, shown.code, link, shown.expires_at, agreed.interval, agreed.amount)
 
     async def confirm(
         self, *, payer: str, code: str, room_id: str, event_id: str, payment_id: str | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
+from bots.domain.intervals import Unit
 from bots.domain.money import Money
 from bots.domain.payments import Payment, PaymentKind
 from bots.payments.outcomes import Challenge
@@ -22,7 +23,7 @@ def at(ms: int) -> datetime:
 def question(hearer: Hearer, challenge: Challenge, payee: str, warnings: Sequence[str], now: int) -> str:
     """What a payer reads before they confirm: whom, how much, what for, until when; the code last."""
     payment = challenge.payment
-    lines = [*_what(hearer, payment, payee), *_cost(hearer, payment), *warnings]
+    lines = [*_what(hearer, payment, payee), *_how_often(hearer, challenge, payee), *_cost(hearer, payment), *warnings]
     left = timedelta(milliseconds=max(challenge.expires_at - now, 0))
     lines.append(hearer.t("Good for {duration}, until {time}.", duration=left, time=at(challenge.expires_at)))
     lines.append("")
@@ -49,6 +50,27 @@ def _what(hearer: Hearer, payment: Payment, payee: str) -> list[str]:
         *_memo(hearer, payment),
         *invoice(hearer, payment),
     ]
+
+
+def _how_often(hearer: Hearer, challenge: Challenge, payee: str) -> list[str]:
+    """What a mandate leads to, as was agreed with the merchant."""
+    if challenge.each is None:
+        return []
+    if challenge.interval is None:
+        return [hearer.t("{payee} decides when you are charged.", payee=payee)]
+    count, each = challenge.interval.count, challenge.each
+    match challenge.interval.unit:
+        case Unit.DAY:
+            text = hearer.n("Every day {each} is charged.", "Every {count} days {each} is charged.", count, each=each)
+        case Unit.WEEK:
+            text = hearer.n("Every week {each} is charged.", "Every {count} weeks {each} is charged.", count, each=each)
+        case Unit.MONTH:
+            text = hearer.n(
+                "Every month {each} is charged.", "Every {count} months {each} is charged.", count, each=each
+            )
+        case Unit.YEAR:
+            text = hearer.n("Every year {each} is charged.", "Every {count} years {each} is charged.", count, each=each)
+    return [text]
 
 
 def _memo(hearer: Hearer, payment: Payment) -> list[str]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
+from decimal import Decimal
 
 import pytest
 
 from tests.e2e.test_cli_homeserver import rialto_json
 from tests.support.fixtures import NewHuman, StartRialto
+from tests.support.history import answers
 from tests.support.human import Human
 from tests.support.purse import Purse, finish_page, granted, with_money
 from tests.support.servers import RialtoProcess
@@ -109,10 +112,17 @@ async def test_a_shop_is_paid_and_gives_back(service: RialtoProcess, alice: Huma
     assert await purse.balance() == "€47.00"
 
 
-async def test_a_bill_is_paid(service: RialtoProcess, alice: Human) -> None:
+@pytest.mark.parametrize("pin", [False, True], ids=["code", "PIN"])
+async def test_a_bill_is_paid(rialto: StartRialto, alice: Human, pin: bool) -> None:
+    # What a bill comes to changes with the month: either every amount asks for the PIN, or none does.
+    overrides = with_money()
+    overrides["payments"]["pin_above"] = {"EUR": "1.00" if pin else "1000.00"}
+    service = await rialto(BOTS, overrides=overrides)
     bills = service.bot("bills")
     purse = await Purse.open(alice, service.bot("wallet"))
     await purse.tops_up("150 EUR")
+    if pin:
+        await purse.sets_pin("749318")
     room = await chat(alice, bills)
     for text, answer in (("pay", "What would you like"), ("1", "To whom"), ("1", "Customer number")):
         heard = alice.expect(room, sender=bills, contains=answer)
@@ -121,10 +131,23 @@ async def test_a_bill_is_paid(service: RialtoProcess, alice: Human) -> None:
     shown = alice.expect(room, sender=bills, contains="To pay")
     await alice.say(room, "20415871")
     assert "1. Pay" in (await shown).body
-    # From 50 EUR on the PIN is asked for: the amount of this account is above it.
-    asked = purse.hears("You pay")
+    listening = purse.hears("You pay €")
     await alice.say(room, "1")
-    assert "/pages/" in (await asked).body
+    asked = await listening
+    amount = re.search(r"You pay €(\d+\.\d\d)", asked.body)
+    assert amount is not None
+    paid = alice.expect(room, sender=bills, contains=f"Paid: €{amount[1]} to ", timeout=60)
+    if pin:
+        await purse.approves(asked, "749318")
+    else:
+        await purse.confirms(asked, f"€{amount[1]}")
+    assert "Receipt number: SIM-" in (await paid).body
+    assert await purse.balance() == f"€{Decimal(150) - Decimal(amount[1])}"
+    said = await answers(alice, room, bills)
+    assert sum("Receipt number" in each for each in said) == 1
+    await service.stop()
+    code, report = await rialto_json("ledger", "verify", "-c", str(service.config_path))
+    assert code == 0, report
 
 
 async def test_top_ups_end_as_the_page_says(service: RialtoProcess, alice: Human) -> None:

@@ -176,3 +176,13 @@ async def test_a_room_that_two_people_share_with_a_bot(rooms: Rooms, homeserver:
     assert await rooms.shared(EVE, "@nobody:localhost", BOT) is None
     await apply(rooms, member({"membership": "leave"}, zoe))
     assert await rooms.shared(EVE, zoe, BOT) is None, "it is past"
+
+
+async def test_who_left_while_no_bot_was_there_is_no_member(rooms: Rooms, homeserver: FakeHomeserver) -> None:
+    homeserver.state = [member({"membership": "join"}, BOT), member({"membership": "join"})]
+    assert set(await rooms.members(ROOM)) == {BOT, EVE}
+    await apply(rooms, member({"membership": "leave"}, "@steward:localhost"))
+    await apply(rooms, member({"membership": "leave"}, BOT))
+    homeserver.state = [member({"membership": "join"}, BOT)]  # Eve left, and nobody of ours was told
+    await apply(rooms, member({"membership": "join"}, BOT))
+    assert set(await rooms.members(ROOM)) == {BOT}

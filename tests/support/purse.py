@@ -94,6 +94,22 @@ class Purse:
         await self.after()
         await came
 
+    async def sets_pin(self, pin: str) -> None:
+        """Choose a PIN on its page."""
+        found = LINK.search((await self.says("pin", "/pages/")).body)
+        assert found is not None
+        told = self.hears("PIN")
+        await fill_page(found[0], new=pin, again=pin, action="set")
+        await self.after()
+        await told
+
+    async def approves(self, asked: Seen, pin: str) -> None:
+        """Confirm by PIN, on the page that a message links to."""
+        found = LINK.search(asked.body)
+        assert found is not None, asked.body
+        await fill_page(found[0], pin=pin, action="approve")
+        await self.after()
+
     async def asks_for_page(self, amount: str) -> str:
         """The address of the page on which a top-up ends."""
         found = LINK.search((await self.says(f"top up {amount}", "Bring in")).body)
@@ -107,11 +123,17 @@ class Purse:
 
 async def finish_page(url: str, ending: str) -> None:
     """Choose on the page of play money how it ends, as a browser would."""
+    await fill_page(url, ending=ending)
+
+
+async def fill_page(url: str, **fields: str) -> str:
+    """Fill a page's form in and send it, as a browser would; the page that follows."""
     async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
         async with session.get(url) as answer:
             assert answer.status == 200, await answer.text()
-            fields = dict(HIDDEN.findall(await answer.text()))
-        assert fields, "the page has no form"
+            hidden = dict(HIDDEN.findall(await answer.text()))
+        assert hidden, "the page has no form"
         headers = {"Origin": urljoin(url, "/").rstrip("/"), "Sec-Fetch-Site": "same-origin"}
-        async with session.post(url, data={**fields, "ending": ending}, headers=headers) as answer:
+        async with session.post(url, data={**hidden, **fields}, headers=headers) as answer:
             assert answer.status == 200, await answer.text()
+            return await answer.text()

@@ -198,6 +198,7 @@ async def test_a_subscription(world: MoneyWorld) -> None:
     (question,) = await alice.hears_all()
     assert "You allow Shop (@shop:world) to charge you up to €9.00 at a time." in question.body
     assert "You can end this at any time." in question.body
+    assert "Every month €9.00 is charged." in question.body
     await alice.says(code_in(question))
     told = await heard(alice)
     assert "✅ Agreed. Shop (@shop:world) can charge you up to €9.00" in told
