@@ -14,6 +14,7 @@ import argparse
 import asyncio
 import gc
 import json
+import shutil
 import sys
 import tempfile
 import time
@@ -203,7 +204,9 @@ async def main(arguments: Sequence[str] | None = None) -> None:
         for number in range(chosen.runs):
             empty = Path(folder) / f"empty{number}.db"
             await fill(empty, 0, 0)
-            for name, path in (("empty", empty), ("full", full)):
+            copy = Path(folder) / f"full{number}.db"  # a store knows the events that it was measured with
+            shutil.copy(full, copy)
+            for name, path in (("empty", empty), ("full", copy)):
                 progress(f"{name}, run {number + 1}")
                 measured[name].append(await child(str(path), chosen.events, name == "full"))
     results = [
