@@ -5,10 +5,17 @@ from __future__ import annotations
 from alembic import context
 
 from bots.store import tables
+from bridge.store.search_tables import FTS
 
 config = context.config
 metadata = tables.metadata  # the engine's tables are in it
 connection = config.attributes.get("connection")
+
+
+def named(name: str | None, kind: str, _parents: object) -> bool:
+    """The full-text index of SQLite is some tables, and none that the metadata knows."""
+    return kind != "table" or name is None or not name.startswith(FTS)
+
 
 if connection is not None:
     context.configure(
@@ -16,6 +23,7 @@ if connection is not None:
         target_metadata=metadata,
         compare_type=True,
         compare_server_default=True,
+        include_name=named,
         # SQLite changes a table by making it anew.
         render_as_batch=connection.dialect.name == "sqlite",
     )

@@ -133,6 +133,10 @@ def build(config: Config, found: Plan | None = None, *, strict: bool = False) ->
     )
     web, webhooks = WebServer(config.web), Webhooks(service.raise_events, clock.now_ms)
     web.mount("/hooks", webhooks.app())
+    messenger = _messenger(config, service, clock, chats, web)
+    service.listener.questions = messenger.policy.answer
+    if messenger.embedding is not None:
+        web.mount("/api/v1", messenger.embedding.app())
     people, catalogues = People(service.database, clock, scheduler), Catalogues()
     treasury = _treasury(config, service, clock, http, people, catalogues, web)
     services = Services(
@@ -157,7 +161,12 @@ def build(config: Config, found: Plan | None = None, *, strict: bool = False) ->
         config,
         found,
         services,
-        {"rooms.create": {Chats: chats}, "http": {HttpClient: http}, **_of_money(config, service, treasury)},
+        {
+            "rooms.create": {Chats: chats},
+            "http": {HttpClient: http},
+            "messenger.manage": {Messenger: messenger},
+            **_of_money(config, service, treasury),
+        },
         metrics=service.metrics,
         homeserver=service.homeserver,
         media=media,
@@ -169,9 +178,10 @@ def build(config: Config, found: Plan | None = None, *, strict: bool = False) ->
     if outside.consumers:
         web.mount("/plugins", outside.gateway.app())
     users = [identity.user_id for identity in identities]
-    messenger = _messenger(config, service, clock, chats, web)
     everywhere: list[Consumer] = [
-        Membership(service.homeserver, service.rooms, users, server, config.invites.allow_servers),
+        Membership(
+            service.homeserver, service.rooms, users, server, config.invites.allow_servers, messenger.inhabited
+        ),
         *messenger.features,
     ]
     housekeeping = Housekeeping(service.database, services.store, clock)
@@ -198,6 +208,7 @@ def _messenger(config: Config, service: Service, clock: Clock, chats: Chats, web
             hub_consumer="" if hub is None else f"{hub.instance}:{user_id}",
             bots=frozenset(identity.user_id for identity in service.identities),
             url=web.url,
+            decrypt=service.crypto.decrypt,
         )
     )
 

@@ -10,8 +10,8 @@ import asyncio
 import hmac
 import logging
 import time
-from collections.abc import Awaitable, Callable
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
 
 from aiohttp import web
 
@@ -23,11 +23,13 @@ from appservice.errors import RialtoError
 from appservice.events import MalformedTransaction, Transaction
 from appservice.inbox import Inbox
 from appservice.metrics import Metrics
+from appservice.synapse_module import PREFIX
 from appservice.worker import Worker
 
 log = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Questions = Callable[[str, Mapping[str, Any]], Awaitable[Mapping[str, Any] | None]]
 
 
 class ListenError(RialtoError):
@@ -90,6 +92,8 @@ class Listener:
         """A transaction was refused since the door was closed."""
         self.accepted = asyncio.Event()
         """A transaction was stored since the door was opened."""
+        self.questions: Questions | None = None
+        """Answers the homeserver's module (:mod:`appservice.synapse_module`)."""
         self._storing = asyncio.Lock()
         self._runner: web.AppRunner | None = None
 
@@ -119,6 +123,7 @@ class Listener:
             app.router.add_get(prefix + "/users/{user_id}", self._get_user, allow_head=False)
             app.router.add_get(prefix + "/rooms/{alias}", self._get_room, allow_head=False)
         app.router.add_post("/_matrix/app/v1/ping", self._post_ping)
+        app.router.add_post(PREFIX + "/{name}", self._post_question)
         return app
 
     async def start(self) -> None:
@@ -183,6 +188,28 @@ class Listener:
         self._metrics.transaction_seconds.observe(time.perf_counter() - start)
         self.accepted.set()
         return web.Response(body=b"{}", content_type="application/json")
+
+    async def _post_question(self, request: web.Request) -> web.StreamResponse:
+        """The homeserver's module asks: whether an invitation is wanted, for one."""
+        refusal = self._refusal(request)
+        if refusal is not None:
+            return refusal
+        try:
+            asked = json.loads(await request.read())
+        except json.JSONError:
+            return matrix_error(400, "M_NOT_JSON", "the body is no JSON")
+        if not isinstance(asked, dict):
+            return matrix_error(400, "M_BAD_JSON", "a question is an object")
+        try:
+            answer = None if self.questions is None else await self.questions(request.match_info["name"], asked)
+        except ValueError:
+            return matrix_error(400, "M_BAD_JSON", "the question is not of the agreed shape")
+        except DatabaseError as error:
+            log.error("a question of the homeserver's module could not be answered: %s", error)
+            return matrix_error(503, "M_UNKNOWN", "not now")
+        if answer is None:
+            return matrix_error(404, "M_UNRECOGNIZED", "no such question")
+        return web.json_response(answer)
 
     async def store(self, transaction: Transaction) -> None:
         """Store a transaction and hand its new events to the worker.

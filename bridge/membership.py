@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from appservice.events import Event
@@ -12,6 +12,9 @@ from appservice.rooms import Rooms
 from appservice.unit import UnitOfWork
 
 log = logging.getLogger(__name__)
+
+Inhabited = Callable[[str, str], Awaitable[bool | None]]
+"""Whether anybody is in a chat beside a person who has just left it; None for a room that is no chat of ours."""
 
 
 class Membership:
@@ -23,13 +26,21 @@ class Membership:
     name = "bridge:membership"
 
     def __init__(
-        self, homeserver: Homeserver, rooms: Rooms, bots: Iterable[str], server_name: str, allowed: Iterable[str]
+        self,
+        homeserver: Homeserver,
+        rooms: Rooms,
+        bots: Iterable[str],
+        server_name: str,
+        allowed: Iterable[str],
+        inhabited: Inhabited | None = None,
     ) -> None:
         """
         Args:
             bots: user ids of the bots.
             allowed: servers beside ``server_name`` whose users may invite; ``*`` for every server.
+            inhabited: answers for chats, without a look at each of their members.
         """
+        self._inhabited = inhabited
         self.user_id = ""
         self._homeserver = homeserver
         self._rooms = rooms
@@ -41,7 +52,8 @@ class Membership:
         if event.type != "m.room.member" or not event.state_key:
             return False
         if event.membership == "invite":
-            return event.state_key in self._rooms.service_users
+            # The steward's invitations wait until somebody has the room adopted.
+            return event.state_key in self._bots
         return event.membership in {"leave", "ban"} and event.state_key not in self._rooms.service_users
 
     async def handle(self, event: Event, unit: UnitOfWork) -> None:
@@ -49,7 +61,7 @@ class Membership:
         if event.membership == "invite":
             await self._invited(event)
         else:
-            await self._somebody_left(event.room_id)
+            await self._somebody_left(event.room_id, event.state_key or "")
 
     def may_invite(self, user_id: str) -> bool:
         """Whether a user may invite bots: by server."""
@@ -70,19 +82,25 @@ class Membership:
             # Withdrawn, banned, or the room is gone: there is nothing to be done, and nobody to tell.
             log.info("an invitation could not be answered: %s", error, extra={"bot": bot})
 
-    async def _somebody_left(self, room_id: str) -> None:
+    async def _somebody_left(self, room_id: str, user_id: str) -> None:
         bots = list(self._rooms.bots_in(room_id))
         if not bots:
             return
         try:
-            if await self._rooms.humans(room_id):
+            inhabited = None if self._inhabited is None else await self._inhabited(room_id, user_id)
+            if inhabited is None:
+                inhabited = bool(await self._rooms.humans(room_id))
+            else:
+                # The steward keeps an empty chat: people can still be invited to it.
+                bots = [bot for bot in bots if bot in self._bots]
+            if inhabited:
                 return
         except HomeserverError as error:
             if error.temporary:
                 raise
             return
-        for user_id in bots:
-            await self._depart(room_id, user_id)
+        for bot in bots:
+            await self._depart(room_id, bot)
 
     async def _depart(self, room_id: str, user_id: str) -> None:
         for verb in ("leave", "forget"):

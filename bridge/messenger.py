@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from typing import TypeAlias
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeAlias
 
 from sqlalchemy import Connection
 
@@ -16,10 +17,28 @@ from appservice.events import InternalEvent
 from appservice.homeserver import Homeserver
 from appservice.metrics import Metrics
 from appservice.rooms import Rooms
+from appservice.sealing import Sealer
+from bridge.audit import Audit
 from bridge.chats import Chats
+from bridge.chats.jobs import Jobs
+from bridge.chats.members import MemberService
+from bridge.chats.reader import MembersFeature
+from bridge.chats.service import ChatService
+from bridge.chats.slow import SlowMode
+from bridge.delivery.wiring import Delivery
+from bridge.domain.privacy import Audience
+from bridge.notices import Notices
 from bridge.permissions import Permissions
+from bridge.privacy.wiring import Privacy
 from bridge.registry import Registry
+from bridge.search.feature import Decrypt
+from bridge.search.wiring import Search
 from bridge.steward import Steward
+from bridge.store import chats as chat_store
+from bridge.store.chats import Chat
+
+if TYPE_CHECKING:
+    from bridge.api.embedding import Embedding
 
 RaiseEvents: TypeAlias = Callable[[Callable[[Connection], Iterable[InternalEvent]]], Awaitable[None]]
 
@@ -34,6 +53,7 @@ class Ground:
         hub_consumer: the name of its consumer, for events of our own that it tells people of.
         bots: user ids of all bots.
         url: the address of a path of the web listener, as the outside sees it.
+        decrypt: reads an encrypted event as a bot that is in its room.
     """
 
     config: Config
@@ -49,6 +69,7 @@ class Ground:
     hub_consumer: str
     bots: frozenset[str]
     url: Callable[[str], str]
+    decrypt: Decrypt | None = None
 
 
 class Messenger:
@@ -59,18 +80,167 @@ class Messenger:
         self.steward = Steward(ground.homeserver, ground.steward, ground.config.homeserver.server_name)
         self.registry = Registry(ground.database)
         self.permissions = Permissions(self.steward)
+        self.notices = Notices(ground.hub_consumer, ground.steward)
+        # The same log as the one of money, which had it first: one chain, one key.
+        self.audit = Audit(ground.database, Sealer(ground.config.encryption.pickle_key.get_secret_value(), "payments"))
+        self.jobs = Jobs(self.steward, ground.database, ground.clock)
+        self.chats = ChatService(
+            self.steward,
+            ground.database,
+            self.registry,
+            self.permissions,
+            self.audit,
+            ground.clock,
+            self.jobs,
+            shards=ground.config.engine.shards,
+        )
+        self.members = MemberService(
+            self.chats,
+            self.steward,
+            ground.database,
+            self.permissions,
+            ground.clock,
+            self.jobs,
+            most_members=ground.config.messenger.chats.most_members,
+        )
+        self.member_feature = MembersFeature(self.steward, ground.database, self.registry, self.notices, ground.clock)
+        self.chats.fill = self.member_feature.background.wake
+        self._backgrounds = [self.jobs.background, self.members.background, self.member_feature.background]
+        self.private = Privacy(
+            ground.config,
+            ground.database,
+            ground.homeserver,
+            self.steward,
+            self.registry,
+            self.notices,
+            ground.raise_events,
+            self.audit,
+            ground.clock,
+            ground.bots | {ground.steward},
+        )
+        self.administration = self.private.administration
+        self.privacy = self.private.service
+        self.devices = self.private.devices
+        self.screenshots = self.private.screenshots
+        self.policy = self.private.policy
+        self.chats.consent = self.privacy
+        self.jobs.purge = self._purge
+        self.delivering = Delivery(
+            ground.config,
+            ground.database,
+            ground.homeserver,
+            self.registry,
+            self.permissions,
+            ground.clock,
+            ground.rooms.bots_in,
+            ground.steward,
+            ground.bots,
+            self._hides_receipts,
+        )
+        self.delivery = self.delivering.service
+        self.searching = Search(
+            ground.config,
+            ground.database,
+            self.steward,
+            self.registry,
+            self.permissions,
+            self.audit,
+            ground.clock,
+            ground.rooms.bots_in,
+            ground.decrypt,
+        )
+        self.search = self.searching.service
+        ground.chats.join(self.registry, self._made, ground.config.engine.shards)
+
+    async def _hides_receipts(self, user_id: str) -> bool:
+        return (await self.privacy.settings(user_id)).receipts is Audience.NOBODY
+
+    async def inhabited(self, room_id: str, besides: str) -> bool | None:
+        """Whether a chat has members beside somebody who has just left it; None for what is no chat with a steward."""
+        chat = self.registry.get(room_id)
+        read = self.ground.database.read
+        if chat is None:
+            known = await read(lambda connection: chat_store.by_room(connection, room_id))
+            # Everybody is being removed from it: whether anybody is left is not to be asked for each of them.
+            return True if known is not None and known.deleted_at is not None else None
+        if self.steward.of(chat) is not self.steward:
+            return None
+        return await read(lambda connection: chat_store.inhabited(connection, room_id, self.ground.bots | {besides}))
+
+    async def _purge(self, room_id: str) -> bool:
+        if not self.administration.available:
+            return False
+        await self.administration.delete_room(room_id)
+        return True
+
+    def _made(self, chat: Chat) -> None:
+        """A bot has made a chat with a person, and the database has it."""
+        self.registry.put(chat)
+        self.chats.fill()
 
     @property
     def features(self) -> list[Consumer]:
         """Consumers that see every event, in this order."""
-        return []
+        ground = self.ground
+        service_users = ground.bots | {ground.steward}
+        found: list[Consumer] = [
+            self.member_feature,
+            SlowMode(self.steward, ground.database, self.registry, self.notices, service_users),
+        ]
+        found.extend(self.private.features)
+        found.extend(self.delivering.features)
+        found.extend(self.searching.features)
+        if self.embedding is not None:
+            found.append(self.embedding.feature)
+        return found
+
+    @cached_property
+    def embedding(self) -> Embedding | None:
+        """The API for embedding products, where ``messenger.api.enabled`` says so."""
+        if not self.ground.config.messenger.api.enabled:
+            return None
+        # Only where it is wanted: its models take time and memory.
+        from bridge.api.embedding import Embedding
+        from bridge.api.routes.base import Services
+
+        services = Services(
+            chats=self.chats,
+            members=self.members,
+            links=getattr(self, "links", None),
+            channels=getattr(self, "channels", None),
+            timers=getattr(self, "timers", None),
+            retention=getattr(self, "retention", None),
+            delivery=self.delivery,
+            search=self.search,
+            moderation=getattr(self, "moderation", None),
+        )
+        return Embedding(self.ground, self.registry, self.audit, self.administration, services)
 
     async def start(self) -> None:
         """Load what events need. The homeserver may be away."""
         await self.registry.start()
+        await self.private.start()
+        await self.delivering.start()
+        await self.searching.start()
+        if self.embedding is not None:
+            await self.embedding.start()
 
     async def run(self) -> None:
         """Start what runs by itself: timers, clean-ups. After the events began to flow."""
+        self.private.run()
+        await self.delivering.run()
+        self.searching.run()
+        for background in self._backgrounds:
+            background.start()
+        if self.embedding is not None:
+            self.embedding.run()
 
     async def stop(self) -> None:
         """End what runs by itself; harmless when not started."""
+        await self.private.stop()
+        await self.delivering.stop()
+        await self.searching.stop()
+        for background in self._backgrounds:
+            await background.stop()
+        if self.embedding is not None:
+            await self.embedding.stop()

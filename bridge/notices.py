@@ -42,7 +42,7 @@ class Notices:
 
     def tell(self, unit: UnitOfWork, person: str, code: str, values: Mapping[str, Any] | None = None) -> None:
         """Tell a person, as an effect of a unit of work."""
-        for event in self.event(f"{unit.event_id}\0{unit.consumer}\0{person}\0{code}", person, code, values):
+        for event in self.event(f"{unit.event_id} {unit.consumer} {person} {code}", person, code, values):
             unit.emit(event)
 
     def announce(self, unit: UnitOfWork, room_id: str, code: str, text: str, key: str | None = None) -> None:

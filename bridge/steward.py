@@ -6,13 +6,32 @@ room for one purpose.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final
 
 from appservice.homeserver import Homeserver, HomeserverError, path
+from bridge.domain.kinds import Kind
+from bridge.errors import NotAllowed
+from bridge.store.chats import Chat
 
 ROOMS: Final = "/_matrix/client/v3/rooms"
 DIRECTORY: Final = "/_matrix/client/v3/directory"
+
+
+@contextmanager
+def within_power() -> Iterator[None]:
+    """Turn the homeserver's no into one of ours.
+
+    Raises:
+        NotAllowed: in this room the steward may not do that: it was adopted, or somebody took power from it.
+    """
+    try:
+        yield
+    except HomeserverError as error:
+        if error.status != 403:
+            raise
+        raise NotAllowed("steward_power", "Rialto has too little power in this chat to do that.") from error
 
 
 class Steward:
@@ -22,6 +41,12 @@ class Steward:
         self._homeserver = homeserver
         self.user_id = user_id
         self.server_name = server_name
+
+    def of(self, chat: Chat) -> Steward:
+        """Who acts for Rialto in a chat: the steward, but in a bot's own chat with a person the bot that made it."""
+        if chat.kind is not Kind.SERVICE or not chat.created_by.startswith("@") or chat.created_by == self.user_id:
+            return self
+        return Steward(self._homeserver, chat.created_by, self.server_name)
 
     async def create(self, alias: str, body: Mapping[str, Any]) -> str:
         """Make a room under an alias of our namespace, or find the one that has it.
@@ -52,6 +77,11 @@ class Steward:
         """Every state event of a room. Of a large room this is much: not for the hot path."""
         answer = await self._request("GET", path(ROOMS, room_id, "state"))
         return [raw for raw in answer if isinstance(raw, dict)]
+
+    async def member_events(self, room_id: str) -> list[dict[str, Any]]:
+        """The membership events of a room, of everybody who is or was there. Not for the hot path either."""
+        answer = await self._request("GET", path(ROOMS, room_id, "members"))
+        return [raw for raw in answer.get("chunk", []) if isinstance(raw, dict)]
 
     async def set_state(self, room_id: str, event_type: str, content: Mapping[str, Any], state_key: str = "") -> str:
         """Set a state event, and return its id."""
@@ -163,6 +193,11 @@ class Steward:
         except HomeserverError as error:
             if error.status != 404:
                 raise
+
+    async def aliases(self, room_id: str) -> list[str]:
+        """The aliases of this homeserver that lead to a room."""
+        answer = await self._request("GET", path(ROOMS, room_id, "aliases"))
+        return [alias for alias in answer.get("aliases", []) if isinstance(alias, str)]
 
     async def list_room(self, room_id: str, *, listed: bool) -> None:
         """Put a room into the homeserver's directory, or take it out."""

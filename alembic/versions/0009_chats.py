@@ -18,17 +18,40 @@ depends_on = None
 
 def upgrade() -> None:
     op.create_table(
+        "chat_jobs",
+        sa.Column("id", sa.Text(), nullable=False, comment="Made of what is to be done: it is to be done once."),
+        sa.Column("room_id", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False, comment="invite, publish, delete."),
+        sa.Column("user_id", sa.Text(), server_default=sa.text("''"), nullable=False),
+        sa.Column("due_at", sa.BigInteger(), nullable=False),
+        sa.Column("attempts", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_chat_jobs")),
+    )
+    with op.batch_alter_table("chat_jobs", schema=None) as batch_op:
+        batch_op.create_index("ix_chat_jobs_due_at", ["due_at"], unique=False)
+        batch_op.create_index("ix_chat_jobs_room_id", ["room_id"], unique=False)
+
+    op.create_table(
         "chat_members",
         sa.Column("room_id", sa.Text(), nullable=False),
         sa.Column("user_id", sa.Text(), nullable=False),
         sa.Column(
-            "membership", sa.Text(), nullable=False, comment="join, invite, knock, ban; who has left has no row."
+            "membership", sa.Text(), nullable=False, comment="join, invite, knock, ban; leave: only while muted."
         ),
         sa.Column(
             "power", sa.Integer(), server_default=sa.text("0"), nullable=False, comment="By m.room.power_levels."
         ),
         sa.Column("display_name", sa.Text(), server_default=sa.text("''"), nullable=False),
+        sa.Column(
+            "folded",
+            sa.Text(),
+            server_default=sa.text("''"),
+            nullable=False,
+            comment="Name and user id, to be looked for.",
+        ),
         sa.Column("since", sa.BigInteger(), nullable=False, comment="Of this membership."),
+        sa.Column("spoke_at", sa.BigInteger(), nullable=True, comment="Of the last message, where slow mode is on."),
         sa.Column(
             "muted_until",
             sa.BigInteger(),
@@ -88,6 +111,13 @@ def upgrade() -> None:
         sa.Column(
             "successor", sa.Text(), nullable=True, comment="room_id of the room that took its place in an upgrade."
         ),
+        sa.Column("levels", sa.Text(), nullable=True, comment="m.room.power_levels as last seen, JSON."),
+        sa.Column(
+            "filled_at",
+            sa.BigInteger(),
+            nullable=True,
+            comment="chat_members holds every member since; null: they are still being read.",
+        ),
         sa.Column("created_by", sa.Text(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("room_id", name=op.f("pk_chats")),
@@ -101,3 +131,4 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_table("chats")
     op.drop_table("chat_members")
+    op.drop_table("chat_jobs")

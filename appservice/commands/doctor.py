@@ -66,6 +66,9 @@ async def _examine(path: Path, config: Config) -> list[Check]:
     await homeserver.start()
     try:
         checks.extend(await _homeserver(config, homeserver))
+        if not any(check.unreachable for check in checks):
+            checks.append(await _administration(config))
+            checks.append(await _module(homeserver))
     finally:
         await homeserver.stop()
     checks.append(await _service(config))
@@ -182,6 +185,53 @@ async def _homeserver(config: Config, homeserver: Homeserver) -> list[Check]:
         text = f"the homeserver does not reach {config.appservice.url}: {error.errcode}"
         checks.append(fail("ping", text, advice, unreachable=unreachable))
     return checks
+
+
+async def _administration(config: Config) -> Check:
+    """Whether the homeserver takes the administrator's token: devices, accounts, media and reports need it."""
+    from appservice.administration import Administration, NoAdministration
+    from appservice.commands.checks import fail, ok, warn
+    from appservice.homeserver import HomeserverError
+
+    administration = Administration(config.homeserver.url, config.homeserver.admin_token.get_secret_value(), timeout=10)
+    if not administration.available:
+        text = "homeserver.admin_token is not set: no device lists, no product accounts, media of timers stays"
+        return warn("administration", text, "make an administrator's access token, see docs/privacy.md")
+    await administration.start()
+    try:
+        user_id = await administration.whoami()
+        await administration.devices(user_id)  # needs an administrator
+    except NoAdministration as error:
+        return fail("administration", error.human, "an access token of an account that is an administrator")
+    except HomeserverError as error:
+        return fail("administration", f"{error.errcode}", "is /_synapse/admin reachable at homeserver.url?")
+    finally:
+        await administration.stop()
+    return ok("administration", f"the homeserver takes the token of {user_id}")
+
+
+async def _module(homeserver: Homeserver) -> Check:
+    """Whether the homeserver has Rialto's module, which enforces people's privacy settings."""
+    from appservice.commands.checks import fail, ok, warn
+    from appservice.homeserver import HomeserverError
+    from appservice.synapse_module import ENFORCED, VERSION, SynapseModule
+
+    try:
+        hello = await SynapseModule(homeserver).hello()
+    except HomeserverError as error:
+        return fail("module", f"the homeserver's module answers {error.errcode}", "see the homeserver's log")
+    if hello is None:
+        text = "the homeserver has no module of Rialto: privacy settings hold in Rialto's own chats only"
+        return warn("module", text, "install rialto_synapse.py, see docs/privacy.md")
+    if hello.version != VERSION:
+        return fail(
+            "module", f"the homeserver's module is of version {hello.version}, not {VERSION}", "install it anew"
+        )
+    missing = sorted(ENFORCED - set(hello.enforces))
+    if missing:
+        text = f"the homeserver's module does not enforce {', '.join(missing)}"
+        return warn("module", text, "its key 'enforce' leaves them out, or this release of Synapse is not known to it")
+    return ok("module", f"privacy settings are enforced; while Rialto is away: {hello.when_away}")
 
 
 async def _server_and_clock(config: Config) -> list[Check]:

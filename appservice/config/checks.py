@@ -15,7 +15,17 @@ _EVERYWHERE = frozenset({"0.0.0.0", "[::]", "::", ""})  # noqa: S104  compared w
 def cross_check(good: Mapping[KeyPath, Any], place_of: Callable[[KeyPath], Place]) -> list[Problem]:
     """The contradictions among the values in ``good``; a value that is missing there is checked against nothing."""
     problems = []
-    for check in (_tokens, _listeners, _sqlite_shards, _order_of_times, _localparts, _user_ids, _bot_users, _instances):
+    for check in (
+        _tokens,
+        _listeners,
+        _api_listens,
+        _sqlite_shards,
+        _order_of_times,
+        _localparts,
+        _user_ids,
+        _bot_users,
+        _instances,
+    ):
         for path, reason in check(good):
             problems.append(Problem(place_of(path), dotted(path), reason))
     return problems
@@ -41,6 +51,11 @@ def _listeners(good: Mapping[KeyPath, Any]) -> Found:
         same_host = host == other_host or bool({host, other_host} & _EVERYWHERE)
         if int(port) == int(other_port) != 0 and same_host:
             yield later, f"needs another port than {dotted(earlier)} ({one})"
+
+
+def _api_listens(good: Mapping[KeyPath, Any]) -> Found:
+    if good.get(("messenger", "api", "enabled")) and good.get(("web", "enabled")) is False:
+        yield ("messenger", "api", "enabled"), "needs web.enabled: the API is served there"
 
 
 def _sqlite_shards(good: Mapping[KeyPath, Any]) -> Found:

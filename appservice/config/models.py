@@ -116,6 +116,7 @@ Avatar = Annotated[str, AfterValidator(_avatar)]
 RoomId = Annotated[str, AfterValidator(_room_id)]
 DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
 AuthToken = Annotated[SecretStr, Field(min_length=8), AfterValidator(_header_safe)]
+AdminToken = Annotated[SecretStr, AfterValidator(_header_safe)]
 
 
 class Homeserver(Model):
@@ -125,6 +126,11 @@ class Homeserver(Model):
     server_name: ServerName = Field("localhost", description="The server name in user ids: @alice:SERVER_NAME.")
     timeout: Seconds = Field(30, description="Seconds until a request to the homeserver is given up and tried again.")
     connections: int = Field(100, ge=1, le=10_000, description="Connections to the homeserver at most.")
+    admin_token: AdminToken = Field(
+        SecretStr(""),
+        description="An access token of an administrator of the homeserver, for what only administrators may: devices, "
+        "accounts, removing media, reports. Empty: these features say that they are not available.",
+    )
 
 
 class AppService(Model):

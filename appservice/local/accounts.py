@@ -8,14 +8,16 @@ from typing import Any
 
 import aiohttp
 
+from appservice.administration import MADE_LATER
 from appservice.local.environment import Progress
 from appservice.local.errors import LocalError
-from appservice.local.files import read_json, write_private_json
+from appservice.local.files import read_json, write_private, write_private_json
 from appservice.local.layout import Layout
 from appservice.local.synapse import SynapseSettings, register_user, request_json, user_path
 
 PEOPLE = ("alice", "bob")
 ADMINISTRATOR = "stack-admin"
+WHOAMI = "/_matrix/client/v3/account/whoami"
 TIMEOUT = aiohttp.ClientTimeout(total=60)
 
 
@@ -99,14 +101,22 @@ async def _logs_in(url: str, account: LocalAccount) -> bool:
     return True
 
 
-async def log_in(session: aiohttp.ClientSession, url: str, account: LocalAccount) -> str:
-    """Log in by password; the access token. Raises LocalError."""
+async def log_in(
+    session: aiohttp.ClientSession, url: str, account: LocalAccount, device: str = "rialto user", device_id: str = ""
+) -> str:
+    """Log in by password; the access token. Raises LocalError.
+
+    Args:
+        device: what the device is called. ``device_id``: replace the session of this device, if there is one.
+    """
     body = {
         "type": "m.login.password",
         "identifier": {"type": "m.id.user", "user": account.user_id},
         "password": account.password,
-        "initial_device_display_name": "rialto user",
+        "initial_device_display_name": device,
     }
+    if device_id:
+        body["device_id"] = device_id
     answer = await request_json(session, "POST", f"{url}/_matrix/client/v3/login", body=body)
     return str(answer["access_token"])
 
@@ -116,6 +126,29 @@ async def administrator(layout: Layout, settings: SynapseSettings) -> str:
     account = await ensure_account(layout, settings, ADMINISTRATOR, admin=True)
     async with aiohttp.ClientSession(timeout=TIMEOUT) as session:
         return await log_in(session, settings.url, account)
+
+
+async def ensure_admin_token(layout: Layout, settings: SynapseSettings) -> None:
+    """Have a token of the administrator in its file (mode 0600) that the homeserver takes. Raises LocalError.
+
+    A new one takes the place of the last, on the same device: none stays behind.
+    """
+    try:
+        token = layout.admin_token.read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        token = ""
+    async with aiohttp.ClientSession(timeout=TIMEOUT) as session:
+        if token and token != MADE_LATER:
+            try:
+                await request_json(session, "GET", f"{settings.url}{WHOAMI}", token=token)
+            except LocalError as error:
+                if error.fields.get("status") != 401:
+                    raise
+            else:
+                return
+        account = await ensure_account(layout, settings, ADMINISTRATOR, admin=True)
+        token = await log_in(session, settings.url, account, "Rialto's administration", "RIALTOADMIN")
+        write_private(layout.admin_token, token + "\n")
 
 
 def forget_account(layout: Layout, user_id: str) -> None:

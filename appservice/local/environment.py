@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
@@ -15,6 +16,7 @@ from pathlib import Path
 from appservice.local.errors import LocalError
 
 LOCK = "synapse.lock"
+MODULE = "rialto_synapse.py"
 STAMP = ".rialto-lock"
 VARIABLE = "RIALTO_SYNAPSE_VENV"
 Progress = Callable[[str], None]
@@ -72,12 +74,35 @@ async def ensure_environment(path: Path | None = None, progress: Progress = _qui
     python = path / "bin" / "python"
     stamp = path / STAMP
     digest = _digest()
-    if python.exists() and stamp.is_file() and stamp.read_text(encoding="utf-8").strip() == digest:
-        return python
+    await _complete(path, python, stamp, digest, progress)
+    install_module(path)
+    return python
+
+
+async def _complete(path: Path, python: Path, stamp: Path, digest: str, progress: Progress) -> None:
+    if _stamped(python, stamp, digest):
+        return
     if await asyncio.to_thread(_installed, python) != synapse_version():
         await _install(path, python, progress)
-    stamp.write_text(digest + "\n", encoding="utf-8")
-    return python
+    stamp.write_text(digest + "\n", encoding="utf-8")  # noqa: ASYNC240 - a line
+
+
+def _stamped(python: Path, stamp: Path, digest: str) -> bool:
+    return python.exists() and stamp.is_file() and stamp.read_text(encoding="utf-8").strip() == digest
+
+
+def install_module(path: Path) -> None:
+    """Put our module where Synapse's Python finds it: as it is now, whole, whoever else does so at the same time."""
+    text = resources.files("appservice.local").joinpath(MODULE).read_bytes()
+    for folder in path.glob("lib/python3*/site-packages"):
+        file = folder / MODULE
+        if file.is_file() and file.read_bytes() == text:
+            continue
+        handle, name = tempfile.mkstemp(dir=folder, prefix=f".{MODULE}.")
+        with os.fdopen(handle, "wb") as scratch:
+            scratch.write(text)
+        Path(name).chmod(0o644)
+        Path(name).replace(file)
 
 
 async def _install(path: Path, python: Path, progress: Progress) -> None:

@@ -51,6 +51,11 @@ class Layout:
         return self.data / "accounts.json"
 
     @property
+    def admin_token(self) -> Path:
+        """The administrator's access token, for Rialto (``homeserver.admin_token``)."""
+        return self.data / "admin_token"
+
+    @property
     def logs(self) -> Path:
         """What the processes write."""
         return self.data / "logs"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from appservice.administration import MADE_LATER
 from appservice.config import Config, load_config
 from appservice.local.environment import Progress, ensure_environment, environment_path
 from appservice.local.errors import LocalError
@@ -64,6 +65,8 @@ def _first_config(layout: Layout) -> None:
     if (layout.synapse / CONFIG).exists():  # a run that was cut off: Synapse's port stands already
         ports["homeserver"] = read_settings(layout.synapse).port
     values = config_values(ports, secrets.token_urlsafe(32), local=True)
+    write_private(layout.admin_token, MADE_LATER + "\n")  # the homeserver must run before there is a token
+    values["homeserver"]["admin_token"] = {"file": layout.admin_token.name}
     write_private(layout.config, HEADER + to_yaml(values))
 
 
@@ -96,6 +99,8 @@ def config_values(ports: dict[str, int], pickle_key: str, *, local: bool = False
         address = f"127.0.0.1:{ports['web']}"
         values["web"] = {"enabled": True, "listen": address, "public_url": f"http://{address}"}
         values["payments"] = {"providers": {"sandbox": {"enabled": True}}}
+        # A product that is tried out beside it listens for webhooks on this machine.
+        values["messenger"] = {"api": {"enabled": True, "webhook_networks": ["127.0.0.0/8"]}}
     return values
 
 

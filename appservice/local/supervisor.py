@@ -15,7 +15,7 @@ from typing import Any
 
 import aiohttp
 
-from appservice.local.accounts import ensure_people
+from appservice.local.accounts import ensure_admin_token, ensure_people
 from appservice.local.environment import Progress
 from appservice.local.errors import LocalError, StartFailed
 from appservice.local.files import port_is_free, write_private_json
@@ -79,6 +79,7 @@ class Supervisor:
                 if watched.name == "synapse":
                     self._progress("making the accounts")
                     await ensure_people(self._layout, self._synapse.settings, self._progress)
+                    await ensure_admin_token(self._layout, self._synapse.settings)
             self._state("running")
         except BaseException as error:
             await self.stop(str(error))

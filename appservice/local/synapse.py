@@ -108,8 +108,11 @@ def homeserver_config(settings: SynapseSettings, macaroon: str, form: str) -> di
         "suppress_key_server_warning": True,
         "federation_domain_whitelist": [],
         "allow_public_rooms_over_federation": False,
+        # Since 1.126 nobody may put a room into the directory unless this says so.
+        "room_list_publication_rules": [{"action": "allow"}],
         "default_room_version": "11",
         "redaction_retention_period": "5m",
+        "enable_search": False,  # its index keeps the words of redacted messages; Rialto has a search of its own
         "url_preview_enabled": False,
         "listeners": [
             {
@@ -125,12 +128,21 @@ def homeserver_config(settings: SynapseSettings, macaroon: str, form: str) -> di
         "max_upload_size": "64M",
         "log_config": str(folder / "log.yaml"),
         "app_service_config_files": [str(path.absolute()) for path in settings.registrations],
+        "modules": _modules(settings),
         "user_directory": {"enabled": True, "search_all_users": True},
         "event_cache_size": "2K",
         "caches": {"global_factor": 0.5, "expire_caches": True, "cache_entry_ttl": "10m"},
         **_rate_limits(),
         **settings.extra,
     }
+
+
+def _modules(settings: SynapseSettings) -> list[dict[str, Any]]:
+    """Rialto's module, which enforces people's privacy settings: appservice/local/rialto_synapse.py."""
+    paths = [str(path.absolute()) for path in settings.registrations]
+    if not paths:
+        return []
+    return [{"module": "rialto_synapse.RialtoModule", "config": {"registration": paths}}]
 
 
 def log_config(folder: Path) -> dict[str, Any]:

@@ -29,11 +29,13 @@ from bots.framework.funding_changes import FUNDING_CHANGED, FundingChange
 from bots.framework.i18n import FRAMEWORK, fold, words
 from bots.framework.incoming import Incoming
 from bots.framework.limits import Limited, RateLimiter
+from bots.framework.messenger_notices import Notice
 from bots.framework.payment_changes import PAYMENT_CHANGED, PaymentChange
 from bots.framework.permissions import ROLES, Role
 from bots.framework.plugin import Plugin
 from bots.framework.services import Services
 from bots.framework.table import Handler, HandlerTable
+from bridge.notices import NOTICE
 
 log = logging.getLogger(__name__)
 
@@ -342,6 +344,8 @@ class PluginConsumer:
             await self._run_all(ctx, self.table.of("payment"), PaymentChange.of(event))
         elif event.type == FUNDING_CHANGED:
             await self._run_all(ctx, self.table.of("funding"), FundingChange.of(event))
+        elif event.type == NOTICE:
+            await self._run_all(ctx, self.table.of("notice"), Notice.of(event))
         elif event.type == TIMER_FIRED:
             await self._fire(ctx, self.table.timer(str(fired.get("name"))), fired.get("data"))
         elif event.type == SCHEDULE_FIRED:

@@ -32,6 +32,7 @@ Kind = Literal[
     "timer",
     "payment",
     "funding",
+    "notice",
     "dialog",
     "middleware",
 ]
@@ -304,6 +305,11 @@ def payment_changed(function: F) -> F:
 def funding_changed(function: F) -> F:
     """A handler ``(self, ctx, change: FundingChange)`` of the wallet, for top-ups and cash-outs: each change once."""
     return _mark(Mark("funding"))(function)
+
+
+def noticed(function: F) -> F:
+    """A handler ``(self, ctx, notice: Notice)`` of the hub, for what the messenger has to tell people: each once."""
+    return _mark(Mark("notice"))(function)
 
 
 @overload

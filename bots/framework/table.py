@@ -30,6 +30,7 @@ _TAKES = {
     "timer": 2,
     "payment": 2,
     "funding": 2,
+    "notice": 2,
     "middleware": 2,
 }
 

@@ -1,29 +1,67 @@
-"""The hub bot."""
+"""The hub bot: where people begin, and where they manage their chats."""
 
 from __future__ import annotations
 
-from html import escape
-from typing import Final, Literal
+import logging
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final
 
-from bots.framework import Context, Plugin, Setup, command, joined, message
-from bots.framework.directory import Directory, ServiceEntry
-from bots.framework.i18n import fold
-from bots.framework.permissions import Role
-from bots.framework.switchboard import Switchboard, UnknownInstance
-from bots.store.switches import EVERYWHERE, room_scope, server_scope
+from appservice.homeserver import HomeserverError
+from bots.framework import Context, InvalidValue, Setup, joined, message, middleware
+from bots.framework.arguments import ArgumentError
+from bots.framework.directory import Directory
+from bots.framework.handlers import noticed
+from bots.framework.messenger_notices import Notice
+from bots.framework.switchboard import Switchboard
+from bots.hub import asides
+from bots.hub.adoption import Adoption
+from bots.hub.area import SHOWN
+from bots.hub.channels import Channels
+from bots.hub.devices import Devices
+from bots.hub.links import Links
+from bots.hub.members import Members
+from bots.hub.menus import Menus
+from bots.hub.moderation import ASK, Moderation
+from bots.hub.notices import sentence
+from bots.hub.privacy import Privacy
+from bots.hub.refusals import why
+from bots.hub.rights import Rights
+from bots.hub.search import Search
+from bots.hub.timers import Timers
 from bridge.chats import Chats
+from bridge.errors import BridgeError
+from bridge.messenger import Messenger
 
-HERE: Final = "here"
+log = logging.getLogger(__name__)
+
+REQUESTS: Final[Mapping[str, bool]] = MappingProxyType({"message_request": False, "add_request": True})
+"""Notices that somebody asks for something: they are put as questions. Whether it is about being added."""
 
 
-class Hub(Plugin):
-    """Greets, explains, lists the services, opens a direct chat with the one chosen, and makes the person's space.
+class Hub(
+    Menus,
+    Members,
+    Links,
+    Channels,
+    Timers,
+    Privacy,
+    Devices,
+    Search,
+    Moderation,
+    Rights,
+    Adoption,
+):
+    """Greets, explains, lists and opens services; makes and manages people's chats; tells them what happens there.
 
     Operators see the plugins here, and enable and disable them.
     """
 
-    summary = "Where you begin: lists the services and opens them."
-    scopes = frozenset({"rooms.create", "services.list", "admin.plugins"})
+    name = "hub"
+    summary = "Where you begin: services, chats, channels, and your privacy."
+    scopes = frozenset(
+        {"rooms.create", "services.list", "admin.plugins", "messenger.manage", "state", "media", "schedules"}
+    )
 
     def __init__(self, setup: Setup) -> None:
         self._instance = setup.instance
@@ -31,155 +69,70 @@ class Hub(Plugin):
         self._chats = setup.service(Chats)
         self._directory = setup.service(Directory)
         self._switchboard = setup.service(Switchboard)
+        self._messenger = setup.service(Messenger)
 
-    # For people
+    # Around everything
+
+    @middleware
+    async def around(self, ctx: Context, call_next: Any) -> None:
+        """Note where the person talks with the hub alone, and say why something does not work."""
+        if ctx.incoming is not None and ctx.addressed and ctx.incoming.kind == "text":
+            await asides.remember(ctx)
+        try:
+            await call_next()
+        except (InvalidValue, ArgumentError) as problem:
+            ctx.say(problem.say(ctx.translator))
+        except BridgeError as refused:
+            ctx.say(why(refused, ctx.translator))
+
+    # Coming in
 
     @joined
     async def greet(self, ctx: Context) -> None:
-        """Once for each arrival in a room."""
+        """Once for each arrival in a room: to a person, or to a chat that is perhaps to be adopted."""
+        if len(await ctx.humans()) > 1 and await self.welcomed(ctx):
+            return
         hello = ctx.t("Hello, I am Rialto. From here you open services as chats of their own.")
+        chats = ctx.t("I also make groups and channels for you and look after them: “menu” shows everything.")
         more = ctx.t("Type “help” to see what else I can do.")
-        ctx.say(f"{hello}\n\n{self._listing(ctx)}\n\n{more}")
-
-    @command("services", help="List the services.", aliases=("list", "menu"))
-    async def services(self, ctx: Context) -> None:
-        """A numbered list."""
-        ctx.say(self._listing(ctx))
-
-    @command("open", help="Open a service: open 1, or open with its name.")
-    async def open(self, ctx: Context, service: str = "") -> None:
-        """Open a direct, encrypted chat with a service and put it into the person's space."""
-        if not self._services():
-            ctx.say(ctx.t("No services are installed yet, so there is nothing to open."))
-            return
-        found = self._find(service)
-        if found is None:
-            reason = ctx.t("There is no “{service}” in the list.", service=service[:40])
-            if not service:
-                reason = ctx.t("Which one? Type “open” and its number.")
-            ctx.say(f"{reason}\n\n{self._listing(ctx)}")
-            return
-        room_id = await self._chats.direct(ctx.sender, found.user_id, found.name)
-        await self._chats.space(ctx.sender, [room_id])
-        words = ctx.t(
-            "I have opened an encrypted chat with {service}. Accept its invitation, or go there:", service=found.name
-        )
-        link = f"https://matrix.to/#/{room_id}"
-        ctx.say(f"{words} {link}", html=f'{escape(words)} <a href="{escape(link)}">{escape(found.name)}</a>')
-
-    @command("space", help="Make the Rialto space that holds all your services.")
-    async def space(self, ctx: Context) -> None:
-        """The space with a direct chat for each service."""
-        services = self._services()
-        if not services:
-            ctx.say(ctx.t("No services are installed yet, so there is nothing for a space to hold."))
-            return
-        rooms = [await self._chats.direct(ctx.sender, service.user_id, service.name) for service in services]
-        room_id = await self._chats.space(ctx.sender, rooms)
-        holds = ctx.n(
-            "Your Rialto space holds {count} service. Accept the invitations, or go there:",
-            "Your Rialto space holds {count} services. Accept the invitations, or go there:",
-            len(rooms),
-        )
-        ctx.say(f"{holds} https://matrix.to/#/{room_id}")
+        ctx.say(f"{hello} {chats}\n\n{self.listing(ctx)}\n\n{more}")
 
     @message(addressed=True)
     async def other(self, ctx: Context) -> None:
-        """A bare number or name opens a service."""
-        if self._find(ctx.rest) is not None:
-            await self.open(ctx, ctx.rest)
+        """A bare number or name opens what was listed last: a service, or a chat's menu."""
+        text = ctx.rest.strip()
+        if text.isdecimal() and await ctx.user_state.get(SHOWN) == "chats" and self.here(ctx.room_id) is None:
+            await self.begin(ctx, self.manage, f"#{text}")
+        elif self.found(text) is not None:
+            await self.open(ctx, text)
         else:
             ctx.decline()
 
-    # For operators
+    # What the messenger has to say
 
-    @command("plugins", help="Show the plugins and where they are disabled.", permission=Role.OPERATOR)
-    async def plugins(self, ctx: Context) -> None:
-        """Every plugin instance, whether it runs, and what operators have decided."""
-        switches = await self._switchboard.switches()
-        lines = []
-        for info in self._switchboard.instances():
-            state = ctx.t("runs")
-            if info.problem:
-                state = ctx.t("does not run")
-            elif info.away:
-                state = ctx.t("is not connected")
-            elif info.paused:
-                state = ctx.t("paused after failures")
-            line = f"• {info.name} ({info.plugin}, {info.user_id}): {state}"
-            for switch in switches:
-                if switch.plugin == info.name:
-                    where = switch.scope.partition(":")[2] or ctx.t("everywhere")
-                    decided = ctx.t("enabled: {where}", where=where)
-                    if not switch.enabled:
-                        decided = ctx.t("disabled: {where}", where=where)
-                    line += f"; {decided}"
-            lines.append(line)
-        ctx.say("\n".join(lines))
-
-    @command("plugin enable", help="Enable a plugin again, in a place or everywhere.", permission=Role.OPERATOR)
-    async def plugin_enable(self, ctx: Context, plugin: str, where: str = "") -> None:
-        """The place is “here”, a room id or a server name; without one it is everywhere."""
-        self._switch(ctx, plugin, where, "enable")
-
-    @command("plugin disable", help="Disable a plugin, in a place or everywhere.", permission=Role.OPERATOR)
-    async def plugin_disable(self, ctx: Context, plugin: str, where: str = "") -> None:
-        """The place is “here”, a room id or a server name; without one it is everywhere."""
-        if plugin == self._instance and not where:
-            ctx.say(ctx.t("I cannot disable myself everywhere: nobody could enable me again from here."))
+    @noticed
+    async def told(self, ctx: Context, notice: Notice) -> None:
+        """Tell a person what has happened, in their own chat."""
+        own = await self._own_chat(ctx)
+        if not own:
             return
-        self._switch(ctx, plugin, where, "disable")
+        values = notice.values
+        if notice.code == ASK:
+            where = str(values.get("room", "")), str(values.get("event", ""))
+            asides.begin(ctx, own, self.report_what, *where, "")
+        elif notice.code in REQUESTS:
+            request, person, name = (str(values.get(key, "")) for key in ("request", "person", "chat"))
+            asides.begin(ctx, own, self.asked, request, person, REQUESTS[notice.code], name)
+        elif text := sentence(notice.code, values, ctx.translator):
+            ctx.say(text, room_id=own)
 
-    def _switch(self, ctx: Context, plugin: str, where: str, action: Literal["enable", "disable"]) -> None:
-        scope = _scope(where, ctx.room_id)
-        if scope is None:
-            ctx.say(ctx.t("“{where}” is no place: write “here”, a room id or a server name.", where=where[:80]))
-            return
+    @staticmethod
+    async def _own_chat(ctx: Context) -> str:
+        """The person's own chat; "" for somebody who cannot be invited: they are not told."""
         try:
-            self._switchboard.set(ctx.unit, plugin, action == "enable", scope=scope, by=ctx.sender)
-        except UnknownInstance:
-            ctx.say(ctx.t("There is no plugin “{plugin}”. Type “plugins” to see them.", plugin=plugin[:40]))
-            return
-        place = scope.partition(":")[2] or ctx.t("everywhere")
-        done = ctx.t("Enabled: {plugin} ({where}).", plugin=plugin, where=place)
-        if action == "disable":
-            done = ctx.t("Disabled: {plugin} ({where}).", plugin=plugin, where=place)
-        ctx.say(done)
-
-    # What there is
-
-    def _services(self) -> list[ServiceEntry]:
-        return self._directory.entries(without=self._user_id)
-
-    def _listing(self, ctx: Context) -> str:
-        services = self._services()
-        if not services:
-            return ctx.t("No services are installed yet.")
-        catalogues, language = ctx.services.catalogues, ctx.translator.language
-        lines = [
-            f"{number}. {entry.name} – {catalogues.translator(language, entry.domain or 'framework').t(entry.summary)}"
-            for number, entry in enumerate(services, 1)
-        ]
-        return "\n".join([ctx.t("Services:"), *lines, ctx.t("Type a number to open one.")])
-
-    def _find(self, text: str) -> ServiceEntry | None:
-        services, text = self._services(), text.strip()
-        if text.isdecimal() and 1 <= int(text[:6]) <= len(services):
-            return services[int(text[:6]) - 1]
-        wanted = text.casefold()
-        for entry in services:
-            if wanted in {entry.name.casefold(), entry.user_id.casefold(), entry.user_id[1:].partition(":")[0]}:
-                return entry
-        return None
-
-
-def _scope(where: str, room_id: str) -> str | None:
-    """The scope of a switch; None when it is no place."""
-    if not where:
-        return EVERYWHERE
-    if fold(where) == HERE:
-        return room_scope(room_id)
-    if where.startswith("!") and len(where) > 1:
-        return room_scope(where)
-    name = where.removeprefix("server:")
-    return server_scope(name) if name and all(each.isalnum() or each in ".-:[]" for each in name) else None
+            return await asides.own_chat(ctx, ctx.sender)
+        except HomeserverError as error:
+            if error.temporary:
+                raise
+            log.info("somebody cannot be told: %s", error)
+            return ""

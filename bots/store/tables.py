@@ -170,6 +170,7 @@ from bridge.store import (  # noqa: E402, F401
     moderation_tables,
     privacy_tables,
     product_tables,
+    rights_tables,
     search_tables,
     timer_tables,
 )

@@ -8,14 +8,23 @@ or finds who has it: one purpose, one room.
 from __future__ import annotations
 
 import logging
+import secrets
 from base64 import b32encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from hashlib import sha256
 from typing import Any
 
+from sqlalchemy import Connection
+
+from appservice.clock import Clock, SystemClock
 from appservice.database import Database
 from appservice.homeserver import Homeserver, HomeserverError, path
+from bridge.domain.kinds import Kind
+from bridge.domain.ulids import ENTROPY_BYTES, ulid
+from bridge.registry import Registry
+from bridge.store import chats as chat_store
 from bridge.store import rooms as store
+from bridge.store.chats import Chat
 
 log = logging.getLogger(__name__)
 
@@ -26,15 +35,36 @@ MAX_GENERATIONS = 50
 class Chats:
     """Makes and finds the rooms of a person."""
 
-    def __init__(self, homeserver: Homeserver, database: Database, steward: str, server_name: str) -> None:
+    def __init__(
+        self,
+        homeserver: Homeserver,
+        database: Database,
+        steward: str,
+        server_name: str,
+        clock: Clock | None = None,
+    ) -> None:
         """
         Args:
             steward: the user that makes spaces. It has no device and reads nothing.
         """
+        self._clock = clock or SystemClock()
+        self._registry: Registry | None = None
+        self._made: Callable[[Chat], None] = lambda _chat: None
+        self._shards = 1
         self._homeserver = homeserver
         self._database = database
         self._steward = steward
         self._server_name = server_name
+
+    def join(self, registry: Registry, made: Callable[[Chat], None], shards: int) -> None:
+        """Have the chats of people and bots known as service chats.
+
+        Args:
+            made: told of each that the database has got.
+        """
+        self._registry = registry
+        self._made = made
+        self._shards = shards
 
     async def direct(self, person: str, bot: str, name: str) -> str:
         """The encrypted direct chat of a person and a bot; made, with an invitation, when there is none.
@@ -49,7 +79,9 @@ class Chats:
             "invite": [person],
             "initial_state": [ENCRYPTION],
         }
-        return await self._room(f"direct\0{person}\0{bot}", bot, person, body)
+        room_id = await self._room(f"direct\0{person}\0{bot}", bot, person, body)
+        await self._known(room_id, bot, name)
+        return room_id
 
     async def group(
         self, purpose: str, maker: str, name: str, people: Iterable[str], *, topic: str = "", encrypted: bool = True
@@ -93,6 +125,31 @@ class Chats:
                 self._steward, room_id, "m.space.child", child, {"via": [self._server_name], "suggested": True}
             )
         return room_id
+
+    async def _known(self, room_id: str, bot: str, name: str) -> None:
+        """A bot's chat with a person is a service chat; a word in the database, once."""
+        if self._registry is None or room_id in self._registry:
+            return
+        now = self._clock.now_ms()
+        chat = Chat(
+            room_id=room_id,
+            id=ulid(now, secrets.token_bytes(ENTROPY_BYTES)),
+            kind=Kind.SERVICE,
+            public=False,
+            encrypted=True,
+            workspace="",
+            created_by=bot,
+            created_at=now,
+            name=name,
+        )
+
+        def work(connection: Connection) -> Chat:
+            known = chat_store.by_room(connection, room_id)
+            if known is None:
+                chat_store.add(connection, chat, self._shards)
+            return known or chat
+
+        self._made(await self._database.write(work))
 
     async def _room(self, purpose: str, maker: str, person: str | None, body: Mapping[str, Any]) -> str:
         room_id = await self._database.read(lambda connection: store.find(connection, purpose))

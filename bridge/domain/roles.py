@@ -12,6 +12,10 @@ ADMIN: Final = 75
 MODERATOR: Final = 50
 WRITER: Final = 0
 READER: Final = -10
+ARCHIVED: Final = 140
+"""Power that writing needs in a chat that is archived: the steward's alone."""
+LOWEST: Final = -1_000
+"""Powers beyond are nobody's: a homeserver takes any number."""
 
 
 class Role(IntEnum):
@@ -70,8 +74,6 @@ def role_of(user_id: str, levels: Mapping[str, Any]) -> Role:
 
 def with_role(levels: Mapping[str, Any], user_id: str, role: Role) -> dict[str, Any]:
     """Power levels in which a user has a role. Everything else stays as it is."""
-    users = levels.get("users")
-    users = dict(users) if isinstance(users, Mapping) else {}
     default = number(levels.get("users_default"), 0)
     needed = number(levels.get("events_default"), 0)
     level = POWER[role]
@@ -79,8 +81,44 @@ def with_role(levels: Mapping[str, Any], user_id: str, role: Role) -> dict[str, 
         level = max(needed, default)
     elif role is Role.READER:
         level = default if default < needed else needed - 10
-    if level == default:
+    return with_level(levels, user_id, level)
+
+
+def muted_level(levels: Mapping[str, Any]) -> int:
+    """The power of who may do nothing that needs power: below every event that members may send."""
+    events = levels.get("events")
+    needed = [number(level, 0) for level in events.values()] if isinstance(events, Mapping) else []
+    usual = number(levels.get("users_default"), 0), number(levels.get("events_default"), 0)
+    return max(min(*usual, *needed) - 10, LOWEST)
+
+
+def with_level(levels: Mapping[str, Any], user_id: str, level: int) -> dict[str, Any]:
+    """Power levels in which a user has a power. Everything else stays as it is."""
+    users = levels.get("users")
+    users = dict(users) if isinstance(users, Mapping) else {}
+    if level == number(levels.get("users_default"), 0):
         users.pop(user_id, None)
     else:
         users[user_id] = level
     return {**levels, "users": users}
+
+
+def owners(levels: Mapping[str, Any]) -> list[str]:
+    """Who has the power of an owner, the steward among them."""
+    users = levels.get("users")
+    found = users if isinstance(users, Mapping) else {}
+    return [user_id for user_id, level in found.items() if number(level, 0) >= OWNER]
+
+
+def bounds(role: Role, levels: Mapping[str, Any]) -> tuple[int | None, int | None]:
+    """The powers that amount to a role: at least the first, below the second; None: no bound."""
+    writes = number(levels.get("events_default"), 0)
+    above: dict[Role, int | None] = {
+        Role.READER: min(writes, MODERATOR),
+        Role.WRITER: MODERATOR,
+        Role.MODERATOR: ADMIN,
+        Role.ADMIN: OWNER,
+        Role.OWNER: None,
+    }
+    below = {Role.READER: None, Role.WRITER: writes}.get(role, POWER[role])
+    return below, above[role]

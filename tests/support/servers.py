@@ -16,6 +16,7 @@ from typing import Any
 
 import aiohttp
 
+from appservice.local.accounts import LocalAccount, log_in
 from appservice.local.environment import ensure_environment
 from appservice.local.files import free_port, write_private
 from appservice.local.process import Child, tail
@@ -76,6 +77,7 @@ class Server(Synapse):
     def __init__(self, settings: SynapseSettings, python: Path, slots: list[Slot]) -> None:
         super().__init__(settings, python)
         self._slots = slots
+        self.admin_token = ""
 
     def take_slot(self) -> Slot:
         """A registration that nobody used yet in this run; its port is free from now on."""
@@ -83,6 +85,13 @@ class Server(Synapse):
         slot = self._slots.pop(0)
         slot.holder.close()
         return slot
+
+    async def make_administrator(self) -> None:
+        """Make the administrator whose token Rialtos get."""
+        account = await self.register("administrator", admin=True)
+        local = LocalAccount(account.user_id, account.password)
+        async with aiohttp.ClientSession() as session:
+            self.admin_token = await log_in(session, self.url, local)
 
     async def new_account(self, name: str = "human") -> Account:
         """A new user whose localpart starts with ``name``."""
@@ -116,6 +125,7 @@ async def running_synapse(folder: Path, *, slots: int = SLOTS, **extra: Any) -> 
     server = Server(settings, python, made)
     await server.start()
     try:
+        await server.make_administrator()
         yield server
     finally:
         await server.stop()
@@ -160,7 +170,11 @@ class RialtoProcess:
             for plugin, localpart in self._bots.items()
         ]
         config: dict[str, Any] = {
-            "homeserver": {"url": self.server.url, "server_name": self.server.server_name},
+            "homeserver": {
+                "url": self.server.url,
+                "server_name": self.server.server_name,
+                "admin_token": getattr(self.server, "admin_token", ""),
+            },
             "appservice": {
                 "id": f"rialto-{self.slot.name}",
                 "url": self.slot.url,

@@ -100,7 +100,8 @@ def test_referenced_files_exist(compose: dict[str, Any]) -> None:
         for each in service["volumes"]:
             source, target, *mode = each.split(":")
             if source.startswith("."):
-                assert (DOCKER / source).is_dir(), source
+                assert (DOCKER / source).is_dir() or source.endswith(".py"), source
+                assert (DOCKER / source).exists(), source
                 assert mode == ["ro"], f"{target} is the operator's: read only"
     build = compose["services"]["init"]["build"]
     assert (DOCKER / build["context"]).resolve() == ROOT
@@ -222,13 +223,23 @@ def test_synapse_finds_its_files(
     assert "./synapse:/config:ro" in compose["services"]["synapse"]["volumes"]
     assert compose["services"]["synapse"]["environment"]["SYNAPSE_CONFIG_PATH"] == "/config/homeserver.yaml"
     named = re.findall(r"/run/secrets/synapse/[\w.]+", (DOCKER / "synapse" / "homeserver.yaml").read_text())
-    assert len(named) == 6
+    assert len(set(named)) == 6
     for each in named:
         assert (tmp_path / "secrets" / Path(each).relative_to("/run/secrets")).is_file(), each
     database = synapse["database"]["args"]
     password = (tmp_path / "secrets" / "synapse" / "pgpass").read_text().strip().split(":")
     assert password[:4] == [database["host"], "5432", database["dbname"], database["user"]]
     assert password[4] == (tmp_path / "secrets" / "postgres" / "synapse").read_text()
+
+
+def test_synapse_finds_the_module(synapse: dict[str, Any], compose: dict[str, Any]) -> None:
+    (module,) = synapse["modules"]
+    name = module["module"].partition(".")[0]
+    assert compose["services"]["synapse"]["environment"]["PYTHONPATH"] == "/modules"
+    volumes = compose["services"]["synapse"]["volumes"]
+    (source,) = [each.split(":")[0] for each in volumes if each.split(":")[1] == f"/modules/{name}.py"]
+    assert (DOCKER / source).resolve() == ROOT / "appservice" / "local" / "rialto_synapse.py"
+    assert module["config"]["registration"] in synapse["app_service_config_files"]
 
 
 def test_postgres_makes_the_databases_that_the_others_use() -> None:

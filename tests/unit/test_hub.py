@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -13,6 +15,7 @@ from bots.framework.switchboard import InstanceInfo, Switchboard
 from bots.framework.testing import World
 from bots.hub import Hub
 from bridge.chats import Chats
+from bridge.messenger import Messenger
 
 SERVICES = [
     ServiceEntry("@echo:world", "Echo", "Repeats what you say: an example for developers.", "echo"),
@@ -35,6 +38,10 @@ class FakeChats:
         return "!space:world"
 
 
+class FakeRegistry(dict[str, Any]):
+    """No room is a chat of the messenger's here: tests/unit/test_hub_chats.py has chats."""
+
+
 class Place:
     """A world with a hub in it."""
 
@@ -43,7 +50,13 @@ class Place:
         me = ServiceEntry("@hub:world", "Rialto", "The hub itself.")
         board = Switchboard.__new__(Switchboard)
         board._instances = lambda: [InstanceInfo("hub", "hub", "@hub:world", False)]
-        given = {Chats: self.chats, Directory: Directory(lambda: [me, *services]), Switchboard: board}
+        messenger = SimpleNamespace(registry=FakeRegistry())
+        given: dict[type, Any] = {
+            Chats: self.chats,
+            Directory: Directory(lambda: [me, *services]),
+            Switchboard: board,
+            Messenger: messenger,
+        }
         self.world = World(Hub, *others, services=given)
         self.alice = self.world.user("alice")
 
@@ -73,7 +86,7 @@ async def test_it_greets_with_the_list(place: Place) -> None:
     assert "The hub itself" not in said
 
 
-@pytest.mark.parametrize("text", ["services", "list", "MENU", "!services"])
+@pytest.mark.parametrize("text", ["services", "list", "LIST", "!services"])
 async def test_it_lists(place: Place, text: str) -> None:
     said = await place.say(text)
     assert said.startswith("Services:\n1. Echo")

@@ -92,8 +92,9 @@ async def test_who_may_invite_a_bot(allowed: tuple[str, ...], sender: str, welco
     assert await place.hear("invite", BOT, sender) == [("join" if welcome else "leave", BOT)]
 
 
-async def test_the_steward_is_never_welcome_and_people_are_not_ours() -> None:
-    assert await Place("*").hear("invite", STEWARD) == [("leave", STEWARD)]
+async def test_the_stewards_invitations_wait_and_people_are_not_ours() -> None:
+    """Until somebody has the room adopted; until then it is not in it."""
+    assert await Place("*").hear("invite", STEWARD) == []
     assert await Place("*").hear("invite", "@bob:localhost") == []
 
 
@@ -167,3 +168,29 @@ async def test_other_events_are_not_wanted() -> None:
         Event("$a", ROOM, "@a:x", "m.room.member", {}, 1, BOT),
     ):
         assert not consumer.wants(event)
+
+
+@pytest.mark.parametrize(
+    ("inhabited", "people", "gone"),
+    [
+        (True, [], []),  # a chat with people in it, whatever the rooms know
+        (False, ["@alice:localhost"], [BOT]),  # an empty chat: the steward keeps it
+        (None, [], [BOT, STEWARD]),  # no chat: the rooms know
+        (None, ["@alice:localhost"], []),
+    ],
+)
+async def test_of_chats_the_read_model_knows_who_is_there(
+    inhabited: bool | None, people: list[str], gone: list[str]
+) -> None:
+    asked: list[tuple[str, str]] = []
+
+    async def ask(room_id: str, besides: str) -> bool | None:
+        asked.append((room_id, besides))
+        return inhabited
+
+    place = Place()
+    place.consumer._inhabited = ask
+    place.rooms.bots, place.rooms.people = [BOT, STEWARD], people
+    await place.hear("leave", "@bob:localhost", "@bob:localhost")
+    assert [user_id for verb, user_id in place.homeserver.asked if verb == "leave"] == gone
+    assert asked == [(ROOM, "@bob:localhost")]

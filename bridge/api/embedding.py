@@ -1,0 +1,206 @@
+"""The API for embedding products, put together. Imported only where ``messenger.api.enabled`` says so: it is heavy."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import cached_property
+from typing import Any, Final, Protocol
+
+from aiohttp import web
+
+from appservice.guard import AddressPolicy, Lookup
+from bridge.api import openapi
+from bridge.api.app import Api
+from bridge.api.cursors import Cursors
+from bridge.api.endpoints import Endpoint
+from bridge.api.idempotency import Idempotency
+from bridge.api.routes.base import Base, Services
+from bridge.api.routes.chats import ChannelRoutes, ChatRoutes, RetentionRoutes, TimerRoutes
+from bridge.api.routes.control import AuditRoutes, ModerationRoutes, WebhookRoutes
+from bridge.api.routes.links import LinkRoutes
+from bridge.api.routes.members import MemberRoutes
+from bridge.api.routes.messages import DeliveryRoutes, MessageRoutes, SearchRoutes
+from bridge.api.routes.people import PeopleRoutes
+from bridge.audit import Audit
+from bridge.background import Background
+from bridge.identity.people import Accounts, People
+from bridge.identity.products import Products
+from bridge.messenger import Ground
+from bridge.registry import Registry
+from bridge.store import product_messages, webhooks
+from bridge.webhooks.feature import ProductFeature, settle, tell_counts
+from bridge.webhooks.sender import Sender
+from bridge.webhooks.service import WebhookService
+
+PREFIX: Final = "/api/v1"
+SETTLE_MS: Final = 1_000
+COUNTS_MS: Final = 60_000
+PURGE_MS: Final = 600_000
+KEEP_DELIVERIES_MS: Final = 7 * 86_400_000
+
+
+class Route(Protocol):
+    """The handlers of an area."""
+
+    def endpoints(self) -> list[Endpoint]: ...
+
+
+class Embedding:
+    """Serves products: their requests, and what their webhooks are told."""
+
+    def __init__(
+        self,
+        ground: Ground,
+        registry: Registry,
+        audit: Audit,
+        accounts: Accounts,
+        services: Services,
+        *,
+        lookup: Lookup | None = None,
+        monotonic: Callable[[], float] | None = None,
+    ) -> None:
+        """
+        Args:
+            lookup: gives the addresses of webhooks' names; the machine's unless told.
+            monotonic: seconds, for rate limits.
+        """
+        config = ground.config
+        settings = config.messenger.api
+        pickle_key = config.encryption.pickle_key.get_secret_value()
+        self._ground = ground
+        self._registry = registry
+        self._url = ground.url(PREFIX)
+        policy = AddressPolicy.of(allowed=settings.webhook_networks)
+        self.products = Products(ground.database, audit, ground.clock, pickle_key)
+        self.people = People(
+            ground.database,
+            ground.homeserver,
+            accounts,
+            audit,
+            ground.clock,
+            server_name=config.homeserver.server_name,
+            pickle_key=pickle_key,
+            service_users=lambda: ground.bots | {ground.steward},
+        )
+        self.webhooks = WebhookService(ground.database, audit, ground.clock, pickle_key=pickle_key, policy=policy)
+        self.feature = ProductFeature(ground.steward, registry, self.webhooks, ground.clock)
+        if services.delivery is not None:
+            services.delivery.marked.append(self.feature.marked)
+        self.sender = Sender(ground.database, self.webhooks, ground.clock, policy, lookup=lookup)
+        self.idempotency = Idempotency(ground.database, pickle_key, ground.clock)
+        base = Base(
+            database=ground.database,
+            clock=ground.clock,
+            audit=audit,
+            cursors=Cursors(pickle_key),
+            products=self.products,
+            people=self.people,
+            webhooks=self.webhooks,
+            services=services,
+            homeserver_url=settings.homeserver_url or config.homeserver.url,
+            bots_in=lambda room_id: list(ground.rooms.bots_in(room_id)),
+            steward=ground.steward,
+        )
+        options: dict[str, Any] = {} if monotonic is None else {"monotonic": monotonic}
+        self.api = Api(
+            endpoints_of(base, ground),
+            self.products,
+            self.idempotency,
+            ground.clock,
+            lambda: self._document,
+            reads_per_minute=settings.reads_per_minute,
+            writes_per_minute=settings.writes_per_minute,
+            **options,
+        )
+        clock = ground.clock
+        self._tasks = [
+            self.webhooks.background(self.sender.run_due, self.sender.upcoming),
+            Background("product-messages", clock, self.settle, self._settle_next),
+            Background("message-counts", clock, self.tell_counts, self._in(COUNTS_MS)),
+            Background("api-purge", clock, self.purge, self._in(PURGE_MS)),
+        ]
+
+    def _in(self, span_ms: int) -> Callable[[], Awaitable[int | None]]:
+        async def following() -> int:
+            return self._ground.clock.now_ms() + span_ms
+
+        return following
+
+    @cached_property
+    def _document(self) -> bytes:
+        return openapi.written(self.api.endpoints, self._url)
+
+    def app(self) -> web.Application:
+        """To be mounted at :data:`PREFIX`."""
+        return self.api.app()
+
+    async def start(self) -> None:
+        """Load what events and requests need."""
+        await self.webhooks.start()
+        await self.idempotency.start()
+
+    def run(self) -> None:
+        """Start what runs by itself."""
+        for task in self._tasks:
+            task.start()
+
+    async def stop(self) -> None:
+        """End what runs by itself."""
+        for task in self._tasks:
+            await task.stop()
+        await self.sender.stop()
+
+    async def settle(self) -> int:
+        """Say what became of notices; of how many."""
+        database = self._ground.database
+        if not await database.read(product_messages.any_unsettled):
+            return 0
+        count = await database.write(lambda connection: settle(connection, self.webhooks, self._registry))
+        if count:
+            self.webhooks.hurry()
+        return count
+
+    async def _settle_next(self) -> int:
+        # A notice is on its way for moments: while there is none, one look a minute is enough.
+        pending = await self._ground.database.read(product_messages.any_unsettled)
+        return self._ground.clock.now_ms() + (SETTLE_MS if pending else COUNTS_MS)
+
+    async def tell_counts(self) -> int:
+        """Say how many messages there were; in how many chats."""
+        now = self._ground.clock.now_ms()
+        count = await self._ground.database.write(
+            lambda connection: tell_counts(connection, self.webhooks, self._registry, now)
+        )
+        if count:
+            self.webhooks.hurry()
+        return count
+
+    async def purge(self) -> int:
+        """Forget what is old, a part at a time; how much."""
+        now = self._ground.clock.now_ms()
+        count = await self.idempotency.purge() + await self.people.purge()
+        before = now - KEEP_DELIVERIES_MS
+        return count + await self._ground.database.write(lambda connection: webhooks.purge(connection, before))
+
+
+def endpoints_of(base: Base, ground: Ground) -> list[Endpoint]:
+    """The whole table: those of areas that are not there are left out."""
+    services = base.services
+    routes: list[Route] = [PeopleRoutes(base), ChatRoutes(base), MemberRoutes(base)]
+    if services.channels is not None:
+        routes.append(ChannelRoutes(base))
+    if services.links is not None:
+        routes.append(LinkRoutes(base))
+    if services.timers is not None:
+        routes.append(TimerRoutes(base))
+    if services.retention is not None:
+        routes.append(RetentionRoutes(base))
+    routes.append(MessageRoutes(base, ground.raise_events))
+    if services.delivery is not None:
+        routes.append(DeliveryRoutes(base, services.delivery))
+    if services.search is not None:
+        routes.append(SearchRoutes(base, services.search))
+    if services.moderation is not None:
+        routes.append(ModerationRoutes(base))
+    routes += [AuditRoutes(base), WebhookRoutes(base)]
+    return [endpoint for route in routes for endpoint in route.endpoints()]

@@ -1,0 +1,126 @@
+"""Invite links and join requests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bridge.api.endpoints import Call, Endpoint
+from bridge.api.models.common import PageQuery
+from bridge.api.models.members import (
+    JoinAnswer,
+    JoinRequestPage,
+    JoinRequestView,
+    LinkPage,
+    LinkView,
+    NewLink,
+)
+from bridge.api.routes.base import Base
+from bridge.errors import NotFound
+
+
+class LinkRoutes:
+    """Handlers."""
+
+    def __init__(self, base: Base) -> None:
+        self._base = base
+        self._links = base.services.links
+
+    def endpoints(self) -> list[Endpoint]:
+        """The table."""
+        return [
+            Endpoint(
+                "listLinks", "GET", "/chats/{chat}/links", "List invite links", self.page, "Links", "links.read",
+                LinkPage, query=PageQuery,
+            ),
+            Endpoint(
+                "createLink", "POST", "/chats/{chat}/links", "Make an invite link", self.create, "Links",
+                "links.write", LinkView, body=NewLink, status=201,
+            ),
+            Endpoint(
+                "revokeLink", "DELETE", "/chats/{chat}/links/{link}", "Revoke an invite link", self.revoke, "Links",
+                "links.write",
+            ),
+            Endpoint(
+                "listJoinRequests", "GET", "/chats/{chat}/requests", "List join requests", self.requests, "Links",
+                "members.read", JoinRequestPage, query=PageQuery,
+            ),
+            Endpoint(
+                "answerJoinRequest", "PUT", "/chats/{chat}/requests/{person}", "Answer a join request", self.answer,
+                "Links", "members.write", body=JoinAnswer,
+            ),
+        ]  # fmt: skip
+
+    async def page(self, call: Call[None, PageQuery]) -> LinkPage:
+        """A page of links."""
+        chat = await self._base.chat(call)
+        place = f"links\0{chat.id}"
+        after = self._base.after(place, call.query.after)
+        found = sorted(
+            await self._links.list(call.actor, chat), key=lambda each: (each.created_at, each.id), reverse=True
+        )
+        if after is not None:
+            found = [each for each in found if (each.created_at, each.id) < after]
+        limit = call.query.limit
+        shown, following = self._base.page(place, found[: limit + 1], limit, lambda each: (each.created_at, each.id))
+        return LinkPage(items=[self._view(each) for each in shown], next=following)
+
+    async def create(self, call: Call[NewLink, None]) -> LinkView:
+        """A new one."""
+        chat, body = await self._base.chat(call), call.body
+        made = await self._links.create(
+            call.actor,
+            chat,
+            expires_in=body.expires_in,
+            uses=body.uses,
+            approval=body.approval,
+            title=body.title.strip(),
+        )
+        return self._view(made)
+
+    async def revoke(self, call: Call[None, None]) -> None:
+        """It opens nothing any more."""
+        chat = await self._base.chat(call)
+        for link in await self._links.list(call.actor, chat):
+            if link.id == call.params["link"]:
+                await self._links.revoke(call.actor, chat, link.id)
+                return
+        raise NotFound("no_such_link", "There is no such link.")
+
+    async def requests(self, call: Call[None, PageQuery]) -> JoinRequestPage:
+        """Who asks to join."""
+        chat = await self._base.chat(call)
+        place = f"requests\0{chat.id}"
+        after = self._base.after(place, call.query.after)
+        found = sorted(await self._links.requests(call.actor, chat), key=_asked)
+        if after is not None:
+            found = [each for each in found if _asked(each) > after]
+        limit = call.query.limit
+        shown, following = self._base.page(place, found[: limit + 1], limit, _asked)
+        names = await self._base.people.names(call.product.name, {each.user_id for each in shown})
+        items = [
+            JoinRequestView(user_id=each.user_id, external_id=names.get(each.user_id), since=_asked(each)[0])
+            for each in shown
+        ]
+        return JoinRequestPage(items=items, next=following)
+
+    async def answer(self, call: Call[JoinAnswer, None]) -> None:
+        """In, or not."""
+        chat = await self._base.chat(call)
+        await self._links.answer(call.actor, chat, await self._base.person(call), call.body.accept)
+
+    def _view(self, link: Any) -> LinkView:
+        return LinkView(
+            id=link.id,
+            url=self._links.url(link),
+            title=link.title,
+            approval=link.approval,
+            uses=link.uses,
+            used=link.used,
+            expires_at=link.expires_at,
+            revoked_at=link.revoked_at,
+            created_at=link.created_at,
+        )
+
+
+def _asked(request: Any) -> tuple[int, str]:
+    return request.since, request.user_id

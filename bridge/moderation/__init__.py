@@ -1,0 +1,1 @@
+"""Moderation: reports and what is decided about them, policy lists, floods."""

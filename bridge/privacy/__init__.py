@@ -1,0 +1,1 @@
+"""Who may do what with a person, screenshots, and people's devices."""

@@ -1,0 +1,1 @@
+"""Message timers: messages that go by themselves, for everybody, on time."""
