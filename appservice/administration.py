@@ -219,6 +219,19 @@ class Administration:
         after = answer.get("next_token")
         return reports, after if isinstance(after, int) else None
 
+    async def user_reports(self, start: int = 0, limit: int = PAGE) -> tuple[list[dict[str, Any]], int | None]:
+        """Reports of people as such, likewise. A homeserver that is older than this has none."""
+        query = {"from": str(start), "limit": str(limit), "dir": "f"}
+        try:
+            answer = await self._request("GET", f"{ADMIN}/v1/user_reports", query=query)
+        except HomeserverError as error:
+            if error.status != 404:
+                raise
+            return [], None
+        reports = [raw for raw in answer.get("user_reports", []) if isinstance(raw, dict)]
+        after = answer.get("next_token")
+        return reports, after if isinstance(after, int) else None
+
     async def _request(
         self, method: str, url: str, body: object | None = None, query: Mapping[str, str] | None = None
     ) -> Any:

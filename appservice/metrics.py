@@ -21,6 +21,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 FAST: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 SLOW: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+WAITS: Final = (60.0, 300.0, 900.0, 3_600.0, 14_400.0, 43_200.0, 86_400.0, 259_200.0, 604_800.0)
 SIZES: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0)
 
 
@@ -74,6 +75,16 @@ class Metrics:
         self.bills_unknown = gauge(
             "bills_unknown", "Payments of bills that their billers have not confirmed: the money stays held.", "plugin"
         )
+        self.timers_removed = counter("timers_removed", "Messages removed by timers and retention.")
+        self.timers_given_up = counter("timers_given_up", "Messages that could not be removed: the steward may not.")
+        self.timers_behind_seconds = gauge("timers_behind_seconds", "How late the message is that is removed now.")
+        self.reports = counter("reports", "Reports of people and messages.", "source")
+        self.reports_open = gauge("reports_open", "Reported messages and people that wait for a moderator.")
+        self.report_seconds = histogram("report_seconds", "From a report to the decision about it.", WAITS)
+        self.moderation_actions = counter("moderation_actions", "Decisions of moderators that were done.", "action")
+        self.policy_bans = counter("policy_bans", "Bans from chats by policy lists.")
+        self.floods = counter("floods", "Chats that were closed for a while, for too many came at once.")
+        self.invites_limited = counter("invites_limited", "Invitations that were refused or taken back as too many.")
         self.send_seconds = histogram("send_seconds", "One send to the homeserver.", SLOW)
         self.handler_seconds = histogram("handler_seconds", "One run of a consumer's handler.", SLOW, "consumer")
         self.commit_seconds = histogram("commit_seconds", "One group commit.", FAST)

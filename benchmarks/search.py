@@ -25,9 +25,9 @@ from appservice.database import Database, open_database
 from benchmarks.common import finish, parser, percentile, progress, run, table
 from benchmarks.ledger import scratch
 from bots.store.tables import metadata
-from bridge.domain.search import Expression, Kind, Place, Question, Said, Scope, Terms, expression
+from bridge.domain.search import Kind, Lookup, Place, Question, Said, Scope, Terms, lookup
 from bridge.store import search as store
-from bridge.store.search import Document, Near
+from bridge.store.search import Document
 
 VOCABULARY = 50_000
 CHATS = 1_000
@@ -99,7 +99,7 @@ class Kinds:
     """A kind of question: its name, and how one is made."""
 
     name: str
-    make: Callable[[random.Random], tuple[Question, Scope, Near]]
+    make: Callable[[random.Random], tuple[Question, Scope]]
 
 
 def everywhere() -> Scope:
@@ -119,43 +119,43 @@ def kinds(world: World) -> list[Kinds]:
     def person(dice: random.Random) -> str:
         return f"@person{world.people.draw(dice)}:localhost"
 
-    def one(make: Callable[[random.Random], str]) -> Callable[[random.Random], tuple[Question, Scope, Near]]:
-        return lambda dice: (Question((make(dice),)), everywhere(), Near())
+    def one(make: Callable[[random.Random], str]) -> Callable[[random.Random], tuple[Question, Scope]]:
+        return lambda dice: (Question((make(dice),)), everywhere())
 
-    def in_chat(dice: random.Random) -> tuple[Question, Scope, Near]:
+    def in_chat(dice: random.Random) -> tuple[Question, Scope]:
         where = chat(dice)
-        return Question((common(dice),)), Scope(open=frozenset({where})), Near(chat_id=where)
+        return Question((common(dice),)), Scope(open=frozenset({where}))
 
-    def rare_in_chat(dice: random.Random) -> tuple[Question, Scope, Near]:
+    def rare_in_chat(dice: random.Random) -> tuple[Question, Scope]:
         where = chat(dice)
         found = Question((word(dice.randint(1_000, 5_000)),))
-        return found, Scope(open=frozenset({where})), Near(chat_id=where)
+        return found, Scope(open=frozenset({where}))
 
-    def by_person(dice: random.Random) -> tuple[Question, Scope, Near]:
+    def by_person(dice: random.Random) -> tuple[Question, Scope]:
         who = person(dice)
-        return Question((common(dice),), sender=who), everywhere(), Near(sender=who)
+        return Question((common(dice),), sender=who), everywhere()
 
-    def person_in_chat(dice: random.Random) -> tuple[Question, Scope, Near]:
+    def person_in_chat(dice: random.Random) -> tuple[Question, Scope]:
         who, where = f"@person{dice.randint(0, 50)}:localhost", f"chat{dice.randint(0, 20)}"
         found = Question((common(dice),), sender=who)
-        return found, Scope(open=frozenset({where})), Near(chat_id=where)
+        return found, Scope(open=frozenset({where}))
 
-    def two(dice: random.Random) -> tuple[Question, Scope, Near]:
-        return Question((common(dice), word(dice.randint(20, 500)))), everywhere(), Near()
+    def two(dice: random.Random) -> tuple[Question, Scope]:
+        return Question((common(dice), word(dice.randint(20, 500)))), everywhere()
 
-    def strangers(dice: random.Random) -> tuple[Question, Scope, Near]:
-        return Question((word(dice.randint(100, 1_000)), word(dice.randint(100, 1_000)))), everywhere(), Near()
+    def strangers(dice: random.Random) -> tuple[Question, Scope]:
+        return Question((word(dice.randint(100, 1_000)), word(dice.randint(100, 1_000)))), everywhere()
 
-    def dated(dice: random.Random) -> tuple[Question, Scope, Near]:
+    def dated(dice: random.Random) -> tuple[Question, Scope]:
         since = NEWEST_MS - dice.randint(30, 700) * 86_400_000
-        return Question((common(dice),), since=since, until=since + 7 * 86_400_000), everywhere(), Near()
+        return Question((common(dice),), since=since, until=since + 7 * 86_400_000), everywhere()
 
-    def images(dice: random.Random) -> tuple[Question, Scope, Near]:
-        return Question((word(dice.randint(0, 200)),), kind=Kind.IMAGE), everywhere(), Near()
+    def images(dice: random.Random) -> tuple[Question, Scope]:
+        return Question((word(dice.randint(0, 200)),), kind=Kind.IMAGE), everywhere()
 
-    def own_chats(dice: random.Random) -> tuple[Question, Scope, Near]:
+    def own_chats(dice: random.Random) -> tuple[Question, Scope]:
         mine = frozenset(f"chat{dice.randint(0, CHATS - 1)}" for _ in range(100))
-        return Question((word(int(dice.expovariate(1 / 300))),)), Scope(open=mine), Near()
+        return Question((word(int(dice.expovariate(1 / 300))),)), Scope(open=mine)
 
     return [
         Kinds("a common word", one(common)),
@@ -185,10 +185,10 @@ async def fill(database: Database, world: World) -> float:
     return world.messages / (time.perf_counter() - begun)
 
 
-def answer(connection: Connection, what: Expression, near: Near, question: Question) -> Sequence[Document]:
+def answer(connection: Connection, what: Lookup, question: Question) -> Sequence[Document]:
     """The first page."""
     since, until = question.since, question.until
-    ids = store.search(connection, what, near=near, since=since, until=until, limit=PAGE + 1)
+    ids = store.search(connection, what, since=since, until=until, limit=PAGE + 1)
     return store.load(connection, ids[:PAGE])
 
 
@@ -200,10 +200,10 @@ async def ask(database: Database, world: World, name: str, times: int) -> list[L
         spent: list[float] = []
         answers = 0
         for _ in range(times):
-            question, scope, near = kind.make(dice)
-            what = expression(world.terms, question, scope)
+            question, scope = kind.make(dice)
+            what = lookup(world.terms, question, scope)
             assert what is not None
-            read = partial(answer, what=what, near=near, question=question)
+            read = partial(answer, what=what, question=question)
             begun = time.perf_counter()
             answers += len(await database.read(read))
             spent.append((time.perf_counter() - begun) * 1000)

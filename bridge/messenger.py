@@ -27,6 +27,7 @@ from bridge.chats.service import ChatService
 from bridge.chats.slow import SlowMode
 from bridge.delivery.wiring import Delivery
 from bridge.domain.privacy import Audience
+from bridge.moderation.wiring import Moderation
 from bridge.notices import Notices
 from bridge.permissions import Permissions
 from bridge.privacy.wiring import Privacy
@@ -36,6 +37,7 @@ from bridge.search.wiring import Search
 from bridge.steward import Steward
 from bridge.store import chats as chat_store
 from bridge.store.chats import Chat
+from bridge.timers.wiring import Timing
 
 if TYPE_CHECKING:
     from bridge.api.embedding import Embedding
@@ -92,6 +94,8 @@ class Messenger:
             self.audit,
             ground.clock,
             self.jobs,
+            self.notices,
+            ground.raise_events,
             shards=ground.config.engine.shards,
         )
         self.members = MemberService(
@@ -123,7 +127,29 @@ class Messenger:
         self.devices = self.private.devices
         self.screenshots = self.private.screenshots
         self.policy = self.private.policy
-        self.chats.consent = self.privacy
+        self.moderating = Moderation(
+            ground.config,
+            ground.database,
+            ground.homeserver,
+            self.steward,
+            self.registry,
+            self.members,
+            ground.chats,
+            self.administration,
+            self.notices,
+            ground.raise_events,
+            self.audit,
+            ground.clock,
+            ground.metrics,
+            self.policy,
+            self.privacy,
+            ground.bots | {ground.steward},
+            ground.rooms.bots_in,
+            ground.hub,
+        )
+        self.moderation = self.moderating.service
+        self.policies = self.moderating.policies
+        self.chats.consent = self.moderating.invites
         self.jobs.purge = self._purge
         self.delivering = Delivery(
             ground.config,
@@ -138,6 +164,24 @@ class Messenger:
             self._hides_receipts,
         )
         self.delivery = self.delivering.service
+        self.timing = Timing(
+            ground.config,
+            ground.database,
+            self.steward,
+            self.registry,
+            self.permissions,
+            self.audit,
+            ground.clock,
+            ground.metrics,
+            self.chats,
+            self.delivery,
+            self.administration,
+            ground.rooms.bots_in,
+            ground.bots,
+            ground.decrypt,
+        )
+        self.timers = self.timing.timers
+        self.retention = self.timing.retention
         self.searching = Search(
             ground.config,
             ground.database,
@@ -188,6 +232,8 @@ class Messenger:
             SlowMode(self.steward, ground.database, self.registry, self.notices, service_users),
         ]
         found.extend(self.private.features)
+        found.extend(self.timing.features)  # before the one that numbers events: readings are known by numbers
+        found.extend(self.moderating.features)
         found.extend(self.delivering.features)
         found.extend(self.searching.features)
         if self.embedding is not None:
@@ -208,11 +254,11 @@ class Messenger:
             members=self.members,
             links=getattr(self, "links", None),
             channels=getattr(self, "channels", None),
-            timers=getattr(self, "timers", None),
-            retention=getattr(self, "retention", None),
+            timers=self.timers,
+            retention=self.retention,
             delivery=self.delivery,
             search=self.search,
-            moderation=getattr(self, "moderation", None),
+            moderation=self.moderation,
         )
         return Embedding(self.ground, self.registry, self.audit, self.administration, services)
 
@@ -220,6 +266,8 @@ class Messenger:
         """Load what events need. The homeserver may be away."""
         await self.registry.start()
         await self.private.start()
+        await self.moderating.start()
+        await self.timing.start()
         await self.delivering.start()
         await self.searching.start()
         if self.embedding is not None:
@@ -228,6 +276,8 @@ class Messenger:
     async def run(self) -> None:
         """Start what runs by itself: timers, clean-ups. After the events began to flow."""
         self.private.run()
+        await self.moderating.run()
+        self.timing.run()
         await self.delivering.run()
         self.searching.run()
         for background in self._backgrounds:
@@ -237,7 +287,9 @@ class Messenger:
 
     async def stop(self) -> None:
         """End what runs by itself; harmless when not started."""
+        await self.moderating.stop()
         await self.private.stop()
+        await self.timing.stop()
         await self.delivering.stop()
         await self.searching.stop()
         for background in self._backgrounds:

@@ -45,6 +45,19 @@ class Notices:
         for event in self.event(f"{unit.event_id} {unit.consumer} {person} {code}", person, code, values):
             unit.emit(event)
 
+    def in_room(
+        self, key: str, room_id: str, code: str, values: Mapping[str, Any] | None = None
+    ) -> list[InternalEvent]:
+        """The events by which ``@rialto`` says something in a room that it is in, encrypted where the room is.
+
+        Args:
+            key: stable for the cause, as for :meth:`event`.
+        """
+        if not self._hub:
+            return []
+        content = {"code": code, "values": dict(values or {})}
+        return [InternalEvent(f"notice:{key}", self._hub, room_id, NOTICE, content)]
+
     def announce(self, unit: UnitOfWork, room_id: str, code: str, text: str, key: str | None = None) -> None:
         """Say something in a chat, as the steward, to everybody. Nothing private: it is not encrypted.
 

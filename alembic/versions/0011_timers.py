@@ -42,7 +42,7 @@ def upgrade() -> None:
             "levels",
             sa.Text(),
             nullable=True,
-            comment="The powers that redacting needed before, JSON; null: people can still redact.",
+            comment="The powers that redacting needed before, JSON; null: not yet noted.",
         ),
         sa.Column(
             "released_at",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_network
 from typing import Annotated
 
@@ -57,8 +58,74 @@ class Search(Model):
     )
 
 
+class Timers(Model):
+    per_second: float = Field(
+        50, gt=0, le=10_000, description="Messages that timers and retention remove in a second at most."
+    )
+    concurrency: int = Field(4, ge=1, le=100, description="Chats in which they do so at a time.")
+
+
+class Retention(Model):
+    days: int | None = Field(
+        None, ge=1, le=36_500, description="Days that messages of all chats are kept at the most; null: for good."
+    )
+
+
+def _person(value: str) -> str:
+    if not re.fullmatch(r"@[^:\s]+:\S+", value):
+        raise ValueError(f"needs a user id like @alice:example.org, got {value!r}")
+    return value
+
+
+def _room(value: str) -> str:
+    if not re.fullmatch(r"[!#]\S+", value):
+        raise ValueError(f"needs a room like #list:example.org or !abc:example.org, got {value!r}")
+    return value
+
+
+class Moderation(Model):
+    moderators: tuple[Annotated[str, AfterValidator(_person)], ...] = Field(
+        (), description="Who decides about reports, in an encrypted room with @rialto. See docs/moderation.md."
+    )
+    reports_per_day: int = Field(30, ge=1, le=10_000, description="Reports of one person.")
+    client_reports_every: float = Field(
+        30,
+        ge=0,
+        le=86_400,
+        description="Seconds between looks at the reports that people's clients make to the homeserver; 0: never. "
+        "Needs homeserver.admin_token.",
+    )
+    evidence_days: int = Field(
+        90, ge=1, le=3_650, description="Days that the words of a report are kept after the decision."
+    )
+    appeal_days: int = Field(30, ge=1, le=3_650, description="Days within which a decision can be appealed.")
+    joins_per_minute: int = Field(
+        30, ge=1, le=100_000, description="People who come to one chat by themselves; more close it for a while."
+    )
+    closed_minutes: int = Field(10, ge=1, le=10_080, description="How long a chat is closed then.")
+    invites_per_hour: int = Field(200, ge=1, le=100_000, description="Invitations of one person.")
+    policy_lists: tuple[Annotated[str, AfterValidator(_room)], ...] = Field(
+        (), description="Rooms of moderation policy lists that are followed: #list:example.org, !abc:example.org."
+    )
+    most_policy_bans: int = Field(
+        50,
+        ge=1,
+        le=1_000_000,
+        description="People whom a rule with a pattern bans by itself; more are left to moderators.",
+    )
+
+
+class Rights(Model):
+    archive_days: int = Field(7, ge=1, le=365, description="Days that an archive of a person's data is kept for them.")
+    exports_per_day: int = Field(3, ge=1, le=1_000, description="Archives of one person.")
+
+
 class Messenger(Model):
     chats: Chats = Field(default_factory=Chats, description="Chats and their members.")
     api: Api = Field(default_factory=Api, description="The API for embedding products.")
     delivery: Delivery = Field(default_factory=Delivery, description="Numbers of events, and who has which.")
     search: Search = Field(default_factory=Search, description="Full-text search.")
+    timers: Timers = Field(default_factory=Timers, description="Message timers.")
+    retention: Retention = Field(default_factory=Retention, description="How long messages are kept.")
+    moderation: Moderation = Field(default_factory=Moderation, description="Reports, policy lists and floods.")
+    rights: Rights = Field(default_factory=Rights, description="People's own data: archives and erasure.")

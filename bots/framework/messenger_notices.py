@@ -16,7 +16,7 @@ class Notice:
     Attributes:
         code: what has happened; the words for it are the hub's.
         values: what stands in the sentence.
-        person: whom it is told: ``ctx.sender``.
+        person: whom it is told: ``ctx.sender``; "" for a room that the hub is in, ``ctx.room_id``.
         key: stable for its cause.
     """
 

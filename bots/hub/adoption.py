@@ -100,7 +100,7 @@ class Adoption(Area):
     @dialog
     async def come_in(self, d: Dialog, chat: str, rest: str = "") -> None:
         """Be invited."""
-        found = await self.which(d, chat, d.t("Which chat shall I come to?"), SHARED)
+        found = await self.which(d, chat, SHARED)
         if found.room_id == d.room_id:
             await d.end(d.t("I am here already."))
         question = d.t(

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final, NoReturn, TypeVar
 
 from sqlalchemy import Connection
 
 from appservice.homeserver import HomeserverError
-from bots.framework import Context, Dialog, InvalidValue, Key, Option, Plugin
+from bots.framework import Context, Dialog, InvalidValue, Key, Option, Plugin, UserID
 from bots.framework.i18n import _
 from bots.hub import asides, words
 from bots.hub.refusals import why
@@ -109,17 +110,13 @@ class Area(Plugin):
         return found[0] if len(found) == 1 else None
 
     async def chats_of(self, person: str, kinds: frozenset[Kind]) -> list[Chat]:
-        """The chats that somebody is in, without the hub's own ones, the newest first."""
-        found = await self._messenger.chats.list_for(person)
-        return [chat for chat in found if chat.kind in kinds and chat.created_by != self._user_id]
+        """The chats of these kinds that somebody is in, the newest first."""
+        return [chat for chat in await self._messenger.chats.list_for(person) if chat.kind in kinds]
 
-    async def which(
-        self, d: Dialog, chat: str, question: str, kinds: frozenset[Kind] = PEOPLES, *, role: bool = False
-    ) -> Chosen:
+    async def which(self, d: Dialog, chat: str, kinds: frozenset[Kind] = PEOPLES, *, role: bool = False) -> Chosen:
         """The chat that a dialog is about: the one it began with, or the one that is chosen now.
 
         Args:
-            question: asked when none is known.
             kinds: which chats it can be about.
             role: whether the person's role there is wanted.
         """
@@ -131,11 +128,16 @@ class Area(Plugin):
                 chat = offered[0].id
             else:
                 options = [Option(each.id, each.title, d.t(words.KINDS[each.kind])) for each in offered]
-                chat = (await d.choose(question, options)).value
+                chat = (await d.choose(d.t("Which chat?"), options)).value
         found: Chosen = await self.try_step(d, "chat", self._chosen, d.person, chat, role)
         if found.kind not in kinds:
             await d.end(d.t("That is not possible in a chat of this kind ({kind}).", kind=d.t(words.KINDS[found.kind])))
         return found
+
+    @staticmethod
+    async def whom(d: Dialog) -> UserID:
+        """Somebody, who was not named."""
+        return await d.ask(d.t(words.NOBODY), parse=words.person)
 
     async def _offered(self, person: str, kinds: frozenset[Kind]) -> list[Chosen]:
         found = (await self.chats_of(person, kinds))[:MOST_OFFERED]
@@ -161,7 +163,9 @@ class Area(Plugin):
 
         known = await self._messenger.ground.database.read(others) if nameless else {}
         return {
-            chat.room_id: words.one_line(chat.name or known.get(chat.room_id, "") or chat.alias or chat.room_id)
+            chat.room_id: words.one_line(
+                chat.name or known.get(chat.room_id) or chat.alias or _service_of(chat) or chat.room_id
+            )
             for chat in chats
         }
 
@@ -195,7 +199,12 @@ class Area(Plugin):
 
     async def refuse(self, d: Dialog, refused: BridgeError) -> NoReturn:
         """End a dialog with the reason."""
-        await d.end(why(refused, _Words(d)))
+        await d.end(self.reason(d, refused))
+
+    @staticmethod
+    def reason(d: Dialog, refused: BridgeError) -> str:
+        """The reason in the person's language."""
+        return why(refused, _Words(d))
 
     @staticmethod
     async def _careful(function: Callable[..., Awaitable[T]], *args: Any) -> T:
@@ -238,6 +247,16 @@ class _Words:
 def _recorded(chat: Chat, title: str, role: Role | None) -> Chosen:
     word = "" if role is None else role.word
     return Chosen(chat.id, chat.room_id, chat.kind, title, chat.public, chat.encrypted, word)
+
+
+def _service_of(chat: Chat) -> str:
+    """Whose service chat it is."""
+    return chat.created_by if chat.kind is Kind.SERVICE and chat.created_by.startswith("@") else ""
+
+
+def lengths(d: Dialog, *seconds: int) -> dict[str, int]:
+    """Lengths of time to choose from, in the person's language."""
+    return {d.t("{length}", length=timedelta(seconds=each)): each for each in seconds}
 
 
 def at_least(role: str, least: Role) -> bool:

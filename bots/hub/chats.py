@@ -103,7 +103,7 @@ class ChatAreas(Area):
     async def make_direct(self, d: Dialog, person: UserID | None) -> None:
         """Begin a chat of two."""
         if person is None:
-            person = await d.ask(d.t("With whom? Write their id, such as @bob:example.org."), parse=words.person)
+            person = await self.whom(d)
         chat: Chat = await self.try_step(
             d, "create", self._create, d.person, Kind.DIRECT, "", False, "", (person,), d.id
         )
@@ -120,7 +120,7 @@ class ChatAreas(Area):
     @dialog
     async def rename_chat(self, d: Dialog, chat: str, name: str = "") -> None:
         """Another name."""
-        found = await self.which(d, chat, d.t("Which chat shall have another name?"))
+        found = await self.which(d, chat)
         if not name:
             name = await d.ask(d.t("What is “{chat}” to be called?", chat=found.title), validate=words.check_name)
         await self.on(d, "rename", self._messenger.chats.rename, found, name)
@@ -134,7 +134,7 @@ class ChatAreas(Area):
     @dialog
     async def describe_chat(self, d: Dialog, chat: str, text: str = "") -> None:
         """Another topic."""
-        found = await self.which(d, chat, d.t("Which chat do you want to describe?"))
+        found = await self.which(d, chat)
         if not text:
             text = await d.ask(d.t("What is “{chat}” about? “none” takes the description away.", chat=found.title))
         text = "" if words.same(text, "none") else text
@@ -149,7 +149,7 @@ class ChatAreas(Area):
     @dialog
     async def picture_chat(self, d: Dialog, chat: str, rest: str = "") -> None:
         """Another picture."""
-        found = await self.which(d, chat, d.t("Which chat shall have a picture?"))
+        found = await self.which(d, chat)
         sent = await d.ask(
             d.t("Send me the picture for “{chat}”. It is not encrypted.", chat=found.title), parse=Attachment
         )
@@ -191,7 +191,7 @@ class ChatAreas(Area):
     @dialog
     async def archive_chat(self, d: Dialog, chat: str, rest: str = "") -> None:
         """Nobody writes any more."""
-        found = await self.which(d, chat, d.t("Which chat do you want to archive?"), SHARED)
+        found = await self.which(d, chat, SHARED)
         await self.on(d, "archive", self._messenger.chats.archive, found)
         await d.say(
             d.t("“{chat}” is archived: nobody writes there any more. “unarchive” opens it again.", chat=found.title)
@@ -205,7 +205,7 @@ class ChatAreas(Area):
     @dialog
     async def unarchive_chat(self, d: Dialog, chat: str, rest: str = "") -> None:
         """People write again."""
-        found = await self.which(d, chat, d.t("Which chat do you want to open again?"), SHARED)
+        found = await self.which(d, chat, SHARED)
         await self.on(d, "unarchive", self._messenger.chats.unarchive, found)
         await d.say(d.t("“{chat}” is open again.", chat=found.title))
 
@@ -217,7 +217,7 @@ class ChatAreas(Area):
     @dialog
     async def leave_chat(self, d: Dialog, chat: str, rest: str = "") -> None:
         """Go."""
-        found = await self.which(d, chat, d.t("Which chat do you want to leave?"))
+        found = await self.which(d, chat)
         if not await d.confirm(d.t("Leave “{chat}”?", chat=found.title)):
             await d.end(d.t("You stay."))
         await self.on(d, "leave", self._leave, found)
@@ -234,7 +234,7 @@ class ChatAreas(Area):
     @dialog
     async def delete_chat(self, d: Dialog, chat: str, rest: str = "") -> None:
         """Gone for everybody: whoever does it by mistake would not write its name."""
-        found = await self.which(d, chat, d.t("Which chat do you want to delete for everybody?"))
+        found = await self.which(d, chat)
         question = d.t(
             "“{chat}” is deleted for everybody, and cannot be brought back. To go on, write its name.", chat=found.title
         )
@@ -252,7 +252,7 @@ class ChatAreas(Area):
     @dialog
     async def upgrade_chat(self, d: Dialog, chat: str, rest: str = "") -> None:
         """A new room in its place."""
-        found = await self.which(d, chat, d.t("Which chat shall move into a new room?"), SHARED)
+        found = await self.which(d, chat, SHARED)
         question = d.t(
             "Move “{chat}” into a new room? Members are invited there; the old room is closed.", chat=found.title
         )

@@ -9,7 +9,7 @@ from typing import Any, Final
 from bots.framework import Context, Dialog, InvalidValue, Option, ParseEnv, Rest, command, dialog
 from bots.framework.i18n import _
 from bots.hub import words
-from bots.hub.area import SHARED, Area, Chosen
+from bots.hub.area import SHARED, Area, Chosen, lengths
 from bridge.actor import Actor
 from bridge.store.chats import Chat
 
@@ -53,7 +53,7 @@ class Links(Area):
     @dialog
     async def invite_link(self, d: Dialog, chat: str, want: Wanted | None = None) -> None:
         """Ask how, unless it was said; then the link, the code, and a picture to scan."""
-        found = await self.which(d, chat, d.t("For which chat do you want an invite link?"), SHARED)
+        found = await self.which(d, chat, SHARED)
         want = want or await self._ask_link(d)
         link: Shown = await self.on(
             d,
@@ -98,11 +98,9 @@ class Links(Area):
     async def _ask_link(d: Dialog) -> Wanted:
         expires = await d.choose(
             d.t("How long shall the link work?"),
-            {d.t("1 day"): DAY_S, d.t("7 days"): 7 * DAY_S, d.t("30 days"): 30 * DAY_S, d.t("Until I end it"): 0},
+            {**lengths(d, DAY_S, 7 * DAY_S, 30 * DAY_S), d.t("Until I end it"): 0},
         )
-        uses = await d.choose(
-            d.t("How many people may use it?"), {d.t("One"): 1, d.t("10"): 10, d.t("100"): 100, d.t("Any number"): 0}
-        )
+        uses = await d.choose(d.t("How many people may use it?"), {"1": 1, "10": 10, "100": 100, d.t("Any number"): 0})
         approval = await d.confirm(d.t("Shall somebody approve each of them?"))
         return Wanted(expires, uses, approval)
 
@@ -116,7 +114,7 @@ class Links(Area):
     @dialog
     async def show_links(self, d: Dialog, chat: str, rest: str = "") -> None:
         """A list to choose from."""
-        found = await self.which(d, chat, d.t("Whose invite links do you want to see?"), SHARED)
+        found = await self.which(d, chat, SHARED)
         links: list[Shown] = await self.on(d, "links", self._list, found)
         if not links:
             await d.end(d.t("“{chat}” has no invite link. “invite link” makes one.", chat=found.title))
@@ -166,7 +164,7 @@ class Links(Area):
     @dialog
     async def answer_joining(self, d: Dialog, chat: str, rest: str = "") -> None:
         """One after the other."""
-        found = await self.which(d, chat, d.t("For which chat?"), SHARED)
+        found = await self.which(d, chat, SHARED)
         waiting: list[tuple[str, str]] = await self.on(d, "requests", self._join_requests, found)
         if not waiting:
             await d.end(d.t("Nobody waits to come to “{chat}”.", chat=found.title))
@@ -211,14 +209,14 @@ def wanted(text: str, env: ParseEnv) -> Wanted:
     Raises:
         InvalidValue: there is a word that says nothing of that.
     """
-    found, rest = Wanted(), text.strip()
+    found, rest = Wanted(), text.replace(",", " ").strip()
     expires, uses, approval = found.expires_in, found.uses, found.approval
     plain = env.vocabulary(words.PLAIN)
     while rest:
         first, __, behind = rest.partition(" ")
         second, __, after = behind.strip().partition(" ")
-        name = plain.get(first.strip(",").lower())
-        if first.isdecimal() and plain.get(second.strip(",").lower()) == "uses":
+        name = plain.get(first.lower())
+        if first.isdecimal() and plain.get(second.lower()) == "uses":
             uses, rest = int(first[:6]), after.strip()
         elif name == "approval":
             approval, rest = True, behind.strip()

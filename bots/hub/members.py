@@ -10,7 +10,7 @@ from typing import Any, Final
 from bots.framework import Context, Dialog, InvalidValue, Rest, UserID, command, dialog
 from bots.framework.i18n import _
 from bots.hub import words
-from bots.hub.area import SHARED, Area
+from bots.hub.area import SHARED, Area, lengths
 from bridge.actor import Actor
 from bridge.domain.roles import Role
 from bridge.store.chats import Chat
@@ -43,7 +43,7 @@ class Members(Area):
     @dialog
     async def show_members(self, d: Dialog, chat: str, query: str = "") -> None:
         """Page after page."""
-        found = await self.which(d, chat, d.t("Whose members do you want to see?"))
+        found = await self.which(d, chat)
         after: str | None = None
         while True:
             page: Shown = await self.on(d, "members", self._page, found, query, after)
@@ -54,7 +54,8 @@ class Members(Area):
             text = lines if after else f"{head}\n{lines}"
             if page.next is None:
                 await d.end(text)
-            if not await d.confirm(f"{text}\n{d.t('Show more?')}"):
+            await d.say(text)
+            if not await d.confirm(d.t("Show more?")):
                 return
             after = page.next
 
@@ -78,7 +79,7 @@ class Members(Area):
     @dialog
     async def add_members(self, d: Dialog, chat: str, people: Sequence[UserID] = ()) -> None:
         """Invite each, and say of each whether it worked."""
-        found = await self.which(d, chat, d.t("Which chat shall they be invited to?"), SHARED)
+        found = await self.which(d, chat, SHARED)
         if not people:
             people = await d.ask(
                 d.t("Whom shall I invite? Write their ids, such as @bob:example.org."), parse=words.people
@@ -114,8 +115,8 @@ class Members(Area):
         self, d: Dialog, chat: str, person: UserID | None = None, step: int = 1, role: str = ""
     ) -> None:
         """Up or down, or to the role that is named."""
-        found = await self.which(d, chat, d.t("In which chat?"))
-        person = person or await self._whom(d, d.t("Whom is it about? Write their id, such as @bob:example.org."))
+        found = await self.which(d, chat)
+        person = person or await self.whom(d)
         now: str = await self.on(d, "role", self._role, found, str(person))
         wanted = Role.of(role) if role else _next(Role.of(now) or Role.WRITER, step)
         if wanted is None or wanted is Role.OWNER:
@@ -143,8 +144,8 @@ class Members(Area):
     @dialog
     async def hand_over_chat(self, d: Dialog, chat: str, person: UserID | None = None) -> None:
         """Another owner."""
-        found = await self.which(d, chat, d.t("Which chat do you want to hand over?"), SHARED)
-        person = person or await self._whom(d, d.t("To whom? Write their id, such as @bob:example.org."))
+        found = await self.which(d, chat, SHARED)
+        person = person or await self.whom(d)
         question = d.t("Hand “{chat}” over to {person}? You stay as an admin.", chat=found.title, person=person)
         if not await d.confirm(question):
             await d.end(d.t("Everything stays as it is."))
@@ -165,14 +166,13 @@ class Members(Area):
     @dialog
     async def mute_member(self, d: Dialog, chat: str, person: UserID | None = None, seconds: int | None = None) -> None:
         """For a time, or until it is lifted."""
-        found = await self.which(d, chat, d.t("In which chat?"), SHARED)
-        person = person or await self._whom(d, d.t("Who shall not write? Write their id, such as @bob:example.org."))
+        found = await self.which(d, chat, SHARED)
+        person = person or await self.whom(d)
         if seconds is None:
             seconds = await d.choose(
                 d.t("For how long?"),
-                {d.t("10 minutes"): 600, d.t("1 hour"): 3_600, d.t("1 day"): 86_400, d.t("1 week"): 604_800,
-                 d.t("Until I lift it"): FOREVER},
-            )  # fmt: skip
+                {**lengths(d, 600, 3_600, 86_400, 604_800), d.t("Until I lift it"): FOREVER},
+            )
         await self.on(d, "mute", self._messenger.members.mute, found, str(person), seconds or None)
         if seconds:
             until = datetime.fromtimestamp((await d.now()).timestamp() + seconds, UTC)
@@ -190,8 +190,8 @@ class Members(Area):
     @dialog
     async def unmute_member(self, d: Dialog, chat: str, person: UserID | None = None) -> None:
         """They write again."""
-        found = await self.which(d, chat, d.t("In which chat?"), SHARED)
-        person = person or await self._whom(d, d.t("Who may write again? Write their id, such as @bob:example.org."))
+        found = await self.which(d, chat, SHARED)
+        person = person or await self.whom(d)
         await self.on(d, "unmute", self._messenger.members.unmute, found, str(person))
         await d.say(d.t("{person} can write in “{chat}” again.", person=person, chat=found.title))
 
@@ -205,13 +205,12 @@ class Members(Area):
     @dialog
     async def set_slow_mode(self, d: Dialog, chat: str, seconds: int | None = None) -> None:
         """On or off."""
-        found = await self.which(d, chat, d.t("In which chat?"), SHARED)
+        found = await self.which(d, chat, SHARED)
         if seconds is None:
             seconds = await d.choose(
                 d.t("How long shall members wait between two messages?"),
-                {d.t("10 seconds"): 10, d.t("1 minute"): 60, d.t("10 minutes"): 600, d.t("1 hour"): 3_600,
-                 d.t("Not at all"): 0},
-            )  # fmt: skip
+                {**lengths(d, 10, 60, 600, 3_600), d.t("Not at all"): 0},
+            )
         await self.on(d, "slow mode", self._messenger.members.set_slow_mode, found, seconds)
         if seconds:
             wait = words.length(seconds)
@@ -229,8 +228,8 @@ class Members(Area):
     @dialog
     async def kick_member(self, d: Dialog, chat: str, person: UserID | None = None) -> None:
         """Out."""
-        found = await self.which(d, chat, d.t("In which chat?"), SHARED)
-        person = person or await self._whom(d, d.t("Whom shall I remove? Write their id, such as @bob:example.org."))
+        found = await self.which(d, chat, SHARED)
+        person = person or await self.whom(d)
         if not await d.confirm(d.t("Remove {person} from “{chat}”?", person=person, chat=found.title)):
             await d.end(d.t("Everything stays as it is."))
         await self.on(d, "kick", self._messenger.members.kick, found, str(person))
@@ -244,8 +243,8 @@ class Members(Area):
     @dialog
     async def ban_member(self, d: Dialog, chat: str, person: UserID | None = None) -> None:
         """Out for good."""
-        found = await self.which(d, chat, d.t("In which chat?"), SHARED)
-        person = person or await self._whom(d, d.t("Whom shall I ban? Write their id, such as @bob:example.org."))
+        found = await self.which(d, chat, SHARED)
+        person = person or await self.whom(d)
         if not await d.confirm(d.t("Ban {person} from “{chat}”?", person=person, chat=found.title)):
             await d.end(d.t("Everything stays as it is."))
         await self.on(d, "ban", self._messenger.members.ban, found, str(person))
@@ -261,8 +260,8 @@ class Members(Area):
     @dialog
     async def unban_member(self, d: Dialog, chat: str, person: UserID | None = None) -> None:
         """They may come back."""
-        found = await self.which(d, chat, d.t("In which chat?"), SHARED)
-        person = person or await self._whom(d, d.t("Who may come back? Write their id, such as @bob:example.org."))
+        found = await self.which(d, chat, SHARED)
+        person = person or await self.whom(d)
         await self.on(d, "unban", self._messenger.members.unban, found, str(person))
         await d.say(d.t("{person} may come to “{chat}” again.", person=person, chat=found.title))
 
@@ -272,10 +271,6 @@ class Members(Area):
         """Begin a dialog about somebody who is named in a text, or is to be asked for."""
         chat, rest = await self.named(ctx, text)
         ctx.start(dialog, chat, words.person(rest, ctx.env()) if rest else None)
-
-    @staticmethod
-    async def _whom(d: Dialog, question: str) -> UserID:
-        return await d.ask(question, parse=words.person)
 
 
 def _line(d: Dialog, member: tuple[str, str, str, int | None]) -> str:

@@ -60,7 +60,7 @@ OF_ALL: Final = (
     Entry("change_privacy", _("My privacy")),
     Entry("answer_requests", _("Who would like to write to me")),
     Entry("show_devices", _("My devices")),
-    Entry("show_reports", _("My reports and appeals")),
+    Entry("appeal_decision", _("Decisions about me")),
     Entry("menu_data", _("My data")),
 )
 
@@ -94,7 +94,7 @@ class Menus(Services, ChatAreas):
     @dialog
     async def manage(self, d: Dialog, chat: str, rest: str = "") -> None:
         """What the person may do in a chat."""
-        found: Chosen = await self.which(d, chat, d.t("Which chat?"), role=True)
+        found: Chosen = await self.which(d, chat, role=True)
         entries = [each for each in OF_A_CHAT if found.kind in each.kinds and at_least(found.role, each.least)]
         if not found.role:
             link = words.room_link(found.room_id)

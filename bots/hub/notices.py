@@ -35,6 +35,7 @@ MESSAGES: Final[Mapping[str, str]] = MappingProxyType(
         "chat.unbanned": "You may come to “{chat}” again.",
         "chat.owner": "“{chat}” is yours now: {person} has handed it over to you.",
         "chat.deleted": "“{chat}” was deleted for everybody.",
+        "chat.slow_mode": "“{chat}” is slow: wait {seconds} between two messages. What came too soon was removed.",
         # Privacy and devices
         "privacy.message_request": "{person} would like to write to you. Say “requests” to answer.",
         "privacy.add_request": "{person} would like to add you to “{chat}”. Say “requests” to answer.",

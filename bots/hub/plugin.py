@@ -25,6 +25,7 @@ from bots.hub.menus import Menus
 from bots.hub.moderation import ASK, Moderation
 from bots.hub.notices import sentence
 from bots.hub.privacy import Privacy
+from bots.hub.refusals import sentence as because
 from bots.hub.refusals import why
 from bots.hub.rights import Rights
 from bots.hub.search import Search
@@ -35,8 +36,11 @@ from bridge.messenger import Messenger
 
 log = logging.getLogger(__name__)
 
-REQUESTS: Final[Mapping[str, bool]] = MappingProxyType({"message_request": False, "add_request": True})
+REQUESTS: Final[Mapping[str, bool]] = MappingProxyType({"privacy.message_request": False, "privacy.add_request": True})
 """Notices that somebody asks for something: they are put as questions. Whether it is about being added."""
+
+REPORT_REFUSED: Final = "report.refused"
+"""The notice that a flag is no report, with the code of why."""
 
 
 class Hub(
@@ -112,19 +116,23 @@ class Hub(
 
     @noticed
     async def told(self, ctx: Context, notice: Notice) -> None:
-        """Tell a person what has happened, in their own chat."""
-        own = await self._own_chat(ctx)
+        """Tell a person what has happened in their own chat, or who is in a room of the hub's there."""
+        values = notice.values
+        own = await self._own_chat(ctx) if ctx.sender else ctx.room_id
         if not own:
             return
-        values = notice.values
         if notice.code == ASK:
             where = str(values.get("room", "")), str(values.get("event", ""))
             asides.begin(ctx, own, self.report_what, *where, "")
         elif notice.code in REQUESTS:
             request, person, name = (str(values.get(key, "")) for key in ("request", "person", "chat"))
             asides.begin(ctx, own, self.asked, request, person, REQUESTS[notice.code], name)
-        elif text := sentence(notice.code, values, ctx.translator):
-            ctx.say(text, room_id=own)
+        else:
+            text = sentence(notice.code, values, ctx.translator)
+            if notice.code == REPORT_REFUSED:
+                text = because(str(values.get("reason", "")), ctx.translator) or text
+            if text:
+                ctx.say(text, room_id=own)
 
     @staticmethod
     async def _own_chat(ctx: Context) -> str:

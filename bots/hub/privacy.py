@@ -70,7 +70,7 @@ class Privacy(Area):
 
     async def for_one(self, d: Dialog) -> None:
         """What holds for one person whatever the settings say."""
-        other = await d.ask(d.t("About whom? Write their id, such as @bob:example.org."), parse=words.person)
+        other = await self.whom(d)
         things = [what for what in What if what is not What.RECEIPTS]
         what = (await d.choose(d.t("What about?"), [Option(each.value, d.t(QUESTIONS[each])) for each in things])).value
         allow = await d.choose(
@@ -92,7 +92,7 @@ class Privacy(Area):
     @dialog
     async def block_person(self, d: Dialog, person: UserID | None = None) -> None:
         """Whom, if it was not said."""
-        person = person or await d.ask(d.t("Whom? Write their id, such as @bob:example.org."), parse=words.person)
+        person = person or await self.whom(d)
         await self.try_step(d, "block", self._messenger.privacy.block, d.person, str(person))
         await d.say(d.t("{person} is blocked, and is not told. “unblock” lifts it.", person=person))
 
@@ -105,7 +105,7 @@ class Privacy(Area):
     @dialog
     async def unblock_person(self, d: Dialog, person: UserID | None = None) -> None:
         """Whom, if it was not said."""
-        person = person or await d.ask(d.t("Whom? Write their id, such as @bob:example.org."), parse=words.person)
+        person = person or await self.whom(d)
         await self.try_step(d, "unblock", self._messenger.privacy.unblock, d.person, str(person))
         await d.say(d.t("{person} is not blocked any more.", person=person))
 

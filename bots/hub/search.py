@@ -80,7 +80,8 @@ class Search(Area):
             text = "\n".join(_line(d, each) for each in found.hits)
             if found.next is None:
                 await d.end(text)
-            if not await d.confirm(f"{text}\n{d.t('Show more?')}"):
+            await d.say(text)
+            if not await d.confirm(d.t("Show more?")):
                 return
             after = found.next
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from bots.framework import Context, Dialog, ParseEnv, Rest, command, dialog
 from bots.framework.i18n import _
 from bots.hub import words
-from bots.hub.area import EVERY, PEOPLES, Area
+from bots.hub.area import EVERY, PEOPLES, Area, lengths
 from bridge.actor import Actor
 from bridge.store.chats import Chat
 
@@ -37,7 +37,7 @@ class Timers(Area):
     @dialog
     async def set_timer(self, d: Dialog, chat: str, want: Wanted | None = None) -> None:
         """Ask how long, unless it was said."""
-        found = await self.which(d, chat, d.t("In which chat shall messages disappear?"), EVERY)
+        found = await self.which(d, chat, EVERY)
         if want is None:
             now: Wanted | None = await self.on(d, "timer", self._timer, found)
             want = await self._ask_timer(d, found.title, now)
@@ -73,11 +73,7 @@ class Timers(Area):
                 after=words.length(now.seconds),
             )
         options = {
-            d.t("30 seconds"): 30,
-            d.t("5 minutes"): 300,
-            d.t("1 hour"): 3_600,
-            d.t("1 day"): DAY_S,
-            d.t("1 week"): 7 * DAY_S,
+            **lengths(d, 30, 300, 3_600, DAY_S, 7 * DAY_S),
             d.t("Another time"): -1,
             d.t("Off"): OFF,
         }
@@ -108,7 +104,7 @@ class Timers(Area):
     @dialog
     async def set_retention(self, d: Dialog, chat: str, days: int | None = None) -> None:
         """Ask how long, unless it was said."""
-        found = await self.which(d, chat, d.t("Which chat shall forget old messages?"), PEOPLES)
+        found = await self.which(d, chat, PEOPLES)
         if days is None:
             now: int | None = await self.on(d, "policy", self._policy, found)
             holds = d.t("“{chat}” keeps its messages until somebody removes them.", chat=found.title)
@@ -119,7 +115,9 @@ class Timers(Area):
                     now,
                     chat=found.title,
                 )
-            options = {d.t("30 days"): 30, d.t("90 days"): 90, d.t("1 year"): 365, d.t("For ever"): OFF}
+            offered = lengths(d, 30 * DAY_S, 90 * DAY_S, 365 * DAY_S)
+            options = {label: whole // DAY_S for label, whole in offered.items()}
+            options[d.t("For ever")] = OFF
             days = await d.choose(f"{holds}\n{d.t('How long shall it keep them?')}", options)
         await self.on(d, "set policy", self._set_policy, found, days or None)
         if days:
@@ -135,8 +133,7 @@ class Timers(Area):
             await d.say(d.t("“{chat}” keeps its messages until somebody removes them.", chat=found.title))
 
     async def _policy(self, actor: Actor, chat: Chat) -> int | None:
-        policy: Any = await self._messenger.retention.policy(actor, chat)
-        return getattr(policy, "days", policy)
+        return (await self._messenger.retention.policy(actor, chat)).days
 
     async def _set_policy(self, actor: Actor, chat: Chat, days: int | None) -> None:
         await self._messenger.retention.set_policy(actor, chat=chat, days=days)

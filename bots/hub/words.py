@@ -111,7 +111,7 @@ def message_link(text: str) -> tuple[Message | None, str]:
     end = found.end()
     while end < len(text) and not text[end].isspace():
         end += 1
-    return Message(room_id, event_id), f"{text[: found.start()]} {text[end:]}".strip()
+    return Message(room_id, event_id), f"{text[: found.start()].rstrip()} {text[end:].lstrip()}".strip()
 
 
 def person_first(text: str, env: ParseEnv) -> tuple[UserID | None, str]:

@@ -84,8 +84,11 @@ class Embedding:
         )
         self.webhooks = WebhookService(ground.database, audit, ground.clock, pickle_key=pickle_key, policy=policy)
         self.feature = ProductFeature(ground.steward, registry, self.webhooks, ground.clock)
-        if services.delivery is not None:
-            services.delivery.marked.append(self.feature.marked)
+        services.delivery.marked.append(self.feature.marked)
+        services.chats.deleting.append(lambda connection, chat: product_messages.forget_room(connection, chat.room_id))
+        services.chats.moved.append(
+            lambda connection, old, new: product_messages.move(connection, old.room_id, new.room_id)
+        )
         self.sender = Sender(ground.database, self.webhooks, ground.clock, policy, lookup=lookup)
         self.idempotency = Idempotency(ground.database, pickle_key, ground.clock)
         base = Base(
@@ -184,23 +187,21 @@ class Embedding:
 
 
 def endpoints_of(base: Base, ground: Ground) -> list[Endpoint]:
-    """The whole table: those of areas that are not there are left out."""
+    """The whole table."""
     services = base.services
     routes: list[Route] = [PeopleRoutes(base), ChatRoutes(base), MemberRoutes(base)]
     if services.channels is not None:
         routes.append(ChannelRoutes(base))
     if services.links is not None:
         routes.append(LinkRoutes(base))
-    if services.timers is not None:
-        routes.append(TimerRoutes(base))
-    if services.retention is not None:
-        routes.append(RetentionRoutes(base))
-    routes.append(MessageRoutes(base, ground.raise_events))
-    if services.delivery is not None:
-        routes.append(DeliveryRoutes(base, services.delivery))
-    if services.search is not None:
-        routes.append(SearchRoutes(base, services.search))
-    if services.moderation is not None:
-        routes.append(ModerationRoutes(base))
-    routes += [AuditRoutes(base), WebhookRoutes(base)]
+    routes += [
+        TimerRoutes(base),
+        RetentionRoutes(base),
+        MessageRoutes(base, ground.raise_events),
+        DeliveryRoutes(base),
+        SearchRoutes(base),
+        ModerationRoutes(base),
+        AuditRoutes(base),
+        WebhookRoutes(base),
+    ]
     return [endpoint for route in routes for endpoint in route.endpoints()]

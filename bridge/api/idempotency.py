@@ -51,7 +51,7 @@ class Idempotency:
             wait_s: seconds that a request waits for its twin.
         """
         self._database = database
-        self._sealer = Sealer(pickle_key, "api-requests")
+        self._sealer = Sealer(pickle_key, store.PURPOSE)
         self._clock = clock
         self._wait_s = wait_s
         self._running: dict[tuple[str, str], asyncio.Future[None]] = {}

@@ -98,7 +98,7 @@ def statuses(endpoint: Endpoint) -> list[int]:
     if endpoint.parameters:
         found |= {404}
     if endpoint.query is not None:
-        found |= {400}
+        found |= {400, 422}
     if endpoint.writes:
         found |= {400, 408, 409, 413, 415, 422}
     return sorted(found)

@@ -11,9 +11,10 @@ from sqlalchemy import Connection
 from appservice.clock import Clock
 from appservice.database import Database
 from appservice.homeserver import HomeserverError
-from bridge.actor import Actor
+from bridge.actor import SYSTEM, Actor
 from bridge.background import Background
 from bridge.chats import consent as consents
+from bridge.chats.decisions import Tell
 from bridge.chats.jobs import Jobs
 from bridge.chats.plans import checked
 from bridge.chats.service import ChatService, read_cursor
@@ -188,7 +189,9 @@ class MemberService:
             raise _no_member()
         with within_power():
             await self._steward.of(chat).kick(chat.room_id, user_id, reason)
-        await self._chats.audited(actor, "chat.kick", chat, {"user": user_id, "reason": reason})
+        await self._chats.audited(
+            actor, "chat.kick", chat, {"user": user_id, "reason": reason}, (user_id, "chat.kicked", {})
+        )
 
     async def ban(self, actor: Actor, chat: Chat, user_id: str, reason: str = "") -> None:
         """Remove somebody for good, whether they are there or not."""
@@ -200,7 +203,9 @@ class MemberService:
         if standing.membership != "ban":
             with within_power():
                 await self._steward.of(chat).ban(chat.room_id, user_id, reason)
-        await self._chats.audited(actor, "chat.ban", chat, {"user": user_id, "reason": reason})
+        await self._chats.audited(
+            actor, "chat.ban", chat, {"user": user_id, "reason": reason}, (user_id, "chat.banned", {})
+        )
 
     async def unban(self, actor: Actor, chat: Chat, user_id: str) -> None:
         """Let somebody come back, if they are let in.
@@ -214,7 +219,7 @@ class MemberService:
             raise NotFound("not_banned", "They are not banned.")
         with within_power():
             await hand.unban(chat.room_id, user_id)
-        await self._chats.audited(actor, "chat.unban", chat, {"user": user_id})
+        await self._chats.audited(actor, "chat.unban", chat, {"user": user_id}, (user_id, "chat.unbanned", {}))
 
     # Roles
 
@@ -225,6 +230,7 @@ class MemberService:
             NotAllowed: only up to below one's own role; an owner is made by :meth:`transfer`.
             NotFound: they are no member.
             Conflict: the last owner stays one.
+            Refused: nobody is just a writer here, for writing needs a moderator's power.
         """
         async with self._chats.lock(chat.room_id):
             standing = await self._permissions.over(actor, chat, user_id, Role.ADMIN)
@@ -237,16 +243,18 @@ class MemberService:
             if standing.other is Role.OWNER and role is not Role.OWNER:
                 self._keep_an_owner(chat, user_id, standing.levels)
             levels = with_role(standing.levels, user_id, role)
+            if role is Role.WRITER and chat.archived_at is None and role_of(user_id, levels) is Role.READER:
+                raise Refused("writers_moderate", "In this chat only moderators and above write.")
             await self._set_levels(chat, levels)
             power = level_of(user_id, levels)
             details = {"user": user_id, "role": role.word, "before": standing.other.word}
 
-            def work(connection: Connection) -> None:
+            def work(connection: Connection) -> list[Tell]:
                 store.lift_mute(connection, chat.room_id, user_id)
                 store.change_member(connection, chat.room_id, user_id, power=power)
-                self._chats.note(connection, actor, "chat.role", chat, details)
+                return [(user_id, "chat.role", {"role": role.word})] if role is not standing.other else []
 
-            await self._database.write(work)
+            await self._chats.decided(actor, "chat.role", chat, details, work)
 
     async def transfer(self, actor: Actor, chat: Chat, user_id: str) -> None:
         """Hand the chat over: they become its owner, and who hands it over an admin.
@@ -270,13 +278,13 @@ class MemberService:
                     levels = with_role(levels, each, Role.ADMIN)
             await self._set_levels(chat, levels)
 
-            def work(connection: Connection) -> None:
+            def work(connection: Connection) -> list[Tell]:
                 store.lift_mute(connection, chat.room_id, user_id)
                 for each in {user_id, actor.user_id} - {""}:
                     store.change_member(connection, chat.room_id, each, power=level_of(each, levels))
-                self._chats.note(connection, actor, "chat.transfer", chat, {"user": user_id})
+                return [(user_id, "chat.owner", {"person": actor.name})]
 
-            await self._database.write(work)
+            await self._chats.decided(actor, "chat.transfer", chat, {"user": user_id}, work)
 
     # Mutes
 
@@ -303,7 +311,7 @@ class MemberService:
             muted = muted_level(standing.levels)
 
             # First what is to be, so that a crash after it leaves nobody muted of whom we do not know.
-            def work(connection: Connection) -> None:
+            def work(connection: Connection) -> list[Tell]:
                 known = store.member(connection, chat.room_id, user_id)
                 if known is None:
                     known = Member(chat.room_id, user_id, standing.membership, level, "", now)
@@ -311,10 +319,10 @@ class MemberService:
                 again = known.muted_until is not None and level <= muted
                 before = known.muted_power if again else level
                 store.change_member(connection, chat.room_id, user_id, muted_until=until, muted_power=before)
-                details = {"user": user_id, "seconds": seconds}
-                self._chats.note(connection, actor, "chat.mute", chat, details)
+                code = "chat.muted" if until else "chat.muted_forever"
+                return [(user_id, code, {"until": until} if until else {})]
 
-            await self._database.write(work)
+            await self._chats.decided(actor, "chat.mute", chat, {"user": user_id, "seconds": seconds}, work)
             try:
                 await self._silence(chat, user_id, standing.levels)
             except NotAllowed:
@@ -335,11 +343,7 @@ class MemberService:
                 raise NotFound("not_muted", "They are not muted.")
             await self._give_back(chat, found)
 
-            def work(connection: Connection) -> None:
-                store.lift_mute(connection, chat.room_id, user_id)
-                self._chats.note(connection, actor, "chat.unmute", chat, {"user": user_id})
-
-            await self._database.write(work)
+            await self._lifted(actor, chat, user_id)
 
     async def run_due(self) -> int:
         """Lift the mutes that are over; how many. The first time, see to it that the others hold."""
@@ -377,12 +381,22 @@ class MemberService:
             if chat is not None and chat.alive:
                 async with self._chats.lock(chat.room_id):
                     await self._give_back(chat, member)
+                    await self._lifted(SYSTEM, chat, member.user_id)
+                    return 1
         except (HomeserverError, NotAllowed) as error:
             if isinstance(error, HomeserverError) and error.temporary:
                 return 0
             log.warning("a mute cannot be lifted: %s", error, extra={"room_id": member.room_id})
         await self._database.write(lambda connection: store.lift_mute(connection, member.room_id, member.user_id))
         return 1
+
+    async def _lifted(self, actor: Actor, chat: Chat, user_id: str) -> None:
+        def work(connection: Connection) -> list[Tell]:
+            store.lift_mute(connection, chat.room_id, user_id)
+            there = store.member(connection, chat.room_id, user_id) is not None
+            return [(user_id, "chat.unmuted", {})] if there else []
+
+        await self._chats.decided(actor, "chat.unmute", chat, {"user": user_id}, work)
 
     async def _upcoming(self) -> int | None:
         following = await self._database.read(store.next_unmute)

@@ -133,7 +133,7 @@ class MembersFeature(Feature):
         heir = heirs[0].user_id
         after = with_role(with_role(levels, user_id, Role.WRITER), heir, Role.OWNER)
         unit.set_state(chat.room_id, LEVELS, after, user_id=hand.user_id)
-        self._notices.tell(unit, heir, "chat_is_yours", {"chat": chat.name or chat.room_id})
+        self._notices.tell(unit, heir, "chat.owner", {"chat": chat.name or chat.id, "person": user_id})
 
     def _lost(self, chat: Chat, unit: UnitOfWork) -> None:
         """The steward was removed: the room is no chat of ours any more."""

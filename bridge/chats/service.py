@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
-from weakref import WeakValueDictionary
 
 from sqlalchemy import Connection
 
@@ -19,6 +17,7 @@ from bridge.actor import Actor
 from bridge.audit import Audit
 from bridge.chats import consent as consents
 from bridge.chats.consent import Consent, Everybody
+from bridge.chats.decisions import Decisions, RaiseEvents, Tell
 from bridge.chats.jobs import DELETE, INVITE, PUBLISH, Jobs
 from bridge.chats.moving import Moving
 from bridge.chats.plans import NewChat, checked, hidden_alias, public_alias
@@ -28,6 +27,7 @@ from bridge.domain.pages import USUAL, BadCursor, Page, bounded, cursor, key_of
 from bridge.domain.roles import ARCHIVED, POWER, Role, level_of, number, owners
 from bridge.domain.ulids import ENTROPY_BYTES, ulid
 from bridge.errors import Conflict, NotAllowed, NotFound, Refused
+from bridge.notices import Notices
 from bridge.permissions import Permissions
 from bridge.registry import Registry
 from bridge.steward import Steward, within_power
@@ -36,12 +36,14 @@ from bridge.store import chats as store
 from bridge.store.chats import Chat, Member
 
 MOST_PINS: Final = 100
+MOST_TOLD: Final = 100
+"""Members of a chat who are told that it was deleted; of a larger one they see it."""
 MOST_GENERATIONS: Final = 50
 Deleting = Callable[[Connection, Chat], None]
 Moved = Callable[[Connection, Chat, Chat], None]
 
 
-class ChatService:
+class ChatService(Decisions):
     """What can be done with chats. ``actor`` is who asks; what they may not see does not exist to them."""
 
     def __init__(
@@ -53,21 +55,19 @@ class ChatService:
         audit: Audit,
         clock: Clock,
         jobs: Jobs,
+        notices: Notices,
+        raise_events: RaiseEvents,
         *,
         shards: int = 1,
         consent: Consent | None = None,
         entropy: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
+        super().__init__(database, registry, audit, clock, notices, raise_events)
         self._steward = steward
-        self._database = database
-        self._registry = registry
         self._permissions = permissions
-        self._audit = audit
-        self._clock = clock
         self._jobs = jobs
         self._shards = shards
         self._entropy = entropy
-        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self.consent: Consent = consent or Everybody()
         self.deleting: list[Deleting] = []
         """What other areas do in the transaction that deletes a chat: forget their rows of it, or refuse (a hold)."""
@@ -437,17 +437,18 @@ class ChatService:
         await self._permissions.require(actor, chat, Role.OWNER)
         now = self._clock.now_ms()
 
-        def work(connection: Connection) -> None:
+        def work(connection: Connection) -> list[Tell]:
             for each in self.deleting:
                 each(connection, chat)
+            there = store.members(connection, chat.room_id, limit=MOST_TOLD + 1)
             # The row stays, so that its id is not given again; the product's own id is free for another.
             store.change(connection, chat.room_id, deleted_at=now, external_id=None)
             store.remove_members(connection, chat.room_id)
             chat_jobs.forget_room(connection, chat.room_id)
             chat_jobs.add(connection, [chat_jobs.job(DELETE, chat.room_id, now)])
-            self.note(connection, actor, "chat.delete", chat, {"kind": chat.kind.value})
+            return [(each.user_id, "chat.deleted", {}) for each in there] if len(there) <= MOST_TOLD else []
 
-        await self._database.write(work)
+        await self.decided(actor, "chat.delete", chat, {"kind": chat.kind.value}, work)
         self._registry.put(replace(chat, deleted_at=now))
         self._jobs.background.wake()
 
@@ -463,45 +464,6 @@ class ChatService:
             NotAllowed: who asks does not own it, or the steward has too little power.
         """
         return await self._moving.adopt(actor, room_id)
-
-    # For the other services of chats
-
-    def lock(self, name: str) -> asyncio.Lock:
-        """One at a time changes what is read first: the homeserver compares nothing."""
-        lock = self._locks.get(name)
-        if lock is None:
-            lock = self._locks[name] = asyncio.Lock()
-        return lock
-
-    async def changed(
-        self, actor: Actor, action: str, chat: Chat, details: Mapping[str, Any] | None = None, **values: Any
-    ) -> Chat:
-        """Keep what has changed, with a word in the audit log; the chat as it is now."""
-
-        def work(connection: Connection) -> None:
-            store.change(connection, chat.room_id, **values)
-            self.note(connection, actor, action, chat, details or {})
-
-        await self._database.write(work)
-        new = replace(self._registry.get(chat.room_id) or chat, **values)
-        self._registry.put(new)
-        return new
-
-    async def audited(self, actor: Actor, action: str, chat: Chat, details: Mapping[str, Any]) -> None:
-        """A word in the audit log about what the homeserver has done."""
-        await self._database.write(lambda connection: self.note(connection, actor, action, chat, details))
-
-    def note(self, connection: Connection, actor: Actor, action: str, chat: Chat, details: Mapping[str, Any]) -> None:
-        """An entry about a chat, as the transaction's last write."""
-        self._audit.append(
-            connection,
-            at=self._clock.now_ms(),
-            actor=actor.name,
-            action=action,
-            subject=f"chat:{chat.id}",
-            outcome="done",
-            details=details,
-        )
 
     async def _set(self, actor: Actor, chat: Chat, event_type: str, content: Mapping[str, Any], **values: Any) -> Chat:
         await self._permissions.require(actor, chat, Role.ADMIN)

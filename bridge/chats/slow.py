@@ -63,8 +63,8 @@ class SlowMode(Feature):
             unit.store(lambda it: store.change_member(it, event.room_id, event.sender, spoke_at=moment))
             return
         unit.redact(event.room_id, event.event_id, reason="slow mode", user_id=self._steward.of(chat).user_id)
-        values = {"chat": chat.name or chat.room_id, "seconds": chat.slow_mode}
+        values = {"chat": chat.name or chat.id, "seconds": chat.slow_mode}
         for notice in self._notices.event(
-            f"slow {event.room_id} {event.sender} {last}", event.sender, "slow_mode", values
+            f"slow {event.room_id} {event.sender} {last}", event.sender, "chat.slow_mode", values
         ):
             unit.emit(notice)

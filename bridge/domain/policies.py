@@ -15,7 +15,7 @@ MOST_ENTITY: Final = 255
 MOST_REASON: Final = 500
 BAN: Final = "m.ban"
 """The only recommendation of the specification; whatever else stands there is not followed."""
-_BANS: Final = frozenset({BAN, "org.matrix.mjolnir.ban"})
+_BANS: Final = (BAN, "org.matrix.mjolnir.ban")
 _GLOBS: Final = frozenset("*?")
 
 
@@ -54,7 +54,7 @@ class Rule:
 
     @classmethod
     def parse(cls, event_type: str, content: Mapping[str, Any]) -> Rule | None:
-        """The rule of a state event; None when it is none that is followed: emptied, of another recommendation, broken."""
+        """The rule of a state event; None for what is not followed: emptied, broken, of another recommendation."""
         kind, entity = TYPES.get(event_type), content.get("entity")
         recommendation, reason = content.get("recommendation"), content.get("reason")
         if kind is None or recommendation not in _BANS or not isinstance(entity, str):

@@ -73,14 +73,18 @@ def role_of(user_id: str, levels: Mapping[str, Any]) -> Role:
 
 
 def with_role(levels: Mapping[str, Any], user_id: str, role: Role) -> dict[str, Any]:
-    """Power levels in which a user has a role. Everything else stays as it is."""
+    """Power levels in which a user has a role. Everything else stays as it is.
+
+    Where writing needs a moderator's power (an archived chat, some rooms that were adopted) writers get the usual one:
+    never what would let them do more than write.
+    """
     default = number(levels.get("users_default"), 0)
     needed = number(levels.get("events_default"), 0)
     level = POWER[role]
     if role is Role.WRITER:
-        level = max(needed, default)
+        level = max(needed if needed < MODERATOR else WRITER, default)
     elif role is Role.READER:
-        level = default if default < needed else needed - 10
+        level = min(default, READER) if needed >= MODERATOR else default if default < needed else needed - 10
     return with_level(levels, user_id, level)
 
 

@@ -1,8 +1,8 @@
 """What can be searched: which events, what of them, and how a question is put. Pure.
 
 The index holds no words, but *terms*: short keyed digests of words and of who, where and what kind. A term tells
-nothing to who has no key, also where the database leaves traces of what was deleted. Words of an encrypted chat are made
-into terms together with the chat, so that the same word in two chats is two terms.
+nothing to who has no key, also where the database leaves traces of what was deleted. Words of an encrypted chat are
+made into terms together with the chat, so that the same word in two chats is two terms.
 """
 
 from __future__ import annotations
@@ -260,24 +260,50 @@ class Scope:
     workspace: str | None = None
 
 
-def expression(terms: Terms, question: Question, scope: Scope) -> Expression | None:
-    """What finds the answers of a question; None when there is nowhere to look."""
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """A question as the index is asked it.
+
+    Attributes:
+        whole: finds exactly the answers.
+        loose: finds the answers among the messages of ``chats``; None: all of these are answers.
+        chats: the chats, by id, that the answers are in; empty when there are too many to be named.
+        sender: who sent the answers; '' for anybody.
+    """
+
+    whole: Expression
+    loose: Expression | None
+    chats: frozenset[str]
+    sender: str = ""
+
+
+def lookup(terms: Terms, question: Question, scope: Scope) -> Lookup | None:
+    """How the index is asked a question; None when there is nowhere to look."""
     more: list[Expression] = [terms.sender(question.sender)] if question.sender else []
     if question.kind is not None:
         more.append(terms.kind(question.kind))
-    places: list[Expression] = []
-    plain: list[Expression] = [terms.chat(chat_id) for chat_id in sorted(scope.open)]
+    words: list[Expression] = list(map(terms.word, question.words))
+    whole: list[Expression] = []
+    loose: list[list[Expression]] = []
+    where: list[Expression] = [terms.chat(chat_id) for chat_id in sorted(scope.open)]
     if scope.workspace is not None:
-        plain.append(terms.workspace(scope.workspace))
-    if plain:
-        where = plain[0] if len(plain) == 1 else AnyOf(tuple(plain))
-        places.append(_all([*map(terms.word, question.words), where, *more]))
+        where.append(terms.workspace(scope.workspace))
+    if where:
+        whole.append(_all([*words, _any(where), *more]))
+        loose.append([*words, *more])
     for chat_id in sorted(scope.sealed):
         own: list[Expression] = [terms.word(word, chat_id) for word in question.words]
-        places.append(_all([*own, terms.chat(chat_id), *more]))
-    if not places:
+        whole.append(_all([*own, terms.chat(chat_id), *more]))
+        loose.append([*own, *more])
+    if not whole:
         return None
-    return places[0] if len(places) == 1 else AnyOf(tuple(places))
+    chats = scope.open | scope.sealed if scope.workspace is None else frozenset()
+    found = _any([_all(parts) for parts in loose]) if all(loose) else None
+    return Lookup(_any(whole), found, chats, question.sender)
+
+
+def _any(parts: list[Expression]) -> Expression:
+    return parts[0] if len(parts) == 1 else AnyOf(tuple(parts))
 
 
 def _all(parts: list[Expression]) -> Expression:

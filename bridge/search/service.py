@@ -21,7 +21,7 @@ from bridge.domain import pages
 from bridge.domain.kinds import Kind as ChatKind
 from bridge.domain.pages import Page
 from bridge.domain.roles import Role
-from bridge.domain.search import Expression, Kind, Question, Scope, expression, time_of
+from bridge.domain.search import Kind, Lookup, Question, Scope, lookup, time_of
 from bridge.domain.words import excerpt
 from bridge.errors import NotAllowed, Refused, TooMany
 from bridge.permissions import Permissions
@@ -30,7 +30,7 @@ from bridge.store import chats as chat_store
 from bridge.store import delivery as numbers
 from bridge.store import search as store
 from bridge.store.chats import Chat
-from bridge.store.search import Document, Near, Slow
+from bridge.store.search import Document, Slow
 
 USUAL: Final = 20
 ROUNDS: Final = 5
@@ -204,15 +204,12 @@ class SearchService:
         if not self._enabled:
             raise Refused("search_off", "Search is switched off.")
         view = await self._view(actor, chat)
-        what = expression(self._index.terms, question, view.scope)
+        what = lookup(self._index.terms, question, view.scope)
         if what is None:
             return Page(())
-        near = Near("" if chat is None else chat.id, question.sender)
-        return await self._page(what, view, near, question, before, pages.bounded(limit))
+        return await self._page(what, view, question, before, pages.bounded(limit))
 
-    async def _page(
-        self, what: Expression, view: _View, near: Near, question: Question, before: int | None, limit: int
-    ) -> Page[Hit]:
+    async def _page(self, what: Lookup, view: _View, question: Question, before: int | None, limit: int) -> Page[Hit]:
         def read(connection: Connection) -> tuple[list[Document], dict[str, tuple[str, int]], int | None]:
             found: list[Document] = []
             place, more = before, True
@@ -220,7 +217,6 @@ class SearchService:
                 ids = store.search(
                     connection,
                     what,
-                    near=near,
                     since=question.since,
                     until=question.until,
                     before=place,

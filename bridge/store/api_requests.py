@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, delete, select, tuple_, update
 
 from appservice.database import insert_ignore
 from bridge.store.product_tables import api_requests
+
+PURPOSE: Final = "api-requests"
+"""Of the key that seals answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,18 @@ def purge(connection: Connection, before: int, limit: int = 1000) -> int:
     for row in rows:
         connection.execute(delete(api_requests).where(table.product == row.product, table.key == row.key))
     return len(rows)
+
+
+def answered(connection: Connection, after: tuple[str, str], limit: int) -> list[tuple[str, str, bytes]]:
+    """Answers that are kept, by product and key: those after a product and key."""
+    table = api_requests.c
+    query = (
+        select(table.product, table.key, table.answer)
+        .where(table.answer.is_not(None), tuple_(table.product, table.key) > after)
+        .order_by(table.product, table.key)
+        .limit(limit)
+    )
+    return [(row.product, row.key, bytes(row.answer)) for row in connection.execute(query)]
 
 
 def forget_product(connection: Connection, product: str) -> None:

@@ -116,10 +116,10 @@ def set_words(connection: Connection, report_id: str, words: bytes) -> None:
     connection.execute(update(reports).where(reports.c.id == report_id).values(words=words))
 
 
-def change(connection: Connection, report: Report, state: State, **values: Any) -> bool:
-    """Set columns of a report and of those that are decided with it, if it is still in ``state``."""
+def change(connection: Connection, report: Report, before: State, /, **values: Any) -> bool:
+    """Set columns of a report and of those that are decided with it, if it is still in ``before``."""
     with_it = or_(reports.c.id == report.id, reports.c.leader == report.id)
-    where = (with_it, reports.c.state == state.value)
+    where = (with_it, reports.c.state == before.value)
     return connection.execute(update(reports).where(*where).values(**_plain(values))).rowcount > 0
 
 
@@ -146,9 +146,7 @@ def page(
     limit: int,
 ) -> list[Report]:
     """A page of leading reports, the oldest first."""
-    query = select(reports).where(
-        reports.c.state.in_([state.value for state in states]), reports.c.leader.is_(None)
-    )
+    query = select(reports).where(reports.c.state.in_([state.value for state in states]), reports.c.leader.is_(None))
     if workspace is not None:
         query = query.where(reports.c.workspace == workspace)
     if after is not None:
@@ -220,9 +218,9 @@ def appeal(connection: Connection, report_id: str) -> Appeal | None:
     return None if row is None else _appeal(row)
 
 
-def change_appeal(connection: Connection, report_id: str, state: AppealState, **values: Any) -> bool:
-    """Set columns of an appeal, if it is still in ``state``."""
-    where = (appeals.c.report_id == report_id, appeals.c.state == state.value)
+def change_appeal(connection: Connection, report_id: str, before: AppealState, /, **values: Any) -> bool:
+    """Set columns of an appeal, if it is still in ``before``."""
+    where = (appeals.c.report_id == report_id, appeals.c.state == before.value)
     return connection.execute(update(appeals).where(*where).values(**_plain(values))).rowcount > 0
 
 

@@ -1,4 +1,4 @@
-"""Policy lists, bans by them, floods, and how far the homeserver's reports were read. Plain functions on a connection."""
+"""Policy lists, bans by them, floods, and how far the homeserver's reports were read. Functions on a connection."""
 
 from __future__ import annotations
 

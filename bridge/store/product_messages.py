@@ -69,6 +69,11 @@ def settle(connection: Connection, limit: int = 200) -> list[ProductMessage]:
     return settled
 
 
+def move(connection: Connection, old: str, new: str) -> None:
+    """A room took another's place."""
+    connection.execute(update(product_messages).where(product_messages.c.room_id == old).values(room_id=new))
+
+
 def forget_room(connection: Connection, room_id: str) -> None:
     """Nothing of a room is left here."""
     connection.execute(delete(product_messages).where(product_messages.c.room_id == room_id))

@@ -186,9 +186,9 @@ def forget_hold(connection: Connection, room_id: str) -> None:
     connection.execute(delete(legal_holds).where(*where))
 
 
-def unfinished_holds(connection: Connection) -> list[Hold]:
-    """Holds whose powers are not yet as they should be."""
-    query = select(legal_holds).where(legal_holds.c.levels.is_(None) | legal_holds.c.released_at.is_not(None))
+def all_holds(connection: Connection) -> list[Hold]:
+    """All holds, those that are being released too."""
+    query = select(legal_holds).order_by(legal_holds.c.since)
     return [Hold(**{name: row[name] for name in Hold.__slots__}) for row in connection.execute(query).mappings()]
 
 

@@ -13,7 +13,21 @@ from dataclasses import dataclass
 from typing import Any, Final
 from zlib import crc32
 
-from sqlalchemy import Connection, bindparam, cast, delete, func, insert, or_, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    bindparam,
+    cast,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    text,
+    true,
+    update,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, TSQUERY
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.exc import DBAPIError
@@ -21,12 +35,18 @@ from sqlalchemy.types import Text
 
 from appservice.database import insert_ignore
 from appservice.store.upsert import upsert
-from bridge.domain.search import ID_BITS, Expression, as_fts5, as_tsquery, first_id
+from bridge.domain.search import ID_BITS, Lookup, as_fts5, as_tsquery, first_id
 from bridge.store.chat_tables import chat_members, chats
 from bridge.store.search_tables import FTS, search_documents, search_history, search_leave
 
-NEWEST: Final = 2_000
-"""Documents that PostgreSQL looks at one by one before it asks the index."""
+NEWEST, MOST_LOOKED_AT = 2_000, 30_000
+"""Documents that PostgreSQL looks at one by one first; and at most, when it seems that these will do."""
+NEWEST_APART, MOST_APART = 500, 2_000
+"""The same for those of a chat or of a person, which lie apart."""
+QUIET: Final = 10
+"""Of the newest documents in the chats that are asked for; fewer than that is few."""
+NAMED: Final = 3
+"""Chats that the index is asked for by their terms; more are compared with."""
 TIMEOUT_MS: Final = 5_000
 PARAMETERS: Final = 500
 CANCELED: Final = "57014"
@@ -51,14 +71,6 @@ class Document:
     sealed: bytes | None = None
     edited_by: str | None = None
     id: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Near:
-    """What narrows a question down to documents that lie together: a chat, or else a sender; '' for neither."""
-
-    chat_id: str = ""
-    sender: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,9 +185,8 @@ def of_sender(connection: Connection, user_id: str, *, after: int = 0, limit: in
 
 def search(
     connection: Connection,
-    what: Expression,
+    what: Lookup,
     *,
-    near: Near,
     since: int | None = None,
     until: int | None = None,
     before: int | None = None,
@@ -184,9 +195,11 @@ def search(
     """The ids of the documents that are found, the newest first.
 
     Args:
-        near: what ``what`` says anyway of where they lie.
         since, until: ms, both included.
         before: the last id of the page before.
+
+    Raises:
+        Slow: it took too long.
     """
     low = 0 if since is None else first_id(since)
     high = _LAST if until is None else first_id(until + 1)
@@ -196,41 +209,89 @@ def search(
             f"SELECT rowid FROM {FTS} WHERE {FTS} MATCH :what AND rowid >= :low AND rowid < :high "  # noqa: S608
             "ORDER BY rowid DESC LIMIT :limit"
         )
-        values = {"what": as_fts5(what), "low": low, "high": high, "limit": limit}
+        values = {"what": as_fts5(what.whole), "low": low, "high": high, "limit": limit}
         return list(connection.execute(query, values).scalars())
-    return _search_postgres(connection, as_tsquery(what), near, low, high, limit)
-
-
-def _search_postgres(connection: Connection, what: str, near: Near, low: int, high: int, limit: int) -> list[int]:
     try:
-        connection.execute(text(f"SET LOCAL statement_timeout = {TIMEOUT_MS}"))
-        return _ask_postgres(connection, what, near, low, high, limit)
+        return _Postgres(connection, what).search(low, high, limit)
     except DBAPIError as error:
         if getattr(error.orig, "sqlstate", None) == CANCELED:
             raise Slow from error
         raise
 
 
-def _ask_postgres(connection: Connection, what: str, near: Near, low: int, high: int, limit: int) -> list[int]:
-    column = search_documents.c
-    hit = column.terms.op("@@")(cast(what, TSQUERY))
-    where = [column.id >= low, column.id < high]
-    if near.chat_id:
-        where.append(column.chat_id == near.chat_id)
-    elif near.sender:
-        where.append(column.sender == near.sender)
-    newest = (
-        select(column.id, hit.label("hit")).where(*where).order_by(column.id.desc()).limit(NEWEST).subquery("newest")
-    )
-    hits = func.array_agg(newest.c.id).filter(newest.c.hit)
-    row = connection.execute(select(hits, func.count(), func.min(newest.c.id))).one()
-    found = sorted(row[0] or (), reverse=True)[:limit]
-    if len(found) == limit or row[1] < NEWEST:
-        return found
-    # Apart, or the planner may read the whole table backwards in the hope of an early end.
-    rest = select(column.id).where(hit, column.id >= low, column.id < row[2]).offset(0).cte("rest")
-    query = select(rest.c.id).order_by(rest.c.id.desc()).limit(limit - len(found))
-    return [*found, *connection.execute(query).scalars()]
+class _Postgres:
+    """One question to PostgreSQL."""
+
+    def __init__(self, connection: Connection, what: Lookup) -> None:
+        self._connection = connection
+        # One plan for all words would be made for none: a word may stand in every third message, or in none.
+        query = text(
+            "SELECT set_config('statement_timeout', :timeout, true), "
+            "set_config('plan_cache_mode', 'force_custom_plan', true)"
+        )
+        connection.execute(query, {"timeout": str(TIMEOUT_MS)})
+        column = search_documents.c
+        named = 0 < len(what.chats) <= NAMED
+        # Many chats are dear to the index, and cheap to compare with.
+        found = what.whole if named or not what.chats else what.loose
+        self._terms: ColumnElement[bool] = (
+            true() if found is None else column.terms.op("@@")(cast(as_tsquery(found), TSQUERY))
+        )
+        self._chats = sorted(what.chats) if len(what.chats) > 1 else []
+        self._inside = 0
+        self._near: list[ColumnElement[bool]] = []
+        if len(what.chats) == 1:
+            self._near.append(column.chat_id == next(iter(what.chats)))
+        elif what.sender:
+            self._near.append(column.sender == what.sender)
+
+    def search(self, low: int, high: int, limit: int) -> list[int]:
+        """Ids from ``low`` on and below ``high``."""
+        found: list[int] = []
+        window, most = (NEWEST_APART, MOST_APART) if self._near else (NEWEST, MOST_LOOKED_AT)
+        looked = 0
+        while True:
+            hits, count, high_next = self._newest(low, high, window)
+            found += hits
+            looked += count
+            if len(found) >= limit or count < window:
+                return found[:limit]
+            high = high_next
+            # As many more as will probably do: if these are few, looking at each is cheaper than finding all there are.
+            window = int(1.5 * looked * (limit - len(found)) / max(len(found), 1))
+            if looked + window > most:
+                return [*found, *self._all(low, high, limit - len(found))]
+
+    def _newest(self, low: int, high: int, window: int) -> tuple[list[int], int, int]:
+        """What is found among the newest documents, how many these are, and the id of the last."""
+        column = search_documents.c
+        here = column.chat_id.in_(self._chats) if self._chats else true()
+        newest = (
+            select(column.id, here.label("here"), and_(here, self._terms).label("hit"))
+            .where(*self._near, column.id >= low, column.id < high)
+            .order_by(column.id.desc())
+            .limit(window)
+            .subquery("newest")
+        )
+        hits, inside = func.array_agg(newest.c.id).filter(newest.c.hit), func.count().filter(newest.c.here)
+        row = self._connection.execute(select(hits, func.count(), func.min(newest.c.id), inside)).one()
+        self._inside += row[3]
+        return sorted(row[0] or (), reverse=True), row[1], row[2] or 0
+
+    def _all(self, low: int, high: int, limit: int) -> list[int]:
+        """What the index finds."""
+        column = search_documents.c
+        where = [self._terms, *self._near, column.id >= low, column.id < high]
+        # Few of the newest are in these chats: then looking through these is quicker than through all of the words.
+        quiet = bool(self._chats) and self._inside < QUIET
+        if quiet:
+            where.append(column.chat_id.in_(self._chats))
+        # Apart, or the planner may read the whole table backwards in the hope of an early end.
+        rest = select(column.id, column.chat_id).where(*where).offset(0).cte("rest")
+        query = select(rest.c.id).order_by(rest.c.id.desc()).limit(limit)
+        if self._chats and not quiet:
+            query = query.where(rest.c.chat_id.in_(self._chats))
+        return list(self._connection.execute(query).scalars())
 
 
 # Leave to search encrypted chats

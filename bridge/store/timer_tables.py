@@ -105,7 +105,7 @@ legal_holds = Table(
     Column("reason", Text, nullable=False),
     Column("actor", Text, nullable=False, comment="Who holds it."),
     Column("since", BigInteger, nullable=False),
-    Column("levels", Text, comment="The powers that redacting needed before, JSON; null: people can still redact."),
+    Column("levels", Text, comment="The powers that redacting needed before, JSON; null: not yet noted."),
     Column("released_at", BigInteger, comment="It is over, but the powers have still to be given back."),
     PrimaryKeyConstraint("room_id"),
     Index("ix_legal_holds_workspace", "workspace"),

@@ -123,9 +123,9 @@ def find(connection: Connection, event_id: str) -> Timed | None:
     return None if row is None else _timed(row)
 
 
-def waiting(connection: Connection, room_id: str) -> int:
-    """How many messages of a room are to be removed that are due."""
-    where = (timed_messages.c.room_id == room_id, timed_messages.c.due_at.is_not(None))
+def waiting(connection: Connection, room_id: str, now: int) -> int:
+    """How many messages of a room are due and still there."""
+    where = (timed_messages.c.room_id == room_id, timed_messages.c.due_at <= now)
     return int(connection.execute(select(func.count()).select_from(timed_messages).where(*where)).scalar_one())
 
 
@@ -265,6 +265,16 @@ def add_files(connection: Connection, event_id: str, room_id: str, sender: str, 
     rows = [{"event_id": event_id, "media": each, "room_id": room_id, "sender": sender} for each in media]
     if rows:
         connection.execute(insert_ignore(connection, message_files, "event_id", "media"), rows)
+
+
+def add_files_late(
+    connection: Connection, event_id: str, room_id: str, sender: str, media: Sequence[str], now: int
+) -> None:
+    """The same, for a message with a timer that was read only now: its time may be over, and then that of its files."""
+    add_files(connection, event_id, room_id, sender, media)
+    query = select(timed_messages.c.event_id).where(timed_messages.c.event_id == event_id)
+    if connection.execute(query).first() is None:
+        _remove_files(connection, now, message_files.c.event_id == event_id)
 
 
 def _remove_files(connection: Connection, now: int, *where: ColumnElement[bool]) -> None:

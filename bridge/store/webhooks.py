@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, case, delete, func, insert, or_, select, tuple_, update
 from sqlalchemy.engine import RowMapping
@@ -11,6 +11,9 @@ from sqlalchemy.engine import RowMapping
 from appservice.database import insert_ignore
 from bridge.domain.hooks import DeliveryState
 from bridge.store.product_tables import webhook_deliveries, webhooks
+
+PURPOSE: Final = "webhooks"
+"""Of the key that seals secrets and what is to be told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +198,13 @@ def find_delivery(connection: Connection, webhook_id: str, delivery_id: str) -> 
     query = select(webhook_deliveries).where(table.id == delivery_id, table.webhook == webhook_id)
     row = connection.execute(query).mappings().first()
     return None if row is None else _delivery(row)
+
+
+def pending(connection: Connection, after: int, limit: int) -> list[Delivery]:
+    """What waits to be told, in its order: those after a number."""
+    table = webhook_deliveries.c
+    query = select(webhook_deliveries).where(table.state == DeliveryState.PENDING, table.seq > after)
+    return [_delivery(row) for row in connection.execute(query.order_by(table.seq).limit(limit)).mappings()]
 
 
 def purge(connection: Connection, before: int, limit: int = 1000) -> int:

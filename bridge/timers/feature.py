@@ -88,6 +88,10 @@ class TimerFeature(Feature):
         self._tracked = await self._database.read(store.rooms_with_messages)
         self._unread = await self._database.read(store.rooms_unread)
 
+    def timed(self, room_id: str) -> bool:
+        """Whether messages that are sent to a room now have a timer."""
+        return self._timers.get(room_id) is not None
+
     def wants(self, event: Event) -> bool:
         """Timers that are set, messages that have one or belong to one that has, files, and redactions."""
         room_id = event.room_id

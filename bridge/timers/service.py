@@ -25,9 +25,7 @@ class TimerService:
         self._permissions = permissions
         self._chats = chats
 
-    async def set(
-        self, actor: Actor, chat: Chat, seconds: int | None, start: str = Start.SENT.value
-    ) -> Timer | None:
+    async def set(self, actor: Actor, chat: Chat, seconds: int | None, start: str = Start.SENT.value) -> Timer | None:
         """Have the messages of a chat go after a time; those that were sent before keep the timer they had.
 
         Both people of a direct chat and of a service chat may, and the admins of others.

@@ -57,7 +57,7 @@ class WebhookService:
         self._database = database
         self._audit = audit
         self._clock = clock
-        self._sealer = Sealer(pickle_key, "webhooks")
+        self._sealer = Sealer(pickle_key, store.PURPOSE)
         self._policy = policy
         self._random = random
         self._hooks: dict[str, list[Webhook]] = {}

@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -22,7 +23,7 @@ from appservice.administration import Administration, NoAdministration
 from appservice.homeserver import Homeserver
 from appservice.synapse_module import ENFORCED, SynapseModule
 from tests.support.fixtures import StartRialto
-from tests.support.servers import RialtoProcess, Server
+from tests.support.servers import RialtoProcess, Server, running_synapse
 
 pytestmark = pytest.mark.timeout(180)
 FRESH = itertools.count()
@@ -351,3 +352,64 @@ async def test_one_device_is_signed_out_and_the_others_go_on(world: World) -> No
         with pytest.raises(NoAdministration):
             await administration.devices(third.user_id)
         await administration.stop()
+
+
+async def test_what_is_deleted_is_nowhere_as_the_documentation_says(tmp_path: Path) -> None:
+    """docs/privacy.md, "Of a message that is deleted", in Synapse's own database, files and log."""
+    async with running_synapse(tmp_path, slots=1, redaction_retention_period="1s") as server:
+        async with aiohttp.ClientSession() as session:
+            account = await server.new_account("alice")
+            body = {
+                "type": "m.login.password",
+                "identifier": {"type": "m.id.user", "user": account.user_id},
+                "password": account.password,
+            }
+            async with session.post(f"{server.url}{CLIENT}/login", json=body) as response:
+                answer = await response.json()
+            alice = Person(
+                server, session, account.user_id, account.password, answer["access_token"], answer["device_id"]
+            )
+            room_id = (await alice.must("POST", f"{CLIENT}/createRoom", {"name": "public"}))["room_id"]
+            gone = await alice.say(room_id, "zebrafinch at noon")
+            await alice.say(room_id, "quokkalight at dusk")
+            headers = {"Authorization": f"Bearer {alice.token}"}
+            async with session.post(
+                f"{server.url}/_matrix/media/v3/upload", data=b"marmotwhistle" * 9, headers=headers
+            ) as response:
+                media = (await response.json())["content_uri"].removeprefix("mxc://")
+            stored = [path for path in (server.settings.folder / "media").rglob("*") if path.is_file()]
+            assert [path.read_bytes()[:13] for path in stored] == [b"marmotwhistle"]
+
+            assert kept(server, "zebrafinch") == {"event_json"}, "and in no index"
+            await alice.must("PUT", f"{CLIENT}/rooms/{quote(room_id)}/redact/{quote(gone)}/r", {})
+            # Without the module Synapse looks every five minutes.
+            await until(lambda: not kept(server, "zebrafinch"), "the content is emptied", timeout=30)
+            assert kept(server, "quokkalight") == {"event_json"}
+
+            administration = Administration(server.url, server.admin_token)
+            await administration.start()
+            try:
+                assert await administration.delete_media(*media.split("/"))
+                assert not await administration.delete_media(*media.split("/"))
+                assert not [path for path in (server.settings.folder / "media").rglob("*") if path.is_file()]
+                await administration.delete_room(room_id)
+                await until(lambda: not kept(server, "quokkalight"), "the room is purged", timeout=30)
+            finally:
+                await administration.stop()
+        await server.stop()
+        written = server.everything_written() + server.log.read_bytes()
+        for word in (b"zebrafinch", b"quokkalight", b"marmotwhistle"):
+            assert word not in written
+
+
+def kept(server: Server, word: str) -> set[str]:
+    """The tables of Synapse that hold a word in any of their columns."""
+    found = set()
+    with closing(sqlite3.connect(f"file:{server.database}?mode=ro", uri=True, timeout=20)) as connection:
+        tables = connection.execute("SELECT name FROM sqlite_master WHERE type='table' AND sql NOT LIKE '%VIRTUAL%'")
+        for (table,) in tables.fetchall():
+            columns = [row[1] for row in connection.execute(f'PRAGMA table_info("{table}")')]
+            where = " OR ".join(f"instr(CAST(\"{column}\" AS TEXT), '{word}') > 0" for column in columns)
+            if connection.execute(f'SELECT 1 FROM "{table}" WHERE {where} LIMIT 1').fetchone():
+                found.add(table)
+    return found

@@ -13,8 +13,10 @@ from sqlalchemy import select
 from appservice.database import Database
 from appservice.homeserver import HomeserverError
 from bridge.client import ApiError, RialtoClient
+from bridge.identity.rights import Part
 from bridge.store.product_tables import product_people, sign_in_tokens
 from tests.support.api import ApiWorld, Product
+from tests.support.messenger import PICKLE_KEY
 
 OPENID = "/_matrix/federation/v1/openid/userinfo"
 
@@ -219,3 +221,26 @@ async def test_names_are_text_and_nothing_else(world: ApiWorld, shop: Product, t
 
 async def _rows(database: Database, table: Any) -> Any:
     return await database.read(lambda connection: connection.execute(select(table)).mappings().all())
+
+
+async def test_who_is_erased_is_nowhere(world: ApiWorld, shop: Product) -> None:
+    ada = await shop.client.people.create("ada")
+    bob = await shop.client.people.create("bob")
+    await shop.client.people.sign_in("ada")
+    _, made = await shop.ask("POST", "/people", {"external_id": "ada"}, key="again")
+    assert made["user_id"] == ada.user_id
+    hook = await shop.client.webhooks.create("https://example.org/", ["member.invited"])
+    group = await shop.client.chats.create("group", "Tea")
+    for person in ("ada", "bob"):
+        await shop.client.members.add(group.id, person)
+    await world.settle()
+    part = Part(PICKLE_KEY)
+    exported = await world.database.read(lambda connection: list(part.export(connection, ada.user_id)))
+    assert [row["external_id"] for row in exported[0][1]] == ["ada"]
+    await world.database.write(lambda connection: part.erase(connection, ada.user_id, "erased:1"))
+    assert (await shop.ask("GET", "/people/ada"))[0] == 404 and (await shop.client.people.get("bob")) == bob
+    assert await _rows(world.database, sign_in_tokens) == []
+    states = [each.state async for each in shop.client.webhooks.deliveries(hook.id)]
+    assert sorted(states) == ["failed", "pending"]
+    status, problem = await shop.ask("POST", "/people", {"external_id": "ada"}, key="again")
+    assert (status, problem["code"]) == (410, "erased")

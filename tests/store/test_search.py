@@ -17,13 +17,13 @@ from appservice.e2ee.errors import DecryptionFailed
 from bridge.actor import SYSTEM, Actor
 from bridge.domain.kinds import Kind as ChatKind
 from bridge.domain.roles import Role
-from bridge.domain.search import Kind, Place, Question, Said, Scope, Terms, expression
+from bridge.domain.search import Kind, Place, Question, Said, Scope, Terms, lookup
 from bridge.errors import NotAllowed, NotFound, Refused, TooMany
 from bridge.search import history as history_module
 from bridge.search.service import Hit
 from bridge.store import search as store
 from bridge.store.chats import Chat
-from bridge.store.search import Document, Near
+from bridge.store.search import Document
 from bridge.store.search_tables import FTS, search_documents
 from tests.support.messenger import HUB, PICKLE_KEY, STEWARD, MessengerWorld, Person
 
@@ -43,14 +43,11 @@ async def put(database: Database, messages: Iterable[Any]) -> int:
 
 
 async def ask(database: Database, question: Question, scope: Scope | None = None, **options: Any) -> list[str]:
-    what = expression(TERMS, question, scope or Scope(workspace="shop"))
+    what = lookup(TERMS, question, scope or Scope(workspace="shop"))
     assert what is not None
-    near = options.pop("near", Near())
 
     def read(connection: Connection) -> list[Document]:
-        ids = store.search(
-            connection, what, near=near, since=question.since, until=question.until, **{"limit": 1_000, **options}
-        )
+        ids = store.search(connection, what, since=question.since, until=question.until, **{"limit": 1_000, **options})
         assert ids == sorted(ids, reverse=True)
         return store.load(connection, ids)
 
@@ -85,13 +82,13 @@ async def test_many_messages_of_one_millisecond(database: Database) -> None:
 
 async def test_pages_have_everything_once(database: Database) -> None:
     await put(database, [message(number, "tea", at=number // 3) for number in range(100)])
-    what = expression(TERMS, Question(("tea",)), Scope(workspace="shop"))
+    what = lookup(TERMS, Question(("tea",)), Scope(workspace="shop"))
     assert what is not None
     found: list[int] = []
     before = None
     while True:
         page = await database.read(
-            lambda connection, before=before: store.search(connection, what, near=Near(), before=before, limit=7)  # type: ignore[misc]
+            lambda connection, before=before: store.search(connection, what, before=before, limit=7)  # type: ignore[misc]
         )
         found += page
         if len(page) < 7:
@@ -173,7 +170,6 @@ async def test_exactly_what_matches_is_found(
     await database.write(lambda connection: store.remove(connection, [f"${number}" for number in gone]))
     question = Question(tuple(dict.fromkeys(asked)), "" if sender is None else f"@{sender}:x", None, since, None)
     scope = Scope(workspace="shop") if chat is None else Scope(frozenset({f"c{chat}"}))
-    near = Near("" if chat is None else f"c{chat}", question.sender)
     right = {
         f"${number}"
         for number, (body, at, where, who) in enumerate(kept)
@@ -183,18 +179,19 @@ async def test_exactly_what_matches_is_found(
         and who == (who if sender is None else sender)
         and at >= (since or 0)
     }
-    assert set(await ask(database, question, scope, near=near)) == right
-    assert len(await ask(database, question, scope, near=near, limit=limit)) == min(limit, len(right))
+    assert set(await ask(database, question, scope)) == right
+    assert len(await ask(database, question, scope, limit=limit)) == min(limit, len(right))
 
 
 async def test_words_far_back_are_found(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """Behind the newest messages, which PostgreSQL looks at one by one."""
-    monkeypatch.setattr(store, "NEWEST", 5)
+    for name in ("NEWEST", "NEWEST_APART"):
+        monkeypatch.setattr(store, name, 5)
     await put(database, [message(number, "tea" if number % 7 == 0 else "coffee") for number in range(100)])
     right = [f"${number}" for number in range(99, -1, -1) if number % 7 == 0]
     assert await ask(database, Question(("tea",))) == right
     assert await ask(database, Question(("tea",)), limit=4) == right[:4]
-    assert await ask(database, Question(("tea",)), near=Near(sender="@alice:world")) == right
+    assert await ask(database, Question(("tea",), sender="@alice:world")) == right
 
 
 # --- in chats

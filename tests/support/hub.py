@@ -111,7 +111,7 @@ class HubWorld(MessengerWorld):
             strict=True,
         )
         board = Switchboard.__new__(Switchboard)
-        board._instances = lambda: []  # type: ignore[assignment]
+        board._instances = lambda: []
         given: Mapping[type, Any] = {
             Chats: self.purposes,
             Directory: Directory(lambda: [ServiceEntry(HUB, "Rialto", "The hub itself."), *SERVICES]),
@@ -120,7 +120,7 @@ class HubWorld(MessengerWorld):
         }
         bot = BotUser(HUB, "Rialto")
         self.consumer = _Watched("hub", Hub.create(Setup("hub", HUB, None, given)), bot, services, domain="hub")
-        self.consumer.failures = self.failures  # type: ignore[attr-defined]
+        self.consumer.failures = self.failures
         bot.consumers.append(self.consumer)
         bot.rebuild()
         return self.consumer
@@ -146,9 +146,7 @@ class HubWorld(MessengerWorld):
 
     def room_named(self, name: str) -> Room:
         """The room of a name."""
-        return next(
-            room for room in self.homeserver.rooms.values() if room.content("m.room.name").get("name") == name
-        )
+        return next(room for room in self.homeserver.rooms.values() if room.content("m.room.name").get("name") == name)
 
 
 class _Watched(PluginConsumer):

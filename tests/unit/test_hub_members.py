@@ -63,7 +63,7 @@ async def test_promote_and_demote(world: HubWorld, chat: Chat, alice: Talk) -> N
 
 
 async def test_whom_is_asked_for(world: HubWorld, chat: Chat, alice: Talk) -> None:
-    assert "Whom is it about?" in await alice.says("promote")
+    assert "Whom?" in await alice.says("promote")
     assert "such as @bob:example.org" in await alice.says("bob")
     assert "@bob:world is now: moderator" in await alice.says("@bob")
 

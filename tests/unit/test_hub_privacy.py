@@ -49,7 +49,7 @@ async def test_settings_are_shown_and_changed(world: HubWorld, alice: Talk) -> N
 
 async def test_what_holds_for_one_person(world: HubWorld, alice: Talk) -> None:
     await alice.says("privacy")
-    assert "About whom?" in await alice.says("For one person in particular")
+    assert "Whom?" in await alice.says("For one person in particular")
     await alice.says("@bob")
     await alice.says("Who may call you")
     assert "Noted for @bob:world" in await alice.says("Not allowed")
@@ -142,5 +142,5 @@ def test_every_notice_can_be_said(code: str) -> None:
     """Whatever values are missing or odd: nobody is left without the notice."""
     translator = Catalogues().translator("en")
     assert notices.sentence(code, {}, translator)
-    odd = {name: "x\n" * 500 for name in ("chat", "person", "role", "link")}
+    odd = dict.fromkeys(("chat", "person", "role", "link"), "x\n" * 500)
     assert "\n" not in notices.sentence(code, {**odd, "until": 2**62, "seconds": -1}, translator)

@@ -22,8 +22,8 @@ from bridge.domain.search import (
     Terms,
     as_fts5,
     as_tsquery,
-    expression,
     first_id,
+    lookup,
     said,
     time_of,
 )
@@ -150,17 +150,40 @@ def test_a_question_that_makes_no_sense(question: str, options: dict[str, int], 
 
 
 def test_nowhere_to_look_is_nothing_to_find() -> None:
-    assert expression(TERMS, Question(("tea",)), Scope()) is None
+    assert lookup(TERMS, Question(("tea",)), Scope()) is None
 
 
 def test_a_question_in_open_and_sealed_chats() -> None:
-    found = expression(TERMS, Question(("tea",), sender="@a:b"), Scope(frozenset({"1"}), frozenset({"2"})))
-    assert found == AnyOf(
+    question = Question(("tea",), sender="@a:b")
+    found = lookup(TERMS, question, Scope(frozenset({"1"}), frozenset({"2"})))
+    assert found is not None
+    assert found.whole == AnyOf(
         (
             All((TERMS.word("tea"), TERMS.chat("1"), TERMS.sender("@a:b"))),
             All((TERMS.word("tea", "2"), TERMS.chat("2"), TERMS.sender("@a:b"))),
         )
     )
+    assert found.loose == AnyOf(
+        (
+            All((TERMS.word("tea"), TERMS.sender("@a:b"))),
+            All((TERMS.word("tea", "2"), TERMS.sender("@a:b"))),
+        )
+    )
+    assert (set(found.chats), found.sender) == ({"1", "2"}, "@a:b")
+
+
+def test_a_question_without_anything_but_chats() -> None:
+    found = lookup(TERMS, Question(), Scope(frozenset({"1", "2"})))
+    assert found is not None
+    assert found.loose is None
+    assert found.whole == AnyOf((TERMS.chat("1"), TERMS.chat("2")))
+
+
+def test_a_question_in_all_chats_of_a_product() -> None:
+    found = lookup(TERMS, Question(("tea",)), Scope(workspace="shop"))
+    assert found is not None
+    assert found.whole == All((TERMS.word("tea"), TERMS.workspace("shop")))
+    assert found.chats == frozenset()
 
 
 def test_as_databases_read_it() -> None:

@@ -126,7 +126,9 @@ class RetentionChange(Body):
 class RetentionView(View):
     """How long messages are kept at the most."""
 
-    days: int | None
+    days: int | None = Field(description="What applies: the shortest rule. Null: for good.")
+    own: int | None = Field(description="The rule of the chat, or of the workspace.")
+    wider: int | None = Field(description="What holds without it.")
     held: bool | None = Field(None, description="Whether a legal hold keeps everything; null for the workspace.")
 
 

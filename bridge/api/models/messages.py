@@ -124,19 +124,33 @@ class HitPage(Page[HitView]):
 class ReportQuery(PageQuery):
     """Which reports."""
 
-    state: Literal["open", "done"] | None = None
+    state: Literal["open", "done"] = Field("open", description="Those that wait, or those that are decided.")
+
+
+class EvidenceView(View):
+    """Something that a reporter chose to share."""
+
+    body: str
+    event_id: str = Field(description="The message; empty for what was only told.")
+    seen: bool = Field(description="The server has read it itself; otherwise it is the reporter's word.")
 
 
 class ReportView(View):
-    """What somebody reported."""
+    """What somebody reported: all reports of the same target are one."""
 
     id: str
     chat: str | None
-    event_id: str | None
+    event_id: str | None = Field(description="The message that it is about.")
     subject: str = Field(description="Whom it is about.")
-    reason: str
-    state: str
+    reporters: int = Field(description="How many have reported it. Who they are is told to moderators only.")
+    reasons: list[str]
+    evidence: list[EvidenceView]
+    state: Literal["open", "acting", "done"] = Field(description="acting: decided, and about to be done.")
     action: str | None
+    seconds: int | None = Field(description="Of a mute.")
+    note: str = Field(description="The word to the person.")
+    problem: str | None = Field(description="Why what was decided could not be done.")
+    appealed: str | None = Field(description="Where the appeal stands.")
     created_at: Moment
     decided_at: Moment | None
 
@@ -148,9 +162,9 @@ class ReportPage(Page[ReportView]):
 class ReportAction(Body):
     """What is done about a report."""
 
-    action: Literal["dismiss", "warn", "mute", "remove", "ban", "suspend"]
-    reason: line(300, blank=True) = ""  # type: ignore[valid-type]
-    seconds: int | None = Field(None, ge=1, le=31_536_000, description="Of a mute.")
+    action: Literal["dismiss", "warn", "mute", "remove", "ban"]
+    reason: text(1_000, blank=True) = Field("", description="A word to the person.")  # type: ignore[valid-type]
+    seconds: int | None = Field(None, ge=1, le=366 * 86_400, description="Of a mute; a day unless said.")
 
 
 class AuditQuery(PageQuery):

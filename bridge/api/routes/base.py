@@ -18,8 +18,11 @@ from bridge.delivery.service import DeliveryService
 from bridge.errors import NotFound
 from bridge.identity.people import People
 from bridge.identity.products import Products
+from bridge.moderation.service import ModerationService
+from bridge.retention.service import RetentionService
 from bridge.search.service import SearchService
 from bridge.store.chats import Chat
+from bridge.timers.service import TimerService
 from bridge.webhooks.service import WebhookService
 
 T = TypeVar("T")
@@ -32,13 +35,13 @@ class Services:
 
     chats: ChatService
     members: MemberService
+    timers: TimerService
+    retention: RetentionService
+    delivery: DeliveryService
+    search: SearchService
+    moderation: ModerationService
     links: Any = None
     channels: Any = None
-    timers: Any = None
-    retention: Any = None
-    delivery: DeliveryService | None = None
-    search: SearchService | None = None
-    moderation: Any = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,9 +28,12 @@ from bridge.api.models.chats import (
 from bridge.api.models.common import PageQuery
 from bridge.api.routes.base import Base, view_of
 from bridge.domain.kinds import Kind
+from bridge.domain.retention import Policy
+from bridge.domain.timers import Timer
 from bridge.errors import Refused
 from bridge.store import chats as store
 from bridge.store.chats import Chat
+from bridge.store.retention import is_held
 
 HOLDS = "holds"
 
@@ -209,14 +212,12 @@ class TimerRoutes:
 
     async def get(self, call: Call[None, None]) -> TimerView:
         """The chat's timer."""
-        timer = await self._timers.get(await self._base.chat(call))
-        return TimerView(seconds=None, start="sent") if timer is None else _timer(timer)
+        return _timer(await self._timers.get(await self._base.chat(call)))
 
     async def set(self, call: Call[TimerChange, None]) -> TimerView:
         """Another timer."""
         chat, body = await self._base.chat(call), call.body
-        await self._timers.set(call.actor, chat, body.seconds, start=body.start)
-        return TimerView(seconds=body.seconds, start=body.start)
+        return _timer(await self._timers.set(call.actor, chat, body.seconds, start=body.start))
 
 
 class RetentionRoutes:
@@ -261,12 +262,11 @@ class RetentionRoutes:
 
     async def get(self, call: Call[None, None]) -> RetentionView:
         """Of the workspace."""
-        return RetentionView(days=_days(await self._retention.policy(call.actor)))
+        return _policy(await self._retention.policy(call.actor))
 
     async def set(self, call: Call[RetentionChange, None]) -> RetentionView:
         """Of the workspace."""
-        await self._retention.set_policy(call.actor, days=call.body.days)
-        return RetentionView(days=call.body.days)
+        return _policy(await self._retention.set_policy(call.actor, days=call.body.days))
 
     async def get_chat(self, call: Call[None, None]) -> RetentionView:
         """Of a chat."""
@@ -281,7 +281,7 @@ class RetentionRoutes:
 
     async def hold(self, call: Call[NewHold, None]) -> None:
         """Hold."""
-        await self._retention.hold(call.actor, await self._base.chat(call), call.body.reason.strip())
+        await self._retention.hold(call.actor, await self._base.chat(call), call.body.reason)
 
     async def release(self, call: Call[None, None]) -> None:
         """Release."""
@@ -295,19 +295,21 @@ class RetentionRoutes:
             found = [each for each in found if (each.since, each.room_id) > after]
         limit = call.query.limit
         shown, following = self._base.page(HOLDS, found[: limit + 1], limit, lambda each: (each.since, each.room_id))
-        items = []
-        for each in shown:
-            chat = await self._base.database.read(
-                lambda connection, room_id=each.room_id: store.by_room(connection, room_id)  # type: ignore[misc]
-            )
-            name = each.room_id if chat is None else chat.id
-            items.append(HoldView(chat=name, reason=each.reason, by=each.actor, since=each.since))
-        return HoldPage(items=items, next=following)
+
+        def named(connection: Connection) -> list[HoldView]:
+            views = []
+            for each in shown:
+                chat = store.by_room(connection, each.room_id)
+                name = each.room_id if chat is None else chat.id
+                views.append(HoldView(chat=name, reason=each.reason, by=each.actor, since=each.since))
+            return views
+
+        return HoldPage(items=await self._base.database.read(named), next=following)
 
     async def _of_chat(self, call: Call[Any, None], chat: Chat) -> RetentionView:
-        days = _days(await self._retention.policy(call.actor, chat))
-        held = any(each.room_id == chat.room_id for each in await self._retention.holds(call.actor))
-        return RetentionView(days=days, held=held)
+        policy = await self._retention.policy(call.actor, chat)
+        held = await self._base.database.read(lambda connection: is_held(connection, chat.room_id))
+        return _policy(policy, held)
 
 
 def _parents(connection: Connection, found: Sequence[Chat]) -> dict[str, str]:
@@ -319,13 +321,16 @@ def _parents(connection: Connection, found: Sequence[Chat]) -> dict[str, str]:
     return parents
 
 
-def _timer(timer: Any) -> TimerView:
-    return TimerView(seconds=timer.seconds, start=str(getattr(timer.start, "value", timer.start)))
+def _timer(timer: Timer | None) -> TimerView:
+    return (
+        TimerView(seconds=None, start="sent")
+        if timer is None
+        else TimerView(seconds=timer.seconds, start=timer.start.value)
+    )
 
 
-def _days(policy: Any) -> int | None:
-    days = getattr(policy, "days", policy)
-    return days if isinstance(days, int) else None
+def _policy(policy: Policy, held: bool | None = None) -> RetentionView:
+    return RetentionView(days=policy.days, own=policy.own, wider=policy.wider, held=held)
 
 
 def _figure(found: Any, *names: str) -> int:

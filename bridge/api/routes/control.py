@@ -10,6 +10,7 @@ from bridge.api.models.messages import (
     AuditPage,
     AuditQuery,
     AuditView,
+    EvidenceView,
     ReportAction,
     ReportPage,
     ReportQuery,
@@ -28,6 +29,8 @@ from bridge.api.models.products import (
 )
 from bridge.api.routes.base import Base
 from bridge.domain.hooks import DeliveryState
+from bridge.moderation.cases import Case
+from bridge.store import chats
 from bridge.store.webhooks import Delivery, Webhook
 
 STATES = {DeliveryState.PENDING: "pending", DeliveryState.DELIVERED: "delivered", DeliveryState.FAILED: "failed"}
@@ -198,15 +201,41 @@ class ModerationRoutes:
 
     async def page(self, call: Call[None, ReportQuery]) -> ReportPage:
         """The queue."""
-        raise NotImplementedError
+        query = call.query
+        found = await self._moderation.queue(call.actor, state=query.state, after=query.after, limit=query.limit)
+        return ReportPage(items=[await self._view(each) for each in found.items], next=found.next)
 
     async def get(self, call: Call[None, None]) -> ReportView:
         """One report."""
-        raise NotImplementedError
+        return await self._view(await self._moderation.get(call.actor, call.params["report"]))
 
     async def act(self, call: Call[ReportAction, None]) -> ReportView:
         """A decision."""
-        raise NotImplementedError
+        body = call.body
+        decided = await self._moderation.act(
+            call.actor, call.params["report"], body.action, seconds=body.seconds, reason=body.reason
+        )
+        return await self._view(decided)
+
+    async def _view(self, case: Case) -> ReportView:
+        chat = await self._base.database.read(lambda connection: chats.by_room(connection, case.room_id))
+        return ReportView(
+            id=case.id,
+            chat=None if chat is None else chat.id,
+            event_id=case.event_id or None,
+            subject=case.subject,
+            reporters=len(case.reporters),
+            reasons=list(case.reasons),
+            evidence=[EvidenceView(body=it.body, event_id=it.event_id, seen=it.seen) for it in case.evidence],
+            state=case.state.value,
+            action=None if case.action is None else case.action.value,
+            seconds=case.seconds,
+            note=case.note,
+            problem=case.problem,
+            appealed=None if case.appealed is None else case.appealed.value,
+            created_at=case.created_at,
+            decided_at=case.decided_at,
+        )
 
 
 def _hook(hook: Webhook) -> WebhookView:

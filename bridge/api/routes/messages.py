@@ -23,13 +23,11 @@ from bridge.api.models.messages import (
     StatusView,
 )
 from bridge.api.routes.base import Base
-from bridge.delivery.service import DeliveryService
 from bridge.domain import kinds
 from bridge.domain.search import Kind
 from bridge.domain.ulids import ENTROPY_BYTES, ulid
 from bridge.errors import Conflict, NotFound, Refused
 from bridge.messenger import RaiseEvents
-from bridge.search.service import SearchService
 from bridge.store import product_messages as store
 from bridge.store.chats import Chat
 from bridge.store.product_messages import ProductMessage
@@ -126,16 +124,16 @@ class MessageRoutes:
 class DeliveryRoutes:
     """Delivery states and changes."""
 
-    def __init__(self, base: Base, delivery: DeliveryService) -> None:
+    def __init__(self, base: Base) -> None:
         self._base = base
-        self._delivery = delivery
+        self._delivery = base.services.delivery
 
     def endpoints(self) -> list[Endpoint]:
         """The table."""
         return [
             Endpoint(
                 "listChanges", "GET", "/chats/{chat}/changes", "What happened in a chat", self.changes, "Messages",
-                "messages.read", ChangesView, query=ChangesQuery,
+                "messages.read", ChangesView, query=ChangesQuery, problems=(409,),
                 description="In the order of the chat's own numbers, which have no gaps. Without the content of "
                 "messages.",
             ),
@@ -195,9 +193,9 @@ class DeliveryRoutes:
 class SearchRoutes:
     """Full text."""
 
-    def __init__(self, base: Base, search: SearchService) -> None:
+    def __init__(self, base: Base) -> None:
         self._base = base
-        self._search = search
+        self._search = base.services.search
 
     def endpoints(self) -> list[Endpoint]:
         """The table."""
