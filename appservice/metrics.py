@@ -85,6 +85,15 @@ class Metrics:
         self.policy_bans = counter("policy_bans", "Bans from chats by policy lists.")
         self.floods = counter("floods", "Chats that were closed for a while, for too many came at once.")
         self.invites_limited = counter("invites_limited", "Invitations that were refused or taken back as too many.")
+        self.api_requests = counter(
+            "api_requests", "Requests to the API by operation and status.", "operation", "status"
+        )
+        self.api_seconds = histogram("api_seconds", "One request to the API, from its key to its answer.", SLOW)
+        self.webhook_deliveries = counter(
+            "webhook_deliveries",
+            "What products' webhooks were told: delivered, refused (to be tried again), failed.",
+            "outcome",
+        )
         self.send_seconds = histogram("send_seconds", "One send to the homeserver.", SLOW)
         self.handler_seconds = histogram("handler_seconds", "One run of a consumer's handler.", SLOW, "consumer")
         self.commit_seconds = histogram("commit_seconds", "One group commit.", FAST)

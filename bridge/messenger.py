@@ -19,6 +19,7 @@ from appservice.metrics import Metrics
 from appservice.rooms import Rooms
 from appservice.sealing import Sealer
 from bridge.audit import Audit
+from bridge.channels.wiring import Channeling
 from bridge.chats import Chats
 from bridge.chats.jobs import Jobs
 from bridge.chats.members import MemberService
@@ -27,6 +28,7 @@ from bridge.chats.service import ChatService
 from bridge.chats.slow import SlowMode
 from bridge.delivery.wiring import Delivery
 from bridge.domain.privacy import Audience
+from bridge.links.wiring import Linking
 from bridge.moderation.wiring import Moderation
 from bridge.notices import Notices
 from bridge.permissions import Permissions
@@ -160,10 +162,37 @@ class Messenger:
             ground.clock,
             ground.rooms.bots_in,
             ground.steward,
-            ground.bots,
             self._hides_receipts,
         )
         self.delivery = self.delivering.service
+        self.linking = Linking(
+            ground.config,
+            ground.database,
+            self.steward,
+            self.registry,
+            self.permissions,
+            self.notices,
+            ground.raise_events,
+            ground.clock,
+            self.chats,
+            self.privacy,
+            ground.bots | {ground.steward},
+            ground.hub,
+            ground.url,
+        )
+        self.links = self.linking.service
+        self.channeling = Channeling(
+            ground.database,
+            self.steward,
+            self.registry,
+            self.permissions,
+            ground.clock,
+            self.chats,
+            self.delivery,
+            ground.bots | {ground.steward},
+        )
+        self.channels = self.channeling.service
+        self._backgrounds += [self.linking.background, self.channeling.background]
         self.timing = Timing(
             ground.config,
             ground.database,
@@ -236,6 +265,8 @@ class Messenger:
         found.extend(self.moderating.features)
         found.extend(self.delivering.features)
         found.extend(self.searching.features)
+        found.extend(self.linking.features)
+        found.extend(self.channeling.features)
         if self.embedding is not None:
             found.append(self.embedding.feature)
         return found
@@ -252,8 +283,8 @@ class Messenger:
         services = Services(
             chats=self.chats,
             members=self.members,
-            links=getattr(self, "links", None),
-            channels=getattr(self, "channels", None),
+            links=self.links,
+            channels=self.channels,
             timers=self.timers,
             retention=self.retention,
             delivery=self.delivery,

@@ -74,15 +74,6 @@ def upgrade() -> None:
         batch_op.create_index("uq_chat_timeline_event_id", ["event_id"], unique=True)
 
     op.create_table(
-        "receipt_positions",
-        sa.Column("user_id", sa.Text(), nullable=False, comment="Who syncs: the steward."),
-        sa.Column(
-            "token", sa.Text(), nullable=False, comment="Every receipt before this place in the stream was taken in."
-        ),
-        sa.Column("taken_at", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("user_id", name=op.f("pk_receipt_positions")),
-    )
-    op.create_table(
         "search_documents",
         sa.Column(
             "id",
@@ -174,7 +165,6 @@ def downgrade() -> None:
         "search_leave",
         "search_history",
         "search_documents",
-        "receipt_positions",
         "chat_timeline",
         "chat_marks",
         "chat_heads",

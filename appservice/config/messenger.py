@@ -120,9 +120,17 @@ class Rights(Model):
     exports_per_day: int = Field(3, ge=1, le=1_000, description="Archives of one person.")
 
 
+class Links(Model):
+    most: int = Field(100, ge=1, le=10_000, description="Invite links of one chat that work at the same time.")
+    most_requests: int = Field(
+        1_000, ge=1, le=100_000, description="People who wait to be let into one chat by its invite links, at most."
+    )
+
+
 class Messenger(Model):
     chats: Chats = Field(default_factory=Chats, description="Chats and their members.")
     api: Api = Field(default_factory=Api, description="The API for embedding products.")
+    links: Links = Field(default_factory=Links, description="Invite links.")
     delivery: Delivery = Field(default_factory=Delivery, description="Numbers of events, and who has which.")
     search: Search = Field(default_factory=Search, description="Full-text search.")
     timers: Timers = Field(default_factory=Timers, description="Message timers.")

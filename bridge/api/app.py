@@ -22,6 +22,7 @@ from pydantic import BaseModel, ValidationError
 from appservice import json
 from appservice.clock import Clock
 from appservice.errors import RialtoError
+from appservice.metrics import Metrics
 from bridge.actor import Actor
 from bridge.api import problems
 from bridge.api.endpoints import PARAMETERS, Call, Endpoint
@@ -55,6 +56,7 @@ class Api:
         idempotency: Idempotency,
         clock: Clock,
         document: Callable[[], bytes],
+        metrics: Metrics,
         *,
         reads_per_minute: int,
         writes_per_minute: int,
@@ -73,6 +75,7 @@ class Api:
         self._idempotency = idempotency
         self._clock = clock
         self._document = document
+        self._metrics = metrics
         self._reads = Buckets(reads_per_minute, PER_S)
         self._writes = Buckets(writes_per_minute, PER_S)
         self._anybody = Buckets(anybody_per_minute, PER_S)
@@ -119,6 +122,19 @@ class Api:
 
     def _handler(self, endpoint: Endpoint) -> Answering:
         async def handle(request: web.Request) -> web.StreamResponse:
+            begun = self._monotonic()
+            try:
+                response = await answer(request)
+            except RialtoError as error:
+                response = problems.of(error).response()
+            except Exception:
+                self._metrics.api_requests.labels(endpoint.name, "500").inc()
+                raise
+            self._metrics.api_requests.labels(endpoint.name, str(response.status)).inc()
+            self._metrics.api_seconds.observe(self._monotonic() - begun)
+            return response
+
+        async def answer(request: web.Request) -> web.StreamResponse:
             product, key, verdict = await self._admit(endpoint, request)
             try:
                 response = await self._serve(endpoint, request, product, key)

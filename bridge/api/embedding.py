@@ -89,7 +89,7 @@ class Embedding:
         services.chats.moved.append(
             lambda connection, old, new: product_messages.move(connection, old.room_id, new.room_id)
         )
-        self.sender = Sender(ground.database, self.webhooks, ground.clock, policy, lookup=lookup)
+        self.sender = Sender(ground.database, self.webhooks, ground.clock, policy, ground.metrics, lookup=lookup)
         self.idempotency = Idempotency(ground.database, pickle_key, ground.clock)
         base = Base(
             database=ground.database,
@@ -111,6 +111,7 @@ class Embedding:
             self.idempotency,
             ground.clock,
             lambda: self._document,
+            ground.metrics,
             reads_per_minute=settings.reads_per_minute,
             writes_per_minute=settings.writes_per_minute,
             **options,
@@ -188,13 +189,12 @@ class Embedding:
 
 def endpoints_of(base: Base, ground: Ground) -> list[Endpoint]:
     """The whole table."""
-    services = base.services
-    routes: list[Route] = [PeopleRoutes(base), ChatRoutes(base), MemberRoutes(base)]
-    if services.channels is not None:
-        routes.append(ChannelRoutes(base))
-    if services.links is not None:
-        routes.append(LinkRoutes(base))
-    routes += [
+    routes: list[Route] = [
+        PeopleRoutes(base),
+        ChatRoutes(base),
+        ChannelRoutes(base),
+        MemberRoutes(base),
+        LinkRoutes(base),
         TimerRoutes(base),
         RetentionRoutes(base),
         MessageRoutes(base, ground.raise_events),

@@ -80,7 +80,9 @@ def of(error: RialtoError) -> Problem:
     if isinstance(error, Conflict):
         return Problem(409, error.code, error.human)
     if isinstance(error, TooMany):
-        return Problem(429, error.code, error.human, retry_after=error.retry_after or 1)
+        if not error.retry_after:  # waiting does not help
+            return Problem(422, error.code, error.human)
+        return Problem(429, error.code, error.human, retry_after=error.retry_after)
     if isinstance(error, DatabaseError):
         return Problem(503, error.code, "Nothing was stored; try again.", retry_after=5)
     if isinstance(error, HomeserverError):

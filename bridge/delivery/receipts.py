@@ -1,94 +1,101 @@
-"""The stream of receipts: none is lost, though the homeserver pushes each only once.
+"""Receipts that the homeserver could not push: it never pushes them again, so at a start it is asked for them.
 
-What the homeserver could not push (Rialto was down, a queue was full) it never pushes again. ``/sync`` has it still:
-every receipt since a token. The token is stored after what came before it was taken in, so the pushed receipts only
-make things quicker.
+Rooms are asked one by one, those with the newest activity first, and not too many a second: a receipt more or less is
+worth no wait of anybody's. (``/sync`` would have them in its stream, but Synapse 1.163 refuses it to the sender of an
+application service; ``initialSync`` of a room it does not.)
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from appservice import json
 from appservice.clock import Clock
 from appservice.database import Database
-from appservice.homeserver import Homeserver, HomeserverError
+from appservice.homeserver import Homeserver, HomeserverError, path
+from bridge.registry import Registry
+from bridge.steward import ROOMS
+from bridge.store import chats as chat_store
 from bridge.store import delivery as store
 
 log = logging.getLogger(__name__)
 
-SYNC: Final = "/_matrix/client/v3/sync"
-TIMEOUT_S: Final = 60.0
-_NOTHING: Final = {"limit": 1, "not_types": ["*"]}
-_RECEIPTS: Final = {
-    "presence": {"not_types": ["*"]},
-    "account_data": {"not_types": ["*"]},
-    "room": {
-        "state": {"lazy_load_members": True, "not_types": ["*"]},
-        "timeline": _NOTHING,
-        "account_data": {"not_types": ["*"]},
-        "ephemeral": {"types": ["m.receipt"]},
-    },
-}
-_NO_ROOMS: Final = {**_RECEIPTS, "room": {"rooms": []}}
+ACTIVE_MS: Final = 7 * 86_400_000
+"""Chats in which something has happened since then are asked."""
+MOST_CHATS: Final = 2_000
+MOST_MEMBERS: Final = 500
+"""A room tells of all its members together with its receipts: of a large one that is too much."""
+PAUSE_S: Final = 0.1
+TIMEOUT_S: Final = 30.0
 
 Take = Callable[[Sequence[Mapping[str, Any]]], Awaitable[None]]
 
 
-class ReceiptStream:
-    """Asks for the receipts since the last time."""
+class LostReceipts:
+    """Asks for the receipts of chats, once."""
 
-    def __init__(self, homeserver: Homeserver, database: Database, clock: Clock) -> None:
+    def __init__(
+        self,
+        homeserver: Homeserver,
+        database: Database,
+        registry: Registry,
+        clock: Clock,
+        bots_in: Callable[[str], Iterable[str]],
+        steward: str,
+    ) -> None:
+        """
+        Args:
+            bots_in: who of ours is in a room, and may ask.
+        """
         self._homeserver = homeserver
         self._database = database
+        self._registry = registry
         self._clock = clock
+        self._bots_in = bots_in
+        self._steward = steward
         self.takers: list[Take] = []
-        """Handed every ``m.receipt``, perhaps again; when they return, it is kept."""
+        """Handed the ``m.receipt`` of a room, known ones too."""
+        self.pause_s = PAUSE_S
 
-    async def catch_up(self, users: Sequence[str]) -> None:
-        """Take in what these users of ours saw of receipts since the last time. Begins with now for a new one.
+    async def ask(self) -> int:
+        """Ask all chats that were used lately; how many.
 
         Raises:
-            DatabaseError: it goes on from the same place the next time.
+            HomeserverError: it cannot be asked now.
         """
-        for user_id in users:
-            try:
-                await self._one(user_id)
-            except HomeserverError as error:
-                log.info("receipts wait: %s", error, extra={"user_id": user_id})
+        since = self._clock.now_ms() - ACTIVE_MS
+        rooms = await self._database.read(lambda connection: store.active(connection, since, MOST_CHATS))
+        counts = await self._database.read(lambda connection: chat_store.count_members(connection, rooms))
+        asked = 0
+        for room_id in rooms:
+            if room_id in self._registry and counts.get(room_id, 0) <= MOST_MEMBERS:
+                await self._room(room_id)
+                asked += 1
+                await asyncio.sleep(self.pause_s)
+        return asked
 
-    async def _one(self, user_id: str) -> None:
-        since = await self._database.read(lambda connection: store.position(connection, user_id))
+    async def _room(self, room_id: str) -> None:
+        inside = sorted(self._bots_in(room_id))
+        if not inside:
+            return
+        user_id = self._steward if self._steward in inside else inside[0]
+        url = path(ROOMS, room_id, "initialSync")
         try:
-            answer = await self._sync(user_id, since)
+            answer = await self._homeserver.request(
+                "GET", url, user_id=user_id, query={"limit": "1"}, timeout=TIMEOUT_S
+            )
         except HomeserverError as error:
-            if since is None or error.temporary:
+            if error.temporary:
                 raise
-            # The homeserver does not know the token any more: what came since is lost, what comes is not.
-            log.warning("the place in the stream of receipts is lost: %s", error)
-            answer = await self._sync(user_id, None)
-        rooms = answer.get("rooms")
-        joined = rooms.get("join") if isinstance(rooms, dict) else None
+            log.info("a room does not tell of its receipts: %s", error, extra={"room_id": room_id})
+            return
+        receipts = answer.get("receipts") if isinstance(answer, dict) else None
         events = [
             {**event, "room_id": room_id}
-            for room_id, room in (joined.items() if isinstance(joined, dict) else ())
-            for event in room.get("ephemeral", {}).get("events", [])
+            for event in (receipts if isinstance(receipts, list) else ())
             if isinstance(event, dict) and event.get("type") == "m.receipt"
         ]
         for take in self.takers if events else ():
             await take(events)
-        token, now = str(answer["next_batch"]), self._clock.now_ms()
-        if token != since:
-            await self._database.write(lambda connection: store.move(connection, user_id, token, now))
-
-    async def _sync(self, user_id: str, since: str | None) -> dict[str, Any]:
-        wanted = _NO_ROOMS if since is None else _RECEIPTS
-        query = {"timeout": "0", "set_presence": "offline", "filter": json.dumps(wanted).decode()}
-        if since is not None:
-            query["since"] = since
-        answer = await self._homeserver.request("GET", SYNC, user_id=user_id, query=query, timeout=TIMEOUT_S)
-        if not isinstance(answer, dict) or not isinstance(answer.get("next_batch"), str):
-            raise HomeserverError(502, "NO_TOKEN", "the answer holds no next_batch")
-        return answer

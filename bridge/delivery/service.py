@@ -29,7 +29,7 @@ from bridge.store.chats import Chat
 from bridge.store.delivery import Kept, Sending
 
 MOST_WAITING: Final = 20_000
-"""Receipts that wait to be written, at most; the oldest go first, and are found again in the stream of receipts."""
+"""Receipts that wait to be written, at most; the oldest go first."""
 MOST_AT_ONCE: Final = 500
 UNKNOWN_FOR_MS: Final = 60_000
 """A receipt may come before its event was worked; for so long it waits for that."""

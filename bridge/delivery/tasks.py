@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import Connection
 
 from appservice.clock import Clock
 from appservice.database import Database, DatabaseError
-from bridge.delivery.receipts import ReceiptStream
+from appservice.homeserver import HomeserverError
+from bridge.delivery.receipts import LostReceipts
 from bridge.delivery.service import DeliveryService
-from bridge.registry import Registry
 from bridge.store import delivery as store
 
 log = logging.getLogger(__name__)
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 GATHER_S: Final = 0.2
 """Receipts come in swarms: one write for those of so long."""
 RETRY_S: Final = 1.0
-CATCH_UP_S: Final = 60.0
+ASK_AGAIN_S: Final = 60.0
 FORGET_S: Final = 3_600.0
 FORGET_AT_ONCE: Final = 1_000
 FORGET_CHATS: Final = 10
@@ -34,35 +34,30 @@ class DeliveryTasks:
     def __init__(
         self,
         service: DeliveryService,
-        stream: ReceiptStream,
+        lost: LostReceipts,
         database: Database,
-        registry: Registry,
         clock: Clock,
-        users: Callable[[], Sequence[str]],
         keep_days: int,
     ) -> None:
         """
         Args:
-            users: users of ours whose rooms' receipts are asked for.
             keep_days: how long the numbers of events are kept.
         """
         self._service = service
-        self._stream = stream
+        self._lost = lost
         self._database = database
-        self._registry = registry
         self._clock = clock
-        self._users = users
         self._keep_days = keep_days
         self._tasks: list[asyncio.Task[None]] = []
-        stream.takers.append(self._take)
+        lost.takers.append(self._take)
 
     async def start(self) -> None:
         """Begin."""
-        for work, name in ((self._flush(), "flush"), (self._catch_up(), "catch-up"), (self._forget(), "forget")):
+        for work, name in ((self._flush(), "flush"), (self._ask(), "ask"), (self._forget(), "forget")):
             self._tasks.append(asyncio.create_task(work, name=f"delivery-{name}"))
 
     async def stop(self) -> None:
-        """End; what waits to be written is found again in the stream of receipts."""
+        """End; what waits to be written is asked for at the next start."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -84,14 +79,15 @@ class DeliveryTasks:
                 await asyncio.sleep(RETRY_S)
                 self._service.hurry()
 
-    async def _catch_up(self) -> None:
+    async def _ask(self) -> None:
         while True:
             try:
-                if len(self._registry):
-                    await self._stream.catch_up(self._users())
-            except DatabaseError as error:
-                log.warning("receipts wait: %s", error)
-            await asyncio.sleep(CATCH_UP_S)
+                await self._lost.ask()
+            except (HomeserverError, DatabaseError) as error:
+                log.warning("lost receipts wait: %s", error)
+                await asyncio.sleep(ASK_AGAIN_S)
+            else:
+                return
 
     async def _forget(self) -> None:
         while True:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 
 from appservice.clock import Clock
 from appservice.config import Config
@@ -10,7 +10,7 @@ from appservice.consumer import Consumer
 from appservice.database import Database
 from appservice.homeserver import Homeserver
 from bridge.delivery.feature import DeliveryFeature
-from bridge.delivery.receipts import ReceiptStream
+from bridge.delivery.receipts import LostReceipts
 from bridge.delivery.rights import Part
 from bridge.delivery.service import DeliveryService
 from bridge.delivery.tasks import DeliveryTasks
@@ -31,7 +31,6 @@ class Delivery:
         clock: Clock,
         bots_in: Callable[[str], Iterable[str]],
         steward: str,
-        bots: Iterable[str],
         hides_receipts: Callable[[str], Awaitable[bool]] | None = None,
     ) -> None:
         """
@@ -42,12 +41,11 @@ class Delivery:
         self.service = DeliveryService(database, clock, registry, permissions, bots_in, steward)
         if hides_receipts is not None:
             self.service.hides_receipts = hides_receipts
-        self.stream = ReceiptStream(homeserver, database, clock)
+        self.lost = LostReceipts(homeserver, database, registry, clock, bots_in, steward)
         self.part = Part()
         self._feature = DeliveryFeature(registry, homeserver, bots_in, database, clock, self.service)
-        users: Sequence[str] = [steward, *sorted(bots)]
         keep = config.messenger.delivery.keep_days
-        self._tasks = DeliveryTasks(self.service, self.stream, database, registry, clock, lambda: users, keep)
+        self._tasks = DeliveryTasks(self.service, self.lost, database, clock, keep)
 
     @property
     def features(self) -> list[Consumer]:

@@ -12,7 +12,7 @@ from appservice.events import InternalEvent
 from appservice.homeserver import HomeserverError
 from bridge.actor import SYSTEM, Actor
 from bridge.chats.service import read_cursor
-from bridge.domain.moderation import UNDONE, Action, AppealState, State
+from bridge.domain.moderation import UNDONE, Action, AppealState, AppealStep, State, advance_appeal
 from bridge.domain.pages import USUAL, Page, bounded, cursor
 from bridge.errors import Conflict, NotAllowed, NotFound, Refused
 from bridge.moderation import cases
@@ -99,7 +99,7 @@ class Appealing(Base):
         if actor.user_id and actor.user_id in {report.decided_by, report.subject} and self._others(actor.user_id):
             raise NotAllowed("another_moderator", "Somebody else than who decided looks at an appeal.")
         now = self._clock.now_ms()
-        state = AppealState.UNDOING if grant else AppealState.REFUSED
+        state = advance_appeal(AppealState.OPEN, AppealStep.GRANT if grant else AppealStep.REFUSE)
         values = {
             "note": self._book.seal_text(note, f"answer:{report.id}"),
             "due_at": now if grant else None,
@@ -155,9 +155,8 @@ class Appealing(Base):
             log.warning("a decision could not be undone: %s", error.code, extra={"report": report.id})
 
         def work(connection: Connection) -> Iterable[InternalEvent]:
-            if not store.change_appeal(
-                connection, report.id, AppealState.UNDOING, state=AppealState.GRANTED, due_at=None
-            ):
+            finished = advance_appeal(AppealState.UNDOING, AppealStep.FINISH)
+            if not store.change_appeal(connection, report.id, AppealState.UNDOING, state=finished, due_at=None):
                 return ()
             self._note(connection, SYSTEM.name, "appeal.undo", report, "done")
             return self._answered(report, "appeal.granted", note)

@@ -200,7 +200,9 @@ class ModerationService(Reporting, Appealing):
         }
 
         def work(connection: Connection) -> Iterable[InternalEvent]:
-            if not store.change(connection, report, report.state, state=advance(report.state, Step.FINISH), due_at=None):
+            if not store.change(
+                connection, report, report.state, state=advance(report.state, Step.FINISH), due_at=None
+            ):
                 return []
             told: list[InternalEvent] = []
             people = [each.reporter for each in (report, *store.followers(connection, report.id))]
@@ -224,13 +226,12 @@ class ModerationService(Reporting, Appealing):
     async def _failed(self, report: Report, code: str) -> None:
         def work(connection: Connection) -> Iterable[InternalEvent]:
             values = {"action": None, "seconds": None, "note": None, "decided_by": None, "decided_at": None}
-            if not store.change(
-                connection, report, State.ACTING, state=State.OPEN, problem=code, due_at=None, **values
-            ):
+            again = advance(report.state, Step.FAIL)
+            if not store.change(connection, report, report.state, state=again, problem=code, due_at=None, **values):
                 return []
             details = {"report": report.id, "problem": code}
             self._note(connection, report.decided_by or SYSTEM.name, "report.act", report, "failed", details)
-            return self._desk.tell(f"{report.id} {report.decided_at} failed", "failed", report.id)
+            return self._desk.tell(f"{report.id} {report.decided_at} {report.action}", "failed", report.id)
 
         await self._raise_events(work)
 

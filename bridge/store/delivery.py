@@ -13,7 +13,7 @@ from appservice.store.tables import InboxState, OutboxState, inbox, outbox
 from appservice.store.upsert import upsert
 from bridge.domain.delivery import REDACTS, Entry, Mark, Numbered, merged
 from bridge.store.chat_tables import chat_members, chats
-from bridge.store.delivery_tables import chat_heads, chat_marks, chat_timeline, receipt_positions
+from bridge.store.delivery_tables import chat_heads, chat_marks, chat_timeline
 
 PARAMETERS = 500
 
@@ -210,6 +210,12 @@ def answering(connection: Connection, event_id: str) -> tuple[InboxState, frozen
 # Old entries, and people's rights
 
 
+def active(connection: Connection, since: int, limit: int) -> list[str]:
+    """Rooms in which something was numbered since a time, the last ones first."""
+    query = select(chat_heads.c.room_id).where(chat_heads.c.updated_at >= since)
+    return list(connection.execute(query.order_by(chat_heads.c.updated_at.desc()).limit(limit)).scalars())
+
+
 def due(connection: Connection, before: int, limit: int) -> list[str]:
     """Chats whose first entry was numbered before a time."""
     first = (chat_timeline.c.chat_id == chat_heads.c.chat_id) & (chat_timeline.c.seq == chat_heads.c.first)
@@ -279,20 +285,6 @@ def erase(connection: Connection, user_id: str, pseudonym: str) -> None:
     connection.execute(update(chat_timeline).where(chat_timeline.c.sender == user_id).values(sender=pseudonym))
     named = (chat_timeline.c.type == "m.room.member", chat_timeline.c.state_key == user_id)
     connection.execute(update(chat_timeline).where(*named).values(state_key=pseudonym))
-
-
-# Where the stream of receipts was left
-
-
-def position(connection: Connection, user_id: str) -> str | None:
-    """Up to where the receipts that a user sees were taken in."""
-    query = select(receipt_positions.c.token).where(receipt_positions.c.user_id == user_id)
-    return connection.execute(query).scalar()
-
-
-def move(connection: Connection, user_id: str, token: str, now: int) -> None:
-    """They were taken in up to here."""
-    upsert(connection, receipt_positions, {"user_id": user_id, "token": token, "taken_at": now})
 
 
 def _known(connection: Connection, event_ids: Sequence[str]) -> set[str]:

@@ -52,12 +52,3 @@ chat_marks = Table(
     Index("ix_chat_marks_chat_id_delivered", "chat_id", "delivered"),
     Index("ix_chat_marks_chat_id_read", "chat_id", "read"),
 )
-
-receipt_positions = Table(
-    "receipt_positions",
-    metadata,
-    Column("user_id", Text, nullable=False, comment="Who syncs: the steward."),
-    Column("token", Text, nullable=False, comment="Every receipt before this place in the stream was taken in."),
-    Column("taken_at", BigInteger, nullable=False),
-    PrimaryKeyConstraint("user_id"),
-)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -314,5 +313,3 @@ def _made(row: RowMapping) -> Use:
 
 def _asked(row: RowMapping) -> Request:
     return Request(**{name: row[name] for name in Request.__slots__})
-
-

@@ -16,7 +16,6 @@ from zlib import crc32
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    and_,
     bindparam,
     cast,
     delete,
@@ -39,10 +38,14 @@ from bridge.domain.search import ID_BITS, Lookup, as_fts5, as_tsquery, first_id
 from bridge.store.chat_tables import chat_members, chats
 from bridge.store.search_tables import FTS, search_documents, search_history, search_leave
 
-NEWEST, MOST_LOOKED_AT = 2_000, 30_000
-"""Documents that PostgreSQL looks at one by one first; and at most, when it seems that these will do."""
+NEWEST: Final = 2_000
+"""Documents that PostgreSQL looks at one by one first."""
+MOST_LOOKED_AT: Final = 100_000
+"""And at most, when it seems that these will do."""
+LISTED_COST: Final = 12
+"""What a document that the index lists takes beside one that is next in line: it lies somewhere."""
 NEWEST_APART, MOST_APART = 500, 2_000
-"""The same for those of a chat or of a person, which lie apart."""
+"""As above, of the documents of a chat or of a person, which lie apart too."""
 QUIET: Final = 10
 """Of the newest documents in the chats that are asked for; fewer than that is few."""
 NAMED: Final = 3
@@ -219,6 +222,19 @@ def search(
         raise
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What was found in a window: how many documents it has, the id of the last, in how many the words are; and how
+    many there are in all, by the planner's estimate.
+    """
+
+    hits: list[int]
+    count: int
+    last: int
+    worded: int
+    all: float
+
+
 class _Postgres:
     """One question to PostgreSQL."""
 
@@ -248,35 +264,45 @@ class _Postgres:
     def search(self, low: int, high: int, limit: int) -> list[int]:
         """Ids from ``low`` on and below ``high``."""
         found: list[int] = []
-        window, most = (NEWEST_APART, MOST_APART) if self._near else (NEWEST, MOST_LOOKED_AT)
-        looked = 0
+        window = NEWEST_APART if self._near else NEWEST
+        looked = worded = 0
         while True:
-            hits, count, high_next = self._newest(low, high, window)
-            found += hits
-            looked += count
-            if len(found) >= limit or count < window:
+            seen = self._newest(low, high, window)
+            found += seen.hits
+            looked += seen.count
+            worded += seen.worded
+            if len(found) >= limit or seen.count < window:
                 return found[:limit]
-            high = high_next
-            # As many more as will probably do: if these are few, looking at each is cheaper than finding all there are.
-            window = int(1.5 * looked * (limit - len(found)) / max(len(found), 1))
-            if looked + window > most:
+            high = seen.last
+            # As many more as will probably do, and as many as the index will probably find.
+            window = int(1.5 * looked * (limit - len(found)) / max(len(found), 0.5))
+            listed = MOST_APART if self._near else seen.all * worded / looked * LISTED_COST
+            if window > min(listed, MOST_LOOKED_AT):
                 return [*found, *self._all(low, high, limit - len(found))]
 
-    def _newest(self, low: int, high: int, window: int) -> tuple[list[int], int, int]:
-        """What is found among the newest documents, how many these are, and the id of the last."""
+    def _newest(self, low: int, high: int, window: int) -> _Seen:
+        """What is found among the newest documents."""
         column = search_documents.c
         here = column.chat_id.in_(self._chats) if self._chats else true()
         newest = (
-            select(column.id, here.label("here"), and_(here, self._terms).label("hit"))
+            select(column.id, here.label("here"), self._terms.label("worded"))
             .where(*self._near, column.id >= low, column.id < high)
             .order_by(column.id.desc())
             .limit(window)
             .subquery("newest")
         )
-        hits, inside = func.array_agg(newest.c.id).filter(newest.c.hit), func.count().filter(newest.c.here)
-        row = self._connection.execute(select(hits, func.count(), func.min(newest.c.id), inside)).one()
+        row = self._connection.execute(
+            select(
+                func.array_agg(newest.c.id).filter(newest.c.here, newest.c.worded),
+                func.count(),
+                func.min(newest.c.id),
+                func.count().filter(newest.c.here),
+                func.count().filter(newest.c.worded),
+                text("(SELECT reltuples FROM pg_class WHERE oid = 'search_documents'::regclass)"),
+            )
+        ).one()
         self._inside += row[3]
-        return sorted(row[0] or (), reverse=True), row[1], row[2] or 0
+        return _Seen(sorted(row[0] or (), reverse=True), row[1], row[2] or 0, row[4], max(row[5], 0))
 
     def _all(self, low: int, high: int, limit: int) -> list[int]:
         """What the index finds."""

@@ -13,6 +13,7 @@ import aiohttp
 from appservice.clock import Clock
 from appservice.database import Database
 from appservice.guard import AddressPolicy, AddressRefused, Lookup, SystemLookup, guarded_connector
+from appservice.metrics import Metrics
 from appservice.sealing import SealBroken
 from bridge.background import together
 from bridge.domain.hooks import FIRST_PAUSE_S, GIVE_UP_MS, pause_s
@@ -40,6 +41,7 @@ class Sender:
         service: WebhookService,
         clock: Clock,
         policy: AddressPolicy,
+        metrics: Metrics,
         *,
         lookup: Lookup | None = None,
         jitter: Callable[[], float] = random.random,
@@ -54,6 +56,7 @@ class Sender:
         self._clock = clock
         self._policy = policy
         self._lookup = lookup
+        self._outcomes = metrics.webhook_deliveries
         self._jitter = jitter
         self._session: aiohttp.ClientSession | None = None
         self._system: SystemLookup | None = None
@@ -127,12 +130,15 @@ class Sender:
         }
         status = await self._post(session, hook.url, headers, body)
         if 200 <= status < 300:
+            self._outcomes.labels("delivered").inc()
             await self._database.write(lambda connection: store.delivered(connection, delivery, status, now))
             return True
         log.info("a webhook did not take a delivery", extra={"webhook": hook.id, "status": status})
+        over = status == GONE or now - delivery.created_at >= GIVE_UP_MS
+        self._outcomes.labels("failed" if over else "refused").inc()
         if status == GONE:
             await self._service.pause(hook, "it answered 410 (gone)")
-        elif now - delivery.created_at >= GIVE_UP_MS:
+        elif over:
             await self._database.write(lambda connection: store.give_up(connection, delivery.id, status, now))
             if now - (hook.taken_at or 0) >= GIVE_UP_MS:
                 await self._service.pause(hook, "it took nothing for days")

@@ -1,4 +1,4 @@
-"""Timers, retention, holds, delivery, search and moderation by the API: each asks its own service, for its own product."""
+"""Timers, retention, holds, delivery, search and moderation by the API, each for its own product."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ async def test_reports_are_decided(world: ApiWorld, shop: Product, news: ChatVie
     bob = world.person("bob")
     await bob.joins(news.room_id)
     event_id = await alice.says(news.room_id, "something rude")
-    await world.messenger.moderation.report(bob.user_id, news.room_id, event_id=event_id, reason="rude", evidence=())
+    await world.messenger.moderation.report(bob.user_id, news.room_id, event_id, "rude")
     reports = [each async for each in shop.client.reports.all()]
     assert [(each.chat, each.event_id, each.subject, each.reporters) for each in reports] == [
         (news.id, event_id, alice.user_id, 1)
@@ -153,3 +153,43 @@ async def test_reports_are_decided(world: ApiWorld, shop: Product, news: ChatVie
     with pytest.raises(ApiError) as refused:
         await shop.client.reports.act(reports[0].id, "ban")
     assert (refused.value.status, refused.value.code) == (409, "decided")
+
+
+async def test_invite_links_and_requests(world: ApiWorld, shop: Product, news: ChatView) -> None:
+    group = await shop.client.chats.create("group", "Tea")
+    made = await shop.client.links.create(group.id, title="Flyer", uses=1, expires_in=3600)
+    assert made.url.startswith("http") and (made.uses, made.used) == (1, 0)
+    approved = await shop.client.links.create(group.id, approval=True)
+    assert {each.id async for each in shop.client.links.all(group.id)} == {made.id, approved.id}
+    carol, dave = world.person("carol"), world.person("dave")
+    links = world.messenger.links
+    assert (await links.redeem(carol.user_id, made.url.rpartition("/")[2])).joined
+    assert (await links.redeem(dave.user_id, approved.url.rpartition("/")[2])).asked
+    waiting = [each async for each in shop.client.links.requests(group.id)]
+    assert [each.user_id for each in waiting] == [dave.user_id]
+    await shop.client.links.answer(group.id, dave.user_id, accept=True)
+    await world.settle()
+    assert [each async for each in shop.client.links.requests(group.id)] == []
+    assert world.room(group.room_id).membership(dave.user_id) == "invite"
+    await shop.client.links.revoke(group.id, approved.id)
+    assert approved.id not in {each.id async for each in shop.client.links.all(group.id)}
+    with pytest.raises(ApiError, match="no_such_link"):
+        await shop.client.links.revoke(news.id, made.id)
+
+
+async def test_a_channels_group_and_figures(world: ApiWorld, shop: Product, news: ChatView, alice: Person) -> None:
+    group = await shop.client.chats.create("group", "Discussion")
+    await shop.client.chats.set_discussion(news.id, group.id)
+    assert (await shop.client.chats.get(group.id)).parent == news.id
+    bob = world.person("bob")
+    await bob.joins(news.room_id)
+    post = await alice.says(news.room_id, "Post")
+    await bob.reacts(news.room_id, post, "👍")
+    await bob.reads(news.room_id, post)
+    await world.messenger.delivery.flush()
+    figures = await shop.client.chats.post_statistics(news.id, post)
+    assert (figures.reach, figures.reactions, figures.by_reaction) == (1, 1, {"👍": 1})
+    await shop.client.chats.set_discussion(news.id, None)
+    assert (await shop.client.chats.get(group.id)).parent is None
+    status, problem = await shop.ask("GET", f"/chats/{group.id}/posts/{post}/statistics")
+    assert (status, problem["code"]) == (422, "no_channel")

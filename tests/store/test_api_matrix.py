@@ -85,6 +85,8 @@ async def ground() -> AsyncIterator[Ground]:
             "link": "01JM3ZK8V4T9N2Q6R7S8T9V0WX",
             "report": "01JM3ZK8V4T9N2Q6R7S8T9V0WX",
         }
+        await world.person("bob").joins(chat.room_id)
+        params["report"] = (await world.messenger.moderation.report("@bob:world", chat.room_id, alice.user_id)).id
         names = {endpoint.name for endpoint in world.embedding.api.endpoints}
         if "createLink" in names:
             params["link"] = (await shop.client.links.create(chat.id, title="Secret door")).id

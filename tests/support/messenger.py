@@ -294,10 +294,13 @@ class MessengerWorld:
 
     async def _rest(self) -> None:
         deadline = time.monotonic() + PATIENCE_S
-        turns = 0
+        turns, left = 0, 0
         while self.worker.pending or self.outbox.pending:
             await asyncio.sleep(0 if turns < 200 else 0.001)
             turns += 1
+            before, left = left, self.worker.pending + self.outbox.pending
+            if left < before:
+                deadline = time.monotonic() + PATIENCE_S
             if time.monotonic() > deadline:
                 raise AssertionError(f"the world does not come to rest: {self.failures[-3:]}")
 

@@ -70,6 +70,9 @@ def served() -> Iterator[Served]:
             sent = await shop.client.messages.get(chat.id, message.id)
             known = {"chat": chat.id, "person": "customer-4711", "webhook": hook.id, "message": message.id}
             known["event"] = sent.event_id or ""
+            for name in ("alice", "bob"):
+                await world.person(name).joins(chat.room_id)
+            known["report"] = (await world.messenger.moderation.report("@bob:world", chat.room_id, "@alice:world")).id
             async with world.session.get(f"{world.url}/api/v1/openapi.json") as response:
                 document = await response.json()
             document["servers"] = [{"url": f"{world.url}/api/v1"}]

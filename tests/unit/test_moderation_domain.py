@@ -124,9 +124,9 @@ def test_states_are_tables() -> None:
             advance(state, step)
     assert advance_appeal(advance_appeal(AppealState.OPEN, AppealStep.GRANT), AppealStep.FINISH) is AppealState.GRANTED
     for over in (AppealState.GRANTED, AppealState.REFUSED):
-        for step in AppealStep:
+        for appeal_step in AppealStep:
             with pytest.raises(Impossible):
-                advance_appeal(over, step)
+                advance_appeal(over, appeal_step)
 
 
 def test_what_can_be_done_about_what() -> None:

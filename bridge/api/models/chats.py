@@ -92,8 +92,10 @@ class PostStatistics(View):
     """How a post of a channel was received."""
 
     event_id: str
-    readers: int = Field(description="Different people who have read it and let it be known.")
+    at: Moment
+    reach: int = Field(description="Different people who have read it and let it be known.")
     reactions: int
+    by_reaction: dict[str, int] = Field(description="The same by kind, the most frequent ones.")
     comments: int
 
 

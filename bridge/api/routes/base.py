@@ -12,12 +12,14 @@ from bridge.api.cursors import Cursors
 from bridge.api.endpoints import Call
 from bridge.api.models.chats import ChatView
 from bridge.audit import Audit
+from bridge.channels.service import ChannelService
 from bridge.chats.members import MemberService
 from bridge.chats.service import ChatService
 from bridge.delivery.service import DeliveryService
 from bridge.errors import NotFound
 from bridge.identity.people import People
 from bridge.identity.products import Products
+from bridge.links.service import LinkService
 from bridge.moderation.service import ModerationService
 from bridge.retention.service import RetentionService
 from bridge.search.service import SearchService
@@ -31,7 +33,7 @@ EXTERNAL: Final = "ext:"
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The services of the other areas. An area that is None has no endpoints."""
+    """The services of the other areas."""
 
     chats: ChatService
     members: MemberService
@@ -40,8 +42,8 @@ class Services:
     delivery: DeliveryService
     search: SearchService
     moderation: ModerationService
-    links: Any = None
-    channels: Any = None
+    links: LinkService
+    channels: ChannelService
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,6 @@ from bridge.api.routes.base import Base, view_of
 from bridge.domain.kinds import Kind
 from bridge.domain.retention import Policy
 from bridge.domain.timers import Timer
-from bridge.errors import Refused
 from bridge.store import chats as store
 from bridge.store.chats import Chat
 from bridge.store.retention import is_held
@@ -167,7 +166,7 @@ class ChannelRoutes:
             ),
             Endpoint(
                 "getPostStatistics", "GET", "/chats/{chat}/posts/{event}/statistics", "How a post was received",
-                self.statistics, "Chats", "chats.read", PostStatistics,
+                self.statistics, "Chats", "chats.read", PostStatistics, problems=(422,),
             ),
         ]  # fmt: skip
 
@@ -180,13 +179,14 @@ class ChannelRoutes:
     async def statistics(self, call: Call[None, None]) -> PostStatistics:
         """Readers, reactions, comments."""
         chat = await self._base.chat(call)
-        event_id = call.params["event"]
-        found = await self._channels.post_statistics(call.actor, chat, event_id)
+        found = await self._channels.post_statistics(call.actor, chat, call.params["event"])
         return PostStatistics(
-            event_id=event_id,
-            readers=_figure(found, "readers", "reach"),
-            reactions=_figure(found, "reactions"),
-            comments=_figure(found, "comments"),
+            event_id=found.event_id,
+            at=max(found.at, 0),
+            reach=found.reach,
+            reactions=found.reactions,
+            by_reaction=dict(found.by_reaction),
+            comments=found.comments,
         )
 
 
@@ -331,11 +331,3 @@ def _timer(timer: Timer | None) -> TimerView:
 
 def _policy(policy: Policy, held: bool | None = None) -> RetentionView:
     return RetentionView(days=policy.days, own=policy.own, wider=policy.wider, held=held)
-
-
-def _figure(found: Any, *names: str) -> int:
-    for name in names:
-        value = getattr(found, name, None)
-        if isinstance(value, int):
-            return value
-    raise Refused("no_statistics", "There are no figures of this post.")

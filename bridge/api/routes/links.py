@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from bridge.api.endpoints import Call, Endpoint
 from bridge.api.models.common import PageQuery
 from bridge.api.models.members import (
@@ -15,7 +13,8 @@ from bridge.api.models.members import (
     NewLink,
 )
 from bridge.api.routes.base import Base
-from bridge.errors import NotFound
+from bridge.domain.links import Link
+from bridge.store.links import Request
 
 
 class LinkRoutes:
@@ -55,13 +54,11 @@ class LinkRoutes:
         chat = await self._base.chat(call)
         place = f"links\0{chat.id}"
         after = self._base.after(place, call.query.after)
-        found = sorted(
-            await self._links.list(call.actor, chat), key=lambda each: (each.created_at, each.id), reverse=True
-        )
+        found = sorted(await self._links.list(call.actor, chat), key=_made, reverse=True)
         if after is not None:
-            found = [each for each in found if (each.created_at, each.id) < after]
+            found = [each for each in found if _made(each) < after]
         limit = call.query.limit
-        shown, following = self._base.page(place, found[: limit + 1], limit, lambda each: (each.created_at, each.id))
+        shown, following = self._base.page(place, found[: limit + 1], limit, _made)
         return LinkPage(items=[self._view(each) for each in shown], next=following)
 
     async def create(self, call: Call[NewLink, None]) -> LinkView:
@@ -73,18 +70,13 @@ class LinkRoutes:
             expires_in=body.expires_in,
             uses=body.uses,
             approval=body.approval,
-            title=body.title.strip(),
+            title=body.title,
         )
         return self._view(made)
 
     async def revoke(self, call: Call[None, None]) -> None:
         """It opens nothing any more."""
-        chat = await self._base.chat(call)
-        for link in await self._links.list(call.actor, chat):
-            if link.id == call.params["link"]:
-                await self._links.revoke(call.actor, chat, link.id)
-                return
-        raise NotFound("no_such_link", "There is no such link.")
+        await self._links.revoke(call.actor, await self._base.chat(call), call.params["link"])
 
     async def requests(self, call: Call[None, PageQuery]) -> JoinRequestPage:
         """Who asks to join."""
@@ -108,7 +100,7 @@ class LinkRoutes:
         chat = await self._base.chat(call)
         await self._links.answer(call.actor, chat, await self._base.person(call), call.body.accept)
 
-    def _view(self, link: Any) -> LinkView:
+    def _view(self, link: Link) -> LinkView:
         return LinkView(
             id=link.id,
             url=self._links.url(link),
@@ -122,5 +114,9 @@ class LinkRoutes:
         )
 
 
-def _asked(request: Any) -> tuple[int, str]:
+def _made(link: Link) -> tuple[int, str]:
+    return link.created_at, link.id
+
+
+def _asked(request: Request) -> tuple[int, str]:
     return request.since, request.user_id

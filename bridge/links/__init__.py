@@ -1,0 +1,1 @@
+"""Invite links and requests to join."""
