@@ -139,6 +139,7 @@ def build(config: Config, found: Plan | None = None, *, strict: bool = False) ->
         web.mount("/api/v1", messenger.embedding.app())
     people, catalogues = People(service.database, clock, scheduler), Catalogues()
     treasury = _treasury(config, service, clock, http, people, catalogues, web)
+    _rights(config, service, messenger, treasury)
     services = Services(
         database=service.database,
         rooms=service.rooms,
@@ -211,6 +212,20 @@ def _messenger(config: Config, service: Service, clock: Clock, chats: Chats, web
             decrypt=service.crypto.decrypt,
         )
     )
+
+
+def _rights(config: Config, service: Service, messenger: Messenger, treasury: Treasury | None) -> None:
+    """What is held about people beside the messenger: by bots, by the wallet, by the stores of keys."""
+    from appservice.forgetting import KeysSource
+    from bots.framework.rights import BotsPart
+
+    messenger.rights.register(BotsPart(config.encryption.pickle_key.get_secret_value()))
+    messenger.rights.register_source(KeysSource(service.data.db))
+    if treasury is not None:
+        from bots.payments.rights_bridge import MoneyPart
+
+        money = MoneyPart(treasury.rights)
+        messenger.rights.register(money, money.blocked)
 
 
 def _treasury(

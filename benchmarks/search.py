@@ -38,6 +38,7 @@ NEWEST_MS = 1_790_000_000_000
 SPAN_MS = 2 * 365 * 86_400_000
 LIMIT_MS = 20.0
 PAGE = 20
+NOTHING = "a query of nothing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ class World:
         at = NEWEST_MS - SPAN_MS + SPAN_MS * number // self.messages
         place = Place(f"chat{chat}", workspace=WORKSPACE)
         document = Document(f"$event{number}:localhost", f"!room{chat}", place.chat_id, sender, kind.value, body)
-        return document, at, self.terms.of(Said(body, kind), sender, place)
+        return document, at, self.terms.of(Said(body, kind), sender, place, at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,11 +194,16 @@ def answer(connection: Connection, what: Lookup, question: Question) -> Sequence
 
 
 async def ask(database: Database, world: World, name: str, times: int) -> list[Latency]:
-    """Ask every kind of question."""
-    found = []
+    """Ask every kind of question, and for comparison a question of nothing."""
+    spent = []
+    for _ in range(times):
+        begun = time.perf_counter()
+        await database.read(lambda connection: connection.execute(text("SELECT 1")).scalar())
+        spent.append((time.perf_counter() - begun) * 1000)
+    found = [Latency(name, NOTHING, percentile(spent, 0.5), percentile(spent, 0.95), max(spent), 0)]
     for kind in kinds(world):
         dice = random.Random(kind.name)
-        spent: list[float] = []
+        spent = []
         answers = 0
         for _ in range(times):
             question, scope = kind.make(dice)
@@ -247,8 +253,9 @@ async def main(options: argparse.Namespace) -> None:
         for one in results
     ]
     head = ("database", "question", "p50 ms", "p95 ms", "worst ms", "answers")
-    late = [one for one in results if one.p95 > LIMIT_MS]
-    verdict = f"{len(results) - len(late)} of {len(results)} kinds of questions below {LIMIT_MS:g} ms (p95)"
+    asked = [one for one in results if one.question != NOTHING]
+    quick = [one for one in asked if one.p95 < LIMIT_MS]
+    verdict = f"{len(quick)} of {len(asked)} kinds of questions below {LIMIT_MS:g} ms (p95)"
     title = f"Search in {options.messages:,} messages, pages of {PAGE}"
     finish(options.json, results, "\n".join([table(title, head, rows), verdict, *speeds]))
 

@@ -19,26 +19,35 @@ from appservice.metrics import Metrics
 from appservice.rooms import Rooms
 from appservice.sealing import Sealer
 from bridge.audit import Audit
+from bridge.channels import rights as channel_rights
 from bridge.channels.wiring import Channeling
 from bridge.chats import Chats
+from bridge.chats import rights as chat_rights
 from bridge.chats.jobs import Jobs
 from bridge.chats.members import MemberService
 from bridge.chats.reader import MembersFeature
 from bridge.chats.service import ChatService
 from bridge.chats.slow import SlowMode
+from bridge.delivery import rights as delivery_rights
 from bridge.delivery.wiring import Delivery
 from bridge.domain.privacy import Audience
+from bridge.identity import rights as identity_rights
 from bridge.links.wiring import Linking
 from bridge.moderation.wiring import Moderation
 from bridge.notices import Notices
 from bridge.permissions import Permissions
+from bridge.privacy import rights as privacy_rights
 from bridge.privacy.wiring import Privacy
 from bridge.registry import Registry
+from bridge.retention import rights as retention_rights
+from bridge.rights import wiring as rights
+from bridge.rights.parts import Part
 from bridge.search.feature import Decrypt
 from bridge.search.wiring import Search
 from bridge.steward import Steward
 from bridge.store import chats as chat_store
 from bridge.store.chats import Chat
+from bridge.timers import rights as timer_rights
 from bridge.timers.wiring import Timing
 
 if TYPE_CHECKING:
@@ -223,7 +232,39 @@ class Messenger:
             ground.decrypt,
         )
         self.search = self.searching.service
+        self.rights = rights.make(
+            ground.config,
+            ground.database,
+            ground.homeserver,
+            self.steward,
+            self.registry,
+            self.administration,
+            self.audit,
+            self.notices,
+            ground.raise_events,
+            ground.clock,
+            ground.bots | {ground.steward},
+            self._parts,
+        )
+        self._backgrounds.append(self.rights.background)
         ground.chats.join(self.registry, self._made, ground.config.engine.shards)
+
+    @property
+    def _parts(self) -> list[Part]:
+        """What each area holds about people. The composition root registers what is not the messenger's."""
+        key = self.ground.config.encryption.pickle_key.get_secret_value()
+        return [
+            chat_rights.Part(),
+            privacy_rights.Part(),
+            self.moderating.part,
+            delivery_rights.Part(),
+            self.linking.part,
+            channel_rights.Part(),
+            timer_rights.Part(),
+            retention_rights.Part(),
+            self.searching.part,
+            identity_rights.Part(key),
+        ]
 
     async def _hides_receipts(self, user_id: str) -> bool:
         return (await self.privacy.settings(user_id)).receipts is Audience.NOBODY
@@ -291,7 +332,7 @@ class Messenger:
             search=self.search,
             moderation=self.moderation,
         )
-        return Embedding(self.ground, self.registry, self.audit, self.administration, services)
+        return Embedding(self.ground, self.registry, self.steward, self.audit, self.administration, services)
 
     async def start(self) -> None:
         """Load what events need. The homeserver may be away."""

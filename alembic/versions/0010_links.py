@@ -109,11 +109,18 @@ def upgrade() -> None:
         sa.Column("chat_id", sa.Text(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False, comment="asked, due, invited, joined."),
         sa.Column("at", sa.BigInteger(), nullable=False, comment="Of the state."),
+        sa.Column(
+            "due_at",
+            sa.BigInteger(),
+            nullable=True,
+            comment="When the homeserver is asked (again) to invite them; null: not to be.",
+        ),
+        sa.Column("attempts", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.PrimaryKeyConstraint("link_id", "user_id", name=op.f("pk_link_uses")),
     )
     with op.batch_alter_table("link_uses", schema=None) as batch_op:
         batch_op.create_index("ix_link_uses_chat_id_user_id", ["chat_id", "user_id"], unique=False)
-        batch_op.create_index("ix_link_uses_state_at", ["state", "at"], unique=False)
+        batch_op.create_index("ix_link_uses_due_at", ["due_at"], unique=False)
         batch_op.create_index("ix_link_uses_user_id", ["user_id"], unique=False)
 
     op.create_table(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from bots.framework import Context, Dialog, Option, Rest, command, dialog
 from bots.framework.i18n import _
@@ -51,7 +51,7 @@ class Channels(Area):
             return
         actor = Actor.person(ctx.sender)
         chat = await self._messenger.chats.get(actor, where.room_id)
-        found: Any = await self._messenger.channels.post_statistics(actor, chat, where.event_id)
+        found = await self._messenger.channels.post_statistics(actor, chat, where.event_id)
         ctx.say(
             "\n".join(
                 [

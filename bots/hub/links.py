@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 from bots.framework import Context, Dialog, InvalidValue, Option, ParseEnv, Rest, command, dialog
 from bots.framework.i18n import _
 from bots.hub import words
 from bots.hub.area import SHARED, Area, Chosen, lengths
 from bridge.actor import Actor
+from bridge.domain.links import Link
 from bridge.store.chats import Chat
 
 DAY_S: Final = 86_400
@@ -77,7 +78,7 @@ class Links(Area):
         made = await self._messenger.links.create(actor, chat, expires_in=expires_in, uses=uses, approval=approval)
         return self._shown(made)
 
-    def _shown(self, link: Any) -> Shown:
+    def _shown(self, link: Link) -> Shown:
         return Shown(
             link.token,
             self._messenger.links.url(link),
@@ -142,17 +143,17 @@ class Links(Area):
     async def join_by_code(self, d: Dialog, chat: str = "", code: str = "") -> None:
         """Ask for the code, unless it was said, and come in."""
         code = code or await d.ask(d.t("What is the code of the invite link?"))
-        joined, title, room_id = await self.try_step(d, "redeem", self._redeem, d.person, words.code_of(code))
+        joined, title, room_id = await self.try_step(d, "redeem", self._redeem, d.person, code)
         if not joined:
             await d.end(d.t("I have asked for you. You hear of it when somebody has decided."))
         said = d.t("You are invited to “{chat}”. Accept, or go there:", chat=title)
         await d.say(f"{said} {words.room_link(room_id)}")
 
     async def _redeem(self, person: str, token: str) -> tuple[bool, str, str]:
-        outcome = await self._messenger.links.redeem(person, token)
+        outcome = await self._messenger.links.redeem(person, self._messenger.links.codes.find(token) or token[:100])
         chat = outcome.chat
         titles = await self.titles(person, [chat])
-        return bool(outcome.joined), titles[chat.room_id], chat.room_id
+        return outcome.joined, titles[chat.room_id], chat.room_id
 
     # Requests
 

@@ -46,6 +46,7 @@ OF_A_CHAT: Final = (
     Entry("link_discussion", _("Discussion group"), Role.ADMIN, CHANNELS),
     Entry("set_retention", _("How long messages are kept"), Role.OWNER),
     Entry("hand_over_chat", _("Hand it over"), Role.OWNER, SHARED),
+    Entry("come_in", _("Have me come to this chat"), Role.WRITER, SHARED),
     Entry("archive_chat", _("Archive it"), Role.ADMIN, SHARED),
     Entry("leave_chat", _("Leave it")),
     Entry("delete_chat", _("Delete it for everybody"), Role.OWNER),

@@ -39,6 +39,8 @@ log = logging.getLogger(__name__)
 REQUESTS: Final[Mapping[str, bool]] = MappingProxyType({"privacy.message_request": False, "privacy.add_request": True})
 """Notices that somebody asks for something: they are put as questions. Whether it is about being added."""
 
+EXPORTED: Final = "export.ready"
+"""The notice that a copy of somebody's data is made: it is sent to them."""
 REPORT_REFUSED: Final = "report.refused"
 """The notice that a flag is no report, with the code of why."""
 
@@ -109,6 +111,8 @@ class Hub(
             await self.begin(ctx, self.manage, f"#{text}")
         elif self.found(text) is not None:
             await self.open(ctx, text)
+        elif (code := self._messenger.links.codes.find(text)) is not None and self.here(ctx.room_id) is None:
+            ctx.start(self.join_by_code, "", code)
         else:
             ctx.decline()
 
@@ -127,6 +131,8 @@ class Hub(
         elif notice.code in REQUESTS:
             request, person, name = (str(values.get(key, "")) for key in ("request", "person", "chat"))
             asides.begin(ctx, own, self.asked, request, person, REQUESTS[notice.code], name)
+        elif notice.code == EXPORTED:
+            await self.send_export(ctx, own, str(values.get("request", "")), int(values.get("until", 0)))
         else:
             text = sentence(notice.code, values, ctx.translator)
             if notice.code == REPORT_REFUSED:

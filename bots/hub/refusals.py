@@ -44,6 +44,11 @@ BY_CODE: Final[Mapping[str, str]] = MappingProxyType(
         "retention_range": _("Messages are kept for 1 to 36500 days, or for ever."),
         "appeal_late": _("It is too late to appeal this decision."),
         "no_such_setting": _("There is no such setting."),
+        "kind_not_public": _("A chat of this kind is never public."),
+        "uses_invalid": _("A link is for 1 to 1000000 people, or for any number."),
+        "too_many_links": _("The chat has as many invite links as it may; end some."),
+        "declined_recently": _("You were declined not long ago; ask again later."),
+        "erasure_refused": _("Something has to end before your data can be erased."),
         "question_too_long": _("Look for fewer words."),
         "question_without_words": _("There is no word in it that could be looked for."),
         "question_ends_before_it_begins": _("The time ends before it begins."),
@@ -63,9 +68,11 @@ MESSAGES: Final[Mapping[str, str]] = MappingProxyType(
         "chat_gone": "This chat is no more.",
         "chat_is_held": "This chat is held: nothing of it may be deleted.",
         "decided": "This report is decided already.",
+        "group_taken": "Posts of another channel are discussed in this group.",
         "has_left": "They are not in this chat any more.",
         "homeserver_refused": "The homeserver refuses that.",
         "is_banned": "They are banned from this chat.",
+        "kind_has_no_links": "Only groups and channels have invite links.",
         "last_owner": "The last owner stays one; hand the chat over.",
         "no_administration": "The operator has not let Rialto administer accounts.",
         "no_administration.devices": (
@@ -73,6 +80,18 @@ MESSAGES: Final[Mapping[str, str]] = MappingProxyType(
         ),
         "no_appeal": "No appeal against this decision waits.",
         "no_such_appeal": "There is no such appeal.",
+        "link_expired": "This invite link has expired.",
+        "link_revoked": "This invite link was ended.",
+        "link_used_up": "As many people as this invite link is for have come by it.",
+        "no_archive": "There is no such archive (any more). Ask for a new one.",
+        "no_channel": "Only channels have a discussion group.",
+        "no_channel.see": "That is no channel.",
+        "no_group": "Posts are discussed in a group.",
+        "no_such_link": "There is no such invite link.",
+        "no_such_post": "There is no such post.",
+        "no_such_joining": "They do not ask to join.",
+        "not_a_person": "Only people come by an invite link.",
+        "not_invitable": "The homeserver cannot invite them.",
         "no_chat_room": "That is a space, and no chat.",
         "no_such_account": "There is no such account.",
         "no_such_decision": "There is no such decision about you.",
@@ -106,8 +125,12 @@ MESSAGES: Final[Mapping[str, str]] = MappingProxyType(
         "search_off": "Search is switched off.",
         "search_off.chat": "Search is off in this chat. Turn it on first.",
         "search_slow": "This took too long. Look for rarer words, or in one chat.",
+        "time_invalid.link": "A link works from a minute to a year, or until it is ended.",
         "time_invalid.mute": "A mute lasts from a second to a year.",
         "time_invalid.slow": "Slow mode is from 1 second to a day, or 0.",
+        "too_many_exports": "That is enough for today. Ask again tomorrow.",
+        "too_many_pending": "Too many people who were invited by this link have not come yet.",
+        "too_many_requests": "Too many people wait to be let in.",
         "too_many_invites": "You have invited many people. Go on in an hour.",
         "too_many_reports": "You have reported much today. Go on tomorrow.",
         "two_people": "A direct chat is of two people.",
@@ -125,6 +148,8 @@ def why(refused: BridgeError, translator: Translator) -> str:
     said = by_code(refused.code, refused.fields, translator)
     if not said:
         said = translator.t(refused.human) if refused.human in _SENTENCES else refused.human
+    if refused.code == "erasure_refused":
+        said += "\n" + refused.human
     if isinstance(refused, TooMany) and refused.retry_after > 0:
         said += " " + translator.n(
             "Try again in {count} second.", "Try again in {count} seconds.", max(1, round(refused.retry_after))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from bots.framework import Context, Dialog, command, dialog
 from bots.framework.i18n import _
 from bots.hub.area import Area
+from bridge.domain.rights import State
 
 ARCHIVE: Final = "application/zip"
 
@@ -22,13 +24,22 @@ class Rights(Area):
 
     @dialog
     async def export_data(self, d: Dialog) -> None:
-        """Gather it, and send it as a file."""
-        await d.say(d.t("I gather what is held about you. That may take a while."))
-        await d.do("export", self._send)
+        """Have it gathered, or say how far it is."""
+        running, done, total = await self.try_step(d, "export", self._export, d.person)
+        if running and total:
+            await d.end(d.t("I am gathering your data: {done} of {total} parts are there.", done=done, total=total))
+        await d.say(d.t("I gather what is held about you, and send it here as a file. That may take a while."))
 
-    async def _send(self, ctx: Context) -> None:
-        archive = await self._messenger.rights.export(ctx.sender, None)
-        await ctx.send_file(archive, "my-data.zip", ARCHIVE, caption=ctx.t("All that is held about you."))
+    async def _export(self, person: str) -> tuple[bool, int, int]:
+        request = await self._messenger.rights.start_export(person)
+        return request.state is State.RUNNING, request.done, request.total
+
+    async def send_export(self, ctx: Context, room_id: str, request: str, until: int) -> None:
+        """The archive is made: send it to the person's own chat."""
+        archive = await self._messenger.rights.archive(ctx.sender, request)
+        when = datetime.fromtimestamp(until / 1000, UTC)
+        caption = ctx.t("All that is held about you. I keep this copy until {until}.", until=when)
+        await ctx.send_file(archive, "my-data.zip", ARCHIVE, caption=caption, room_id=room_id)
 
     @command("erase my data", help=_("Have everything about you erased, and your account closed"))
     async def erase(self, ctx: Context) -> None:

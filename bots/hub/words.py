@@ -323,9 +323,3 @@ def room_link(room_id: str, event_id: str = "", via: str = "") -> str:
 def says_no(text: str) -> bool:
     """Whether an answer is a plain no."""
     return fold(text).strip(" .!") in {"no", "none", "nein", "non", "no.", "nie", "لا"}
-
-
-def code_of(text: str) -> str:
-    """The code of an invite link: as such, or as the end of the link."""
-    word = text.strip().split()[0] if text.strip() else ""
-    return word.rstrip("/").rpartition("/")[2].partition("?")[0]

@@ -6,7 +6,7 @@ A page is a :class:`HostedPage`; a link to it is made by :meth:`Links.issue`; :c
 from bots.pages.app import HostedPage, Pages, Visit
 from bots.pages.forms import Form
 from bots.pages.links import PREFIX, LinkClaim, LinkInvalid, Links
-from bots.pages.page import Button, Choice, Fact, Field, FieldKind, Mark, Page, Weight
+from bots.pages.page import Button, Choice, Fact, Field, FieldKind, Mark, Page, Picture, Way, Weight
 
 __all__ = [
     "PREFIX",
@@ -23,6 +23,8 @@ __all__ = [
     "Mark",
     "Page",
     "Pages",
+    "Picture",
     "Visit",
+    "Way",
     "Weight",
 ]

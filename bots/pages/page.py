@@ -83,6 +83,22 @@ class Button:
 
 
 @dataclass(frozen=True, slots=True)
+class Way:
+    """A link that leads away from the page, and looks like a button."""
+
+    label: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A drawing. ``svg``: an element of our own making, which is not escaped; ``alt`` says what it shows."""
+
+    svg: str
+    alt: str
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """A whole page. With buttons it is a form.
 
@@ -92,6 +108,8 @@ class Page:
         caution: what to look at twice before going on.
         problem: what is wrong and belongs to no field.
         texts: paragraphs between the facts and the form.
+        ways: where else to go, below the form.
+        picture: below them.
         closing: what to do next, or what else to know, at the end.
         status: of the answer over HTTP.
         retry_after: seconds, where trying again makes sense later only.
@@ -107,6 +125,8 @@ class Page:
     problem: str = ""
     fields: Sequence[Field] = ()
     buttons: Sequence[Button] = ()
+    ways: Sequence[Way] = ()
+    picture: Picture | None = None
     closing: str = ""
     status: int = 200
     retry_after: int | None = None

@@ -31,6 +31,7 @@ from bots.payments.statements import harmless
 from bots.store import guard as guard_store
 from bots.store import ledger as ledger_store
 from bots.store import ledger_reading
+from bots.store import rights as rights_store
 from bridge import audit as audits
 from bridge.audit import ERASED, Audit
 
@@ -134,6 +135,42 @@ class Rights:
             )
         return await asyncio.to_thread(_zipped, person, found, self._clock.now_ms())
 
+    def tables(self, connection: Connection, person: str) -> Iterator[tuple[str, Table]]:
+        """All tables of money that name a person, by part and name, without the audit log."""
+        for part in self._parts:
+            for name, rows in part.export(connection, person).items():
+                yield f"{part.name}/{name}", rows
+
+    def blocked(self, connection: Connection, person: str) -> tuple[Obstacle, ...]:
+        """As :meth:`obstacles`, in a transaction that is there."""
+        return self._obstacles(connection, person)
+
+    def forget(self, connection: Connection, person: str, name: str) -> None:
+        """Forget who somebody was, in a commit that forgets more than money; the audit log is the caller's. Once the
+        pseudonym is in the books nothing happens any more.
+
+        Args:
+            name: the pseudonym that takes their place.
+
+        Raises:
+            ErasureRefused: there is money in the wallet or on its way, or another part objects.
+        """
+        now = self._clock.now_ms()
+        if rights_store.in_books(connection, name):
+            return
+        if obstacles := self._obstacles(connection, person):
+            raise ErasureRefused(obstacles)
+        for part in self._others:
+            part.erase(connection, person, name, now)
+        if not rights_store.in_books(connection, person):
+            return
+        self._guard.lock(connection, (person,), now)
+        # Once more: from here on nothing moves.
+        if obstacles := self._obstacles(connection, person):
+            raise ErasureRefused(obstacles)
+        for part in self._books:
+            part.erase(connection, person, name, now)
+
     async def obstacles(self, person: str) -> tuple[Obstacle, ...]:
         """What has to end before a person can be erased."""
         return await self._database.read(lambda connection: self._obstacles(connection, person))
@@ -151,16 +188,7 @@ class Rights:
         name, now = audits.pseudonym(self._random), self._clock.now_ms()
 
         def work(connection: Connection) -> None:
-            if obstacles := self._obstacles(connection, person):
-                raise ErasureRefused(obstacles)
-            for part in self._others:
-                part.erase(connection, person, name, now)
-            self._guard.lock(connection, (person,), now)
-            # Once more: from here on nothing moves.
-            if obstacles := self._obstacles(connection, person):
-                raise ErasureRefused(obstacles)
-            for part in self._books:
-                part.erase(connection, person, name, now)
+            self.forget(connection, person, name)
             self._audit.erase(connection, person, name)
             actor = name if by == person else by
             self._audit.append(connection, at=now, actor=actor, action=ERASED, subject=name, outcome="done")

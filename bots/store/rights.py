@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Table, delete, func, or_, select, update
+from sqlalchemy import Connection, Table, delete, exists, func, or_, select, update
 
 from bots.store.bill_tables import bill_accounts, bill_notices, bills
 from bots.store.funding_tables import funding_payouts, funding_top_ups
+from bots.store.guard_tables import guard_people
+from bots.store.ledger_tables import ledger_accounts
 from bots.store.page_tables import pins
 from bots.store.payment_tables import payment_people, payment_refunds, payments, subscriptions, wallets
 from bots.store.tables import plugin_state
@@ -18,6 +20,7 @@ __all__ = [
     "blank",
     "forget_bills",
     "forget_notes",
+    "in_books",
     "in_state",
     "notes_of",
     "refunds_of",
@@ -80,6 +83,13 @@ def forget_bills(connection: Connection, person: str, pseudonym: str) -> None:
     connection.execute(update(bills).where(*shown).values(state="cancelled", revision=bills.c.revision + 1))
     values = {"person": pseudonym, "room_id": "", "sealed": b"", "revision": bills.c.revision + 1}
     connection.execute(update(bills).where(bills.c.person == person).values(**values))
+
+
+def in_books(connection: Connection, person: str) -> bool:
+    """Whether the ledger or the guard know somebody."""
+    mine = exists().where(ledger_accounts.c.owner == person)
+    known = exists().where(guard_people.c.person == person)
+    return bool(connection.execute(select(or_(mine, known))).scalar())
 
 
 def notes_of(connection: Connection, bots: Sequence[str], person: str) -> Sequence[Mapping[str, Any]]:

@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 from aiohttp import web
 
 from appservice.guard import AddressPolicy, Lookup
+from appservice.homeserver import path
 from bridge.api import openapi
 from bridge.api.app import Api
 from bridge.api.cursors import Cursors
@@ -27,7 +28,9 @@ from bridge.identity.people import Accounts, People
 from bridge.identity.products import Products
 from bridge.messenger import Ground
 from bridge.registry import Registry
+from bridge.steward import ROOMS, Steward
 from bridge.store import product_messages, webhooks
+from bridge.store.chats import Chat
 from bridge.webhooks.feature import ProductFeature, settle, tell_counts
 from bridge.webhooks.sender import Sender
 from bridge.webhooks.service import WebhookService
@@ -52,6 +55,7 @@ class Embedding:
         self,
         ground: Ground,
         registry: Registry,
+        steward: Steward,
         audit: Audit,
         accounts: Accounts,
         services: Services,
@@ -68,6 +72,7 @@ class Embedding:
         settings = config.messenger.api
         pickle_key = config.encryption.pickle_key.get_secret_value()
         self._ground = ground
+        self._steward = steward
         self._registry = registry
         self._url = ground.url(PREFIX)
         policy = AddressPolicy.of(allowed=settings.webhook_networks)
@@ -83,7 +88,7 @@ class Embedding:
             service_users=lambda: ground.bots | {ground.steward},
         )
         self.webhooks = WebhookService(ground.database, audit, ground.clock, pickle_key=pickle_key, policy=policy)
-        self.feature = ProductFeature(ground.steward, registry, self.webhooks, ground.clock)
+        self.feature = ProductFeature(ground.steward, ground.bots, registry, self.webhooks, ground.clock)
         services.delivery.marked.append(self.feature.marked)
         services.chats.deleting.append(lambda connection, chat: product_messages.forget_room(connection, chat.room_id))
         services.chats.moved.append(
@@ -103,6 +108,7 @@ class Embedding:
             homeserver_url=settings.homeserver_url or config.homeserver.url,
             bots_in=lambda room_id: list(ground.rooms.bots_in(room_id)),
             steward=ground.steward,
+            bring=self._bring,
         )
         options: dict[str, Any] = {} if monotonic is None else {"monotonic": monotonic}
         self.api = Api(
@@ -129,6 +135,14 @@ class Embedding:
             return self._ground.clock.now_ms() + span_ms
 
         return following
+
+    async def _bring(self, chat: Chat) -> str:
+        """Have ``@rialto`` in a service chat: it has a device, so that what it says there is encrypted."""
+        hub = self._ground.hub
+        if hub:
+            await self._steward.of(chat).invite(chat.room_id, hub)
+            await self._ground.homeserver.request("POST", path(ROOMS, chat.room_id, "join"), user_id=hub, body={})
+        return hub
 
     @cached_property
     def _document(self) -> bytes:

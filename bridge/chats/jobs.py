@@ -129,7 +129,7 @@ class Jobs:
 
     async def _delete(self, chat: Chat) -> None:
         """Remove everybody, and then the steward. Where the homeserver forgets the room, with all that was said."""
-        if self.purge is not None and await self.purge(chat.room_id):
+        if await self._purged(chat):
             return
         hand = self._steward.of(chat)
         try:
@@ -151,6 +151,15 @@ class Jobs:
         for alias in await hand.aliases(chat.room_id):
             await hand.drop_alias(alias)
         await hand.leave(chat.room_id)
+
+    async def _purged(self, chat: Chat) -> bool:
+        try:
+            return self.purge is not None and await self.purge(chat.room_id)
+        except HomeserverError as error:
+            if error.temporary:
+                raise
+            log.warning("a room cannot be purged: %s", error, extra={"room_id": chat.room_id})
+            return False
 
     @staticmethod
     async def _kick(hand: Steward, chat: Chat, user_id: str) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hmac
 import re
 from base64 import b32encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, TypeAlias
@@ -24,6 +24,8 @@ MOST_QUESTION: Final = 200
 TERM_CHARACTERS: Final = 10
 ID_BITS: Final = 20
 """Of a document's id, that tell apart those of one millisecond. The rest is the time: ids are in its order."""
+SPAN_BITS: Final = 30
+"""Of a time in ms: 12.4 days, the spans by which an index without an order is asked for the newest first."""
 LATEST_MS: Final = 2**42 - 1
 """In 2109. What is said to be later was said wrong."""
 MESSAGE_TYPES: Final = frozenset(
@@ -164,11 +166,16 @@ class Terms:
         """Of everything in the unencrypted chats of a product."""
         return self._term("p", name)
 
-    def of(self, message: Said, sender: str, place: Place) -> list[str]:
-        """Every term by which a message is found."""
+    def span(self, number: int) -> str:
+        """Of everything in a span of time, see :func:`span_of`."""
+        return self._term("t", str(number))
+
+    def of(self, message: Said, sender: str, place: Place, at: int) -> list[str]:
+        """Every term by which a message is found. ``at``: its time, ms."""
         own = place.chat_id if place.encrypted else ""
         found = [self.word(word, own) for word in words(message.text)]
         found += [self.chat(place.chat_id), self.sender(sender), *map(self.kind, sorted(message.kinds))]
+        found.append(self.span(span_of(first_id(at))))
         if not place.encrypted:
             found.append(self.workspace(place.workspace))
         return list(dict.fromkeys(found))
@@ -269,12 +276,14 @@ class Lookup:
         loose: finds the answers among the messages of ``chats``; None: all of these are answers.
         chats: the chats, by id, that the answers are in; empty when there are too many to be named.
         sender: who sent the answers; '' for anybody.
+        span: makes the term of a span of time.
     """
 
     whole: Expression
     loose: Expression | None
     chats: frozenset[str]
-    sender: str = ""
+    sender: str
+    span: Callable[[int], str]
 
 
 def lookup(terms: Terms, question: Question, scope: Scope) -> Lookup | None:
@@ -299,7 +308,7 @@ def lookup(terms: Terms, question: Question, scope: Scope) -> Lookup | None:
         return None
     chats = scope.open | scope.sealed if scope.workspace is None else frozenset()
     found = _any([_all(parts) for parts in loose]) if all(loose) else None
-    return Lookup(_any(whole), found, chats, question.sender)
+    return Lookup(_any(whole), found, chats, question.sender, terms.span)
 
 
 def _any(parts: list[Expression]) -> Expression:
@@ -331,6 +340,11 @@ def as_tsquery(what: Expression) -> str:
 def first_id(at: int) -> int:
     """The lowest id that a document of a time can have. ``at``: ms."""
     return max(0, min(at, LATEST_MS)) << ID_BITS
+
+
+def span_of(document: int) -> int:
+    """The number of the span of time that a document's id lies in."""
+    return document >> ID_BITS + SPAN_BITS
 
 
 def time_of(document: int) -> int:

@@ -14,7 +14,8 @@ from appservice.unit import UnitOfWork
 from bridge.domain.links import MOST_REASON, UseState
 from bridge.errors import BridgeError
 from bridge.feature import Feature
-from bridge.links.service import WITH_LINKS, LinkService, move
+from bridge.links.door import move
+from bridge.links.service import WITH_LINKS, LinkService
 from bridge.registry import Registry
 from bridge.steward import Steward
 from bridge.store import links as store

@@ -7,64 +7,48 @@ has been told. A link that somebody has to approve, and a knock, become a reques
 from __future__ import annotations
 
 import builtins
-import logging
 import secrets
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from sqlalchemy import Connection
 
 from appservice.clock import Clock
 from appservice.database import Database
 from appservice.events import InternalEvent
-from appservice.homeserver import HomeserverError
 from bridge.actor import Actor
-from bridge.background import Background
 from bridge.chats import consent as consents
 from bridge.chats.consent import Consent
 from bridge.chats.plans import checked
 from bridge.chats.service import ChatService
 from bridge.domain import texts
 from bridge.domain.kinds import Kind
-from bridge.domain.links import LONGEST_S, MOST_TITLE, MOST_USES, SHORTEST_S, Codes, Ended, Link, UseState
+from bridge.domain.links import LONGEST_S, MOST_TITLE, MOST_USES, SHORTEST_S, Codes, Link, UseState
 from bridge.domain.permalinks import permalink
 from bridge.domain.roles import MODERATOR, Role
 from bridge.domain.ulids import ENTROPY_BYTES, ulid
-from bridge.errors import NotAllowed, NotFound, Refused, TooMany
+from bridge.errors import NotFound, Refused, TooMany
+from bridge.links.door import Door, end, give_back, move
+from bridge.links.looks import qr_png, qr_svg
 from bridge.notices import Notices
 from bridge.permissions import Permissions
 from bridge.steward import Steward, within_power
 from bridge.store import chats as chat_store
 from bridge.store import links as store
 from bridge.store.chats import Chat
-from bridge.store.links import Request, Use
+from bridge.store.links import Request
 
-log = logging.getLogger(__name__)
-
-HOUR_MS: Final = 3_600_000
-DAY_MS: Final = 24 * HOUR_MS
-ASK_AGAIN_MS: Final = DAY_MS
+ASK_AGAIN_MS: Final = 24 * 3_600_000
 """Who was declined does not ask again before."""
-KEEP_ENDED_MS: Final = 30 * DAY_MS
-"""Links are forgotten so long after they ended, and with them who came by them."""
-KEEP_DECLINED_MS: Final = 30 * DAY_MS
 TELL_EVERY_MS: Final = 600_000
 """Moderators hear of requests to a chat once in that time."""
 MOST_TOLD: Final = 20
 MOST_PENDING: Final = 100
 """People whom others have invited by a link's page, and who have not come yet."""
 MOST_LISTED: Final = 1_000
-PATIENCE_MS: Final = 10_000
-"""Who used a link has had the homeserver told at once; after that it is done in the background."""
-RETRY_MS: Final = 10_000
-BATCH: Final = 50
+ULID_LENGTH: Final = 26
 WITH_LINKS: Final = frozenset({Kind.GROUP, Kind.CHANNEL})
-REFUSALS: Final = {
-    Ended.REVOKED: ("link_revoked", "This invite link was ended."),
-    Ended.EXPIRED: ("link_expired", "This invite link has expired."),
-    Ended.USED_UP: ("link_used_up", "As many people as this invite link is for have come by it."),
-}
 
 RaiseEvents = Callable[[Callable[[Connection], Iterable[InternalEvent]]], Any]
 
@@ -134,11 +118,11 @@ class LinkService:
         self._service_users = frozenset(service_users) | {steward.user_id}
         self._most_links = most_links
         self._most_requests = most_requests
-        self._most_members = most_members
         self._entropy = entropy
-        self._pruned_at = 0
+        self._door = Door(steward, database, clock, most_members)
         self.codes = Codes(key)
-        self.background = Background("links", clock, self.run_due, self._upcoming)
+        self.background = self._door.background
+        self.run_due = self._door.run_due
         chats.deleting.append(lambda connection, chat: store.forget_chat(connection, chat.id))
 
     # Making and ending
@@ -221,7 +205,9 @@ class LinkService:
         token, now = self.codes.read(link), self._clock.now_ms()
 
         def work(connection: Connection) -> None:
-            found = store.by_token(connection, token) if token else store.by_id(connection, chat.id, link)
+            found = store.by_token(connection, token) if token else None
+            if found is None and len(link) == ULID_LENGTH and link.isalnum():
+                found = store.by_id(connection, chat.id, link)
             if found is None or found.chat_id != chat.id:
                 raise _no_link()
             if store.revoke(connection, found.id, now):
@@ -238,16 +224,11 @@ class LinkService:
 
     def qr_svg(self, link: Link) -> str:
         """The address as a QR code: an ``<svg>`` element."""
-        made: str = _qr(self._scanned(link)).svg_inline(scale=4, border=4, dark="#000", light="#fff")
-        return made
+        return qr_svg(self._scanned(link))
 
     def qr_png(self, link: Link) -> bytes:
         """The address as a QR code: a PNG image."""
-        import io
-
-        file = io.BytesIO()
-        _qr(self._scanned(link)).save(file, kind="png", scale=8, border=4)
-        return file.getvalue()
+        return qr_png(self._scanned(link))
 
     def _scanned(self, link: Link) -> str:
         return self.url(link) if self._url is not None else link.token or self.codes.of(link.id)
@@ -267,7 +248,7 @@ class LinkService:
         link, chat = await self._found(token)
         ended = link.ended(self._clock.now_ms())
         if ended is not None:
-            _end(ended)
+            end(ended)
         counts = await self._database.read(lambda it: chat_store.count_members(it, [chat.room_id]))
         return Invitation(link, chat, counts.get(chat.room_id, 0))
 
@@ -311,15 +292,15 @@ class LinkService:
             raise Refused("is_banned", "They are banned from this chat.")
         if not proven:
             await self._named(link, user_id)
-        await self._room_for_one(chat)
+        await self._door.room_for_one(chat)
         if link.approval:
             request = Request(
                 chat.id, user_id, store.OPEN, self._clock.now_ms(), link.id, knocked, tell=proven and not knocked
             )
             await self._ask(chat, link, request)
             return Redeemed(chat, False, link)
-        await self._database.write(lambda connection: self._take(connection, link, user_id, UseState.DUE))
-        await self._invite(chat, user_id)
+        await self._database.write(lambda connection: self._door.take(connection, link, user_id, UseState.DUE))
+        await self._door.invite(chat, user_id)
         return Redeemed(chat, True, link)
 
     async def _found(self, token: str) -> tuple[Link, Chat]:
@@ -344,17 +325,6 @@ class LinkService:
         if await self._database.read(lambda connection: store.count_pending(connection, link.id)) >= MOST_PENDING:
             raise TooMany("too_many_pending", "Too many people who were invited by this link have not come yet.")
 
-    async def _room_for_one(self, chat: Chat) -> None:
-        counts = await self._database.read(lambda it: chat_store.count_members(it, [chat.room_id]))
-        if counts.get(chat.room_id, 0) >= self._most_members:
-            raise Refused("chat_full", "The chat is full.", most=self._most_members)
-
-    def _take(self, connection: Connection, link: Link, user_id: str, state: UseState) -> None:
-        now = self._clock.now_ms()
-        if not store.take(connection, link, user_id, state, now):
-            fresh = store.by_id(connection, link.chat_id, link.id)
-            _end(Ended.REVOKED if fresh is None else fresh.ended(now) or Ended.USED_UP)
-
     async def _ask(self, chat: Chat, link: Link, request: Request) -> None:
         """Keep a request that came by a link, and tell those who answer it."""
 
@@ -368,7 +338,7 @@ class LinkService:
                 before = None
             if before is None and store.count_requests(connection, chat.id) >= self._most_requests:
                 raise TooMany("too_many_requests", "Too many people wait to be let in.")
-            self._take(connection, link, request.user_id, UseState.ASKED)
+            self._door.take(connection, link, request.user_id, UseState.ASKED)
             store.ask(connection, request)
             return [] if before is not None else self.asked(connection, chat, request.user_id)
 
@@ -389,23 +359,6 @@ class LinkService:
                 f"join {chat.id} {each.user_id} {burst}", each.user_id, "join.requested", values
             )
         ]
-
-    async def _invite(self, chat: Chat, user_id: str) -> None:
-        """Tell the homeserver what was decided. What it refuses for good is taken back."""
-        try:
-            with within_power():
-                await self._steward.of(chat).invite(chat.room_id, user_id)
-        except NotAllowed:
-            await self._database.write(lambda connection: _give_back(connection, chat.id, user_id))
-            raise
-        except HomeserverError as error:
-            if error.temporary:
-                self.background.wake()
-                raise
-            await self._database.write(lambda connection: _give_back(connection, chat.id, user_id))
-            raise Refused("not_invitable", "The homeserver cannot invite them.") from error
-        now = self._clock.now_ms()
-        await self._database.write(lambda connection: move(connection, chat.id, user_id, UseState.INVITED, now))
 
     # Requests
 
@@ -439,7 +392,7 @@ class LinkService:
         if accept and membership == "ban":
             raise Refused("is_banned", "They are banned from this chat.")
         if accept and membership not in chat_store.IN:
-            await self._room_for_one(chat)
+            await self._door.room_for_one(chat)
             with within_power():
                 await hand.invite(chat.room_id, user_id)
         if not accept and membership == "knock":
@@ -458,7 +411,7 @@ class LinkService:
                 move(connection, chat.id, user_id, UseState.INVITED, now)
             else:
                 store.decline(connection, request, actor.name, now)
-                _give_back(connection, chat.id, user_id)
+                give_back(connection, chat.id, user_id)
             self._chats.note(connection, actor, "chat.request", chat, {"user": user_id, "accept": accept})
             # Who knocked sees it in their client; who was named by somebody on a page has never heard of us.
             key = f"joined {chat.id} {user_id} {request.since}"
@@ -466,75 +419,9 @@ class LinkService:
 
         await self._raise_events(work)
 
-    # What runs by itself
-
-    async def run_due(self) -> int:
-        """Invite who was let in while the homeserver did not answer, and forget what is old; how much was done."""
-        now = self._clock.now_ms()
-        pruned = 0
-        if now - self._pruned_at >= HOUR_MS:
-            pruned = await self._database.write(
-                lambda connection: store.prune(
-                    connection, ended=now - KEEP_ENDED_MS, declined=now - KEEP_DECLINED_MS, limit=BATCH * 10
-                )
-            )
-            self._pruned_at = 0 if pruned >= BATCH * 10 else now
-        waiting = await self._database.read(lambda connection: store.due(connection, now - PATIENCE_MS, BATCH))
-        done = 0
-        for use in waiting:
-            done += await self._catch_up(use)
-        return done + pruned
-
-    async def _catch_up(self, use: Use) -> int:
-        chat = await self._database.read(lambda connection: chat_store.by_id(connection, use.chat_id))
-        if chat is None or not chat.alive:
-            await self._database.write(lambda connection: _give_back(connection, use.chat_id, use.user_id))
-            return 1
-        try:
-            await self._invite(chat, use.user_id)
-        except HomeserverError:
-            return 0
-        except Refused as refused:
-            log.info("somebody who used a link cannot be invited: %s", refused, extra={"room_id": chat.room_id})
-        return 1
-
-    async def _upcoming(self) -> int | None:
-        first = await self._database.read(store.first_due)
-        now = self._clock.now_ms()
-        following = self._pruned_at + HOUR_MS
-        if first is None:
-            return following
-        # What is due and could not be done waits a while: the homeserver is away.
-        return min(max(first + PATIENCE_MS, now + RETRY_MS), following)
-
     def _coded(self, link: Link) -> Link:
         return replace(link, token=self.codes.of(link.id))
 
 
-def move(connection: Connection, chat_id: str, user_id: str, state: UseState, now: int) -> None:
-    """Somebody who used links of a chat has come further, whichever of them it was."""
-    for use in store.uses_of(connection, chat_id, user_id):
-        if use.state is not state and use.state is not UseState.JOINED:
-            store.set_use(connection, use.link_id, user_id, state, now)
-
-
-def _give_back(connection: Connection, chat_id: str, user_id: str) -> None:
-    for use in store.uses_of(connection, chat_id, user_id):
-        if use.state is not UseState.JOINED:
-            store.give_back(connection, use.link_id, user_id)
-
-
-def _end(ended: Ended) -> NoReturn:
-    code, human = REFUSALS[ended]
-    raise Refused(code, human)
-
-
 def _no_link() -> NotFound:
     return NotFound("no_such_link", "There is no such invite link.")
-
-
-def _qr(text: str) -> Any:
-    # Only where a picture is wanted.
-    import segno
-
-    return segno.make(text, error="m", micro=False)

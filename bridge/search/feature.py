@@ -16,7 +16,7 @@ from appservice.database import Database
 from appservice.e2ee.errors import DecryptionFailed
 from appservice.events import Event
 from appservice.unit import UnitOfWork
-from bridge.domain.search import MESSAGE_TYPES, Said, said
+from bridge.domain.search import MESSAGE_TYPES, Said, said, time_of
 from bridge.feature import Feature
 from bridge.registry import Registry
 from bridge.search.index import Index
@@ -145,7 +145,7 @@ class SearchFeature(Feature):
         # Only who sent a message can edit it (specification, "Validity of replacement events").
         if document is None or document.sender != event.sender or document.chat_id != chat.id:
             return
-        body, sealed, terms = self._index.kept(chat, target, event.sender, message, content)
+        body, sealed, terms = self._index.kept(chat, target, event.sender, time_of(document.id), message, content)
         by = event.event_id
         unit.store(lambda connection: store.change(connection, target, by, body, sealed, terms))
 
@@ -179,7 +179,9 @@ class SearchFeature(Feature):
         if chat is None or message is None:
             unit.store(lambda connection: store.remove(connection, [document.event_id]))
             return
-        body, sealed, terms = self._index.kept(chat, document.event_id, document.sender, message, content)
+        body, sealed, terms = self._index.kept(
+            chat, document.event_id, document.sender, time_of(document.id), message, content
+        )
         unit.store(lambda connection: store.change(connection, document.event_id, None, body, sealed, terms))
 
 

@@ -44,19 +44,19 @@ class Index:
         message = said(event_type, content)
         if message is None or message.replaces:
             return None
-        body, sealed, terms = self.kept(chat, event_id, sender, message, content)
+        body, sealed, terms = self.kept(chat, event_id, sender, at, message, content)
         found = Document(event_id, room_id, chat.id, sender, message.kind.value, body, sealed)
         return found, at, terms
 
     def kept(
-        self, chat: Chat, event_id: str, sender: str, message: Said, content: Mapping[str, Any]
+        self, chat: Chat, event_id: str, sender: str, at: int, message: Said, content: Mapping[str, Any]
     ) -> tuple[str, bytes | None, list[str]]:
         """The body in the clear, or sealed, and the terms of a message. What is hidden is not found by its words."""
         new = content.get("m.new_content")
         if is_hidden(content) or (isinstance(new, Mapping) and is_hidden(new)):
             message = Said("", message.kind, message.replaces)
         place = Place(chat.id, chat.encrypted, chat.workspace)
-        terms = self.terms.of(message, sender, place)
+        terms = self.terms.of(message, sender, place, at)
         if not chat.encrypted:
             return message.text, None, terms
         return "", self._sealer.seal(message.text.encode(), event_id), terms

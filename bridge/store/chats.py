@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -346,7 +347,9 @@ def _chat(row: RowMapping | None) -> Chat | None:
 
 def _must(row: RowMapping) -> Chat:
     values = {name: row[name] for name in Chat.__slots__}
-    return Chat(**values | {"kind": Kind(row["kind"])})
+    # All chats are kept in memory: what many of them have in common is there once.
+    shared = {name: sys.intern(row[name]) for name in ("workspace", "created_by")}
+    return Chat(**values | shared | {"kind": Kind(row["kind"])})
 
 
 def _member(row: RowMapping) -> Member:

@@ -33,10 +33,12 @@ link_uses = Table(
     Column("chat_id", Text, nullable=False),
     Column("state", Text, nullable=False, comment="asked, due, invited, joined."),
     Column("at", BigInteger, nullable=False, comment="Of the state."),
+    Column("due_at", BigInteger, comment="When the homeserver is asked (again) to invite them; null: not to be."),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
     PrimaryKeyConstraint("link_id", "user_id"),
     Index("ix_link_uses_chat_id_user_id", "chat_id", "user_id"),
     Index("ix_link_uses_user_id", "user_id"),
-    Index("ix_link_uses_state_at", "state", "at"),
+    Index("ix_link_uses_due_at", "due_at"),
 )
 
 join_requests = Table(

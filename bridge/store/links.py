@@ -21,13 +21,21 @@ DECLINED = "declined"
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """Somebody uses a link. ``at``: since when in this state."""
+    """Somebody uses a link.
+
+    Attributes:
+        at: since when in this state.
+        due_at: when the homeserver is asked (again) to invite them; None: not any more.
+        attempts: how often it was asked in vain.
+    """
 
     link_id: str
     user_id: str
     chat_id: str
     state: UseState
     at: int
+    due_at: int | None = None
+    attempts: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,19 +114,22 @@ def digest_of(token: str) -> str:
 # Uses
 
 
-def take(connection: Connection, link: Link, user_id: str, state: UseState, now: int) -> bool:
+def take(
+    connection: Connection, link: Link, user_id: str, state: UseState, now: int, due_at: int | None = None
+) -> bool:
     """Somebody comes by a link. The same person counts once, however often; False: it lets nobody in any more.
 
     Whoever comes at the same time by the last use of a link waits here for the other's commit, and then gets none.
     """
-    row = {"link_id": link.id, "user_id": user_id, "chat_id": link.chat_id, "state": state.value, "at": now}
+    use = Use(link.id, user_id, link.chat_id, state, now, due_at)
+    row = {name: getattr(use, name) for name in Use.__slots__} | {"state": state.value}
     new = connection.execute(insert_ignore(connection, link_uses, "link_id", "user_id"), row).rowcount
     if not new:
         # Also a link that is used up: by them, among others.
         still = select(chat_links.c.id).where(chat_links.c.id == link.id, _valid(now))
         if connection.execute(still).first() is None:
             return False
-        set_use(connection, link.id, user_id, state, now)
+        set_use(connection, link.id, user_id, state, now, due_at)
         return True
     one = update(chat_links).where(chat_links.c.id == link.id, _works(now)).values(used=chat_links.c.used + 1)
     if connection.execute(one).rowcount:
@@ -136,9 +147,18 @@ def give_back(connection: Connection, link_id: str, user_id: str) -> bool:
     return True
 
 
-def set_use(connection: Connection, link_id: str, user_id: str, state: UseState, now: int) -> None:
+def set_use(
+    connection: Connection, link_id: str, user_id: str, state: UseState, now: int, due_at: int | None = None
+) -> None:
     """How far they have come."""
-    connection.execute(update(link_uses).where(_use(link_id, user_id)).values(state=state.value, at=now))
+    values = {"state": state.value, "at": now, "due_at": due_at, "attempts": 0}
+    connection.execute(update(link_uses).where(_use(link_id, user_id)).values(**values))
+
+
+def put_off(connection: Connection, use: Use, due_at: int) -> None:
+    """The homeserver could not be asked; it is asked again at a time."""
+    still = (link_uses.c.state == UseState.DUE.value, _use(use.link_id, use.user_id))
+    connection.execute(update(link_uses).where(*still).values(due_at=due_at, attempts=use.attempts + 1))
 
 
 def uses_of(connection: Connection, chat_id: str, user_id: str) -> list[Use]:
@@ -154,21 +174,15 @@ def count_pending(connection: Connection, link_id: str) -> int:
     return int(connection.execute(query).scalar_one())
 
 
-def due(connection: Connection, before: int, limit: int) -> list[Use]:
-    """Who is to be invited since a time at least, who waits longest first."""
-    query = (
-        select(link_uses)
-        .where(link_uses.c.state == UseState.DUE.value, link_uses.c.at <= before)
-        .order_by(link_uses.c.at)
-        .limit(limit)
-    )
+def due(connection: Connection, now: int, limit: int) -> list[Use]:
+    """Who is to be invited now, who waits longest first."""
+    query = select(link_uses).where(link_uses.c.due_at <= now).order_by(link_uses.c.due_at).limit(limit)
     return [_made(row) for row in connection.execute(query).mappings()]
 
 
 def first_due(connection: Connection) -> int | None:
-    """Since when the one waits who waits longest to be invited."""
-    query = select(func.min(link_uses.c.at)).where(link_uses.c.state == UseState.DUE.value)
-    return connection.execute(query).scalar_one_or_none()
+    """When the next one is to be invited."""
+    return connection.execute(select(func.min(link_uses.c.due_at))).scalar_one_or_none()
 
 
 # Requests

@@ -34,18 +34,27 @@ from sqlalchemy.types import Text
 
 from appservice.database import insert_ignore
 from appservice.store.upsert import upsert
-from bridge.domain.search import ID_BITS, Lookup, as_fts5, as_tsquery, first_id
+from bridge.domain.search import (
+    ID_BITS,
+    SPAN_BITS,
+    All,
+    AnyOf,
+    Expression,
+    Lookup,
+    as_fts5,
+    as_tsquery,
+    first_id,
+    span_of,
+)
 from bridge.store.chat_tables import chat_members, chats
 from bridge.store.search_tables import FTS, search_documents, search_history, search_leave
 
-NEWEST: Final = 2_000
-"""Documents that PostgreSQL looks at one by one first."""
-MOST_LOOKED_AT: Final = 100_000
-"""And at most, when it seems that these will do."""
-LISTED_COST: Final = 12
-"""What a document that the index lists takes beside one that is next in line: it lies somewhere."""
-NEWEST_APART, MOST_APART = 500, 2_000
-"""As above, of the documents of a chat or of a person, which lie apart too."""
+NEWEST, MOST_LOOKED_AT = 2_000, 8_000
+"""Documents that PostgreSQL looks at one by one first; and at most, when it seems that these will do."""
+NEWEST_APART, MOST_APART = 500, 1_000
+"""The same for those of a chat or of a person, which lie apart."""
+MOST_SPANS: Final = 64
+"""Spans of time that the index is asked for at once."""
 QUIET: Final = 10
 """Of the newest documents in the chats that are asked for; fewer than that is few."""
 NAMED: Final = 3
@@ -224,19 +233,24 @@ def search(
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What was found in a window: how many documents it has, the id of the last, in how many the words are; and how
-    many there are in all, by the planner's estimate.
+    """What was found in a window: how many documents it has, the ids of the first and the last, in how many the words
+    are, and how many are in the chats.
     """
 
     hits: list[int]
     count: int
+    first: int
     last: int
     worded: int
-    all: float
+    here: int
 
 
 class _Postgres:
-    """One question to PostgreSQL."""
+    """One question to PostgreSQL.
+
+    A GIN index lists all documents that have a term, in no order, and each of them has to be looked up. So it is asked
+    for as few as will do: how common the words are shows in the newest documents, and how far back enough of them lie.
+    """
 
     def __init__(self, connection: Connection, what: Lookup) -> None:
         self._connection = connection
@@ -249,12 +263,9 @@ class _Postgres:
         column = search_documents.c
         named = 0 < len(what.chats) <= NAMED
         # Many chats are dear to the index, and cheap to compare with.
-        found = what.whole if named or not what.chats else what.loose
-        self._terms: ColumnElement[bool] = (
-            true() if found is None else column.terms.op("@@")(cast(as_tsquery(found), TSQUERY))
-        )
+        self._found = what.whole if named or not what.chats else what.loose
+        self._span = what.span
         self._chats = sorted(what.chats) if len(what.chats) > 1 else []
-        self._inside = 0
         self._near: list[ColumnElement[bool]] = []
         if len(what.chats) == 1:
             self._near.append(column.chat_id == next(iter(what.chats)))
@@ -264,28 +275,42 @@ class _Postgres:
     def search(self, low: int, high: int, limit: int) -> list[int]:
         """Ids from ``low`` on and below ``high``."""
         found: list[int] = []
-        window = NEWEST_APART if self._near else NEWEST
-        looked = worded = 0
-        while True:
+        window, most = (NEWEST_APART, MOST_APART) if self._near else (NEWEST, MOST_LOOKED_AT)
+        looked = worded = here = 0
+        newest = high
+        while window <= most:
             seen = self._newest(low, high, window)
+            newest = newest if looked else seen.first
             found += seen.hits
-            looked += seen.count
-            worded += seen.worded
+            looked, worded, here, high = looked + seen.count, worded + seen.worded, here + seen.here, seen.last
             if len(found) >= limit or seen.count < window:
                 return found[:limit]
-            high = seen.last
-            # As many more as will probably do, and as many as the index will probably find.
-            window = int(1.5 * looked * (limit - len(found)) / max(len(found), 0.5))
-            listed = MOST_APART if self._near else seen.all * worded / looked * LISTED_COST
-            if window > min(listed, MOST_LOOKED_AT):
-                return [*found, *self._all(low, high, limit - len(found))]
+            # As many more as will probably do.
+            window = int(1.5 * looked * (limit - len(found)) / max(len(found), 0.5)) + 1
+        quiet = here < QUIET
+        spans = self._spans(newest, high, window / looked)
+        if worded and spans and not quiet:
+            low_of_spans = max(low, spans[0] << ID_BITS + SPAN_BITS)
+            found += self._all(low_of_spans, high, limit - len(found), spans=spans)
+            high = low_of_spans
+        if len(found) < limit and high > low:
+            found += self._all(low, high, limit - len(found), quiet=quiet)
+        return found
+
+    def _spans(self, newest: int, last: int, times: float) -> list[int]:
+        """The spans of time, the oldest first, in which so many times as many documents lie before ``last`` as from
+        there to ``newest``; none when these are too many to be asked for.
+        """
+        back = int((newest - last) * times)
+        oldest, youngest = span_of(max(last - back, 0)), span_of(last)
+        return [] if youngest - oldest >= MOST_SPANS else list(range(oldest, youngest + 1))
 
     def _newest(self, low: int, high: int, window: int) -> _Seen:
         """What is found among the newest documents."""
         column = search_documents.c
         here = column.chat_id.in_(self._chats) if self._chats else true()
         newest = (
-            select(column.id, here.label("here"), self._terms.label("worded"))
+            select(column.id, here.label("here"), self._has(self._found).label("worded"))
             .where(*self._near, column.id >= low, column.id < high)
             .order_by(column.id.desc())
             .limit(window)
@@ -295,29 +320,39 @@ class _Postgres:
             select(
                 func.array_agg(newest.c.id).filter(newest.c.here, newest.c.worded),
                 func.count(),
+                func.max(newest.c.id),
                 func.min(newest.c.id),
-                func.count().filter(newest.c.here),
                 func.count().filter(newest.c.worded),
-                text("(SELECT reltuples FROM pg_class WHERE oid = 'search_documents'::regclass)"),
+                func.count().filter(newest.c.here),
             )
         ).one()
-        self._inside += row[3]
-        return _Seen(sorted(row[0] or (), reverse=True), row[1], row[2] or 0, row[4], max(row[5], 0))
+        return _Seen(sorted(row[0] or (), reverse=True), row[1], row[2] or 0, row[3] or 0, row[4], row[5])
 
-    def _all(self, low: int, high: int, limit: int) -> list[int]:
-        """What the index finds."""
+    def _all(self, low: int, high: int, limit: int, *, spans: Sequence[int] = (), quiet: bool = False) -> list[int]:
+        """What the index finds.
+
+        Args:
+            spans: the spans of time from ``low`` to ``high``, to be asked for too.
+            quiet: few messages are in the chats: looking through these is quicker than through all of the words.
+        """
         column = search_documents.c
-        where = [self._terms, *self._near, column.id >= low, column.id < high]
-        # Few of the newest are in these chats: then looking through these is quicker than through all of the words.
-        quiet = bool(self._chats) and self._inside < QUIET
-        if quiet:
+        found = self._found
+        if spans and found is not None:
+            found = All((found, AnyOf(tuple(self._span(number) for number in spans))))
+        where = [self._has(found), column.id >= low, column.id < high]
+        inside = bool(self._chats) and (quiet or found is None)
+        if inside:
             where.append(column.chat_id.in_(self._chats))
         # Apart, or the planner may read the whole table backwards in the hope of an early end.
-        rest = select(column.id, column.chat_id).where(*where).offset(0).cte("rest")
+        rest = select(column.id, column.chat_id, column.sender).where(*where).offset(0).cte("rest")
         query = select(rest.c.id).order_by(rest.c.id.desc()).limit(limit)
-        if self._chats and not quiet:
+        if self._chats and not inside:
             query = query.where(rest.c.chat_id.in_(self._chats))
         return list(self._connection.execute(query).scalars())
+
+    @staticmethod
+    def _has(found: Expression | None) -> ColumnElement[bool]:
+        return true() if found is None else search_documents.c.terms.op("@@")(cast(as_tsquery(found), TSQUERY))
 
 
 # Leave to search encrypted chats

@@ -41,6 +41,8 @@ log = logging.getLogger(__name__)
 
 NAME: Final = "bridge:timers"
 REDACTION: Final = "m.room.redaction"
+NOTICE: Final = "chat.rialto.notice"
+"""Field of what is announced in a chat (:meth:`bridge.notices.Notices.announce`)."""
 REASONS: Final = {store.TIMER: "message timer", store.RETENTION: "retention"}
 """What redactions of ours say, by why a message goes."""
 MOST_BY: Final = 255
@@ -100,6 +102,8 @@ class TimerFeature(Feature):
             return False
         if event.state_key is not None:
             return event.type == TIMER and event.state_key == ""
+        if NOTICE in event.content and event.sender in self._service_users:
+            return False  # what the chat itself has to say stays: that there is a timer, for one
         if event.type == REDACTION:
             # Of what we have removed ourselves everything is known.
             return not (event.sender in self._service_users and event.content.get("reason") in _OURS)
@@ -158,7 +162,7 @@ class TimerFeature(Feature):
                 "msgtype": "m.notice",
                 "body": _announcement(timer),
                 "m.mentions": {},
-                "chat.rialto.notice": {"code": "chat.timer"},
+                NOTICE: {"code": "chat.timer"},
             }
             unit.send(room_id, content, user_id=self._steward.of(chat).user_id)
 

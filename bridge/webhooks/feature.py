@@ -36,8 +36,11 @@ class ProductFeature(Feature):
 
     name = NAME
 
-    def __init__(self, steward: str, registry: Registry, service: WebhookService, clock: Clock) -> None:
+    def __init__(
+        self, steward: str, bots: frozenset[str], registry: Registry, service: WebhookService, clock: Clock
+    ) -> None:
         super().__init__(steward)
+        self._ours = bots | {steward}
         self._registry = registry
         self._service = service
         self._clock = clock
@@ -74,8 +77,8 @@ class ProductFeature(Feature):
 
     def _member(self, event: Event, unit: UnitOfWork, chat: Chat) -> None:
         now, before = event.membership, event.previous_membership
-        if now == before or event.state_key == self.user_id:
-            return  # a new name or picture; the steward itself
+        if now == before or event.state_key in self._ours:
+            return  # a new name or picture; one of ours
         kinds = {
             "join": "member.joined",
             "invite": "member.invited",

@@ -141,14 +141,22 @@ async def test_a_products_people_chat_and_rialto_holds_none_of_their_keys(shop: 
 
     with pytest.raises(ApiError, match="chat_encrypted"):
         await shop.client.messages.send(group.id, "A notice")
+    service = await shop.client.chats.create("service", "Your order", owner="ada")
+    await until(lambda: service.room_id in ada.nio.invited_rooms, "an invitation to the service chat")
+    await ada.join(service.room_id)
+    notice = ada.expect(service.room_id, sender=shop.rialto.bot("hub"), body="Your order is on its way.")
+    await shop.client.messages.send(service.id, "Your order is on its way.")
+    assert (await notice).encrypted
     changes = await shop.client.messages.changes(group.id, limit=200)
     assert [change.seq for change in changes.items] == list(range(1, changes.head + 1))
     written = [change for change in changes.items if change.type == "m.room.encrypted"]
     assert [change.sender for change in written] == [ada.id, bob.id]
 
-    await until(lambda: [e for e in shop.told(hook.secret) if e.type == "member.joined"][1:], "both joins are told")
-    joined = [event.data["user_id"] for event in shop.told(hook.secret) if event.type == "member.joined"]
-    assert sorted(joined) == sorted([ada.id, bob.id])
+    def joined() -> list[str]:
+        told = [event for event in shop.told(hook.secret) if event.type == "member.joined" and event.chat == group.id]
+        return sorted(event.data["user_id"] for event in told)
+
+    await until(lambda: joined() == sorted([ada.id, bob.id]), "both joins are told")
     await shop.client.members.remove(group.id, "bob", reason="delivered")
     await until(lambda: [e for e in shop.told(hook.secret) if e.type == "member.left"], "the removal is told")
     assert b"secret word" not in b"".join(body for _, body in shop.hook.requests)

@@ -163,8 +163,8 @@ async def test_invite_links_and_requests(world: ApiWorld, shop: Product, news: C
     assert {each.id async for each in shop.client.links.all(group.id)} == {made.id, approved.id}
     carol, dave = world.person("carol"), world.person("dave")
     links = world.messenger.links
-    assert (await links.redeem(carol.user_id, made.url.rpartition("/")[2])).joined
-    assert (await links.redeem(dave.user_id, approved.url.rpartition("/")[2])).asked
+    assert (await links.redeem(carol.user_id, made.code)).joined
+    assert (await links.redeem(dave.user_id, approved.code)).asked
     waiting = [each async for each in shop.client.links.requests(group.id)]
     assert [each.user_id for each in waiting] == [dave.user_id]
     await shop.client.links.answer(group.id, dave.user_id, accept=True)

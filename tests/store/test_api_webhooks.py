@@ -14,6 +14,7 @@ from bridge.client import ApiError, WebhookRefused, read_webhook
 from bridge.domain.hooks import GIVE_UP_MS
 from bridge.store.product_tables import message_counts, product_messages, webhook_deliveries, webhooks
 from tests.support.api import ApiWorld, Product, Receiver, receiver
+from tests.support.messenger import HUB
 
 ALL = ["chat.created", "chat.changed", "chat.deleted", "member.joined", "member.left", "member.invited", "member.asked"]
 ALL += ["member.banned", "messages.counted", "message.sent", "message.failed", "message.read", "message.delivered"]
@@ -366,3 +367,25 @@ def test_a_receiver_believes_nothing_unsigned() -> None:
         read_webhook("secret", {}, body)
     with pytest.raises(WebhookRefused):
         read_webhook("secret", {"X-Rialto-Signature": "t=1,v1=" + "0" * 64}, body, now=1)
+
+
+async def test_a_notice_into_a_service_chat_goes_by_a_bot_with_a_device(world: ApiWorld, shop: Product) -> None:
+    chat = await shop.client.chats.create("service", "Your order", owner="@alice:world")
+    assert chat.encrypted
+    await world.person("alice").joins(chat.room_id)
+    for number in range(2):
+        await shop.client.messages.send(chat.id, f"Notice {number}")
+        await told(world)
+    sent = [
+        event for event in world.room(chat.room_id).timeline if event["type"] in {"m.room.message", "m.room.encrypted"}
+    ]
+    assert [event["sender"] for event in sent] == [HUB, HUB]
+    assert world.room(chat.room_id).membership(HUB) == "join"
+
+
+async def test_without_a_bot_nothing_is_said_in_a_service_chat(database: Database) -> None:
+    async with ApiWorld(database, hub=False) as world:
+        shop = await world.product()
+        chat = await shop.client.chats.create("service", "Your order", owner="@alice:world")
+        with pytest.raises(ApiError, match="chat_encrypted"):
+            await shop.client.messages.send(chat.id, "Notice")

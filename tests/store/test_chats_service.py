@@ -502,6 +502,17 @@ async def test_the_homeserver_may_forget_the_room_by_itself(world: MessengerWorl
     assert purged == [chat.room_id]
 
 
+async def test_where_the_homeserver_does_not_forget_a_room_people_are_removed(world: MessengerWorld) -> None:
+    async def purge(room_id: str) -> bool:
+        raise HomeserverError(403, "M_FORBIDDEN", "You are not a server admin")
+
+    world.messenger.jobs.purge = purge
+    chat = await group(world)
+    await world.chats.delete(actor(world.person("alice")), chat)
+    await world.messenger.jobs.run_due()
+    assert world.room(chat.room_id).members("join") == []
+
+
 async def test_other_areas_forget_a_chat_or_forbid_it(world: MessengerWorld) -> None:
     chat = await group(world)
     forgotten: list[str] = []

@@ -33,7 +33,7 @@ PLACE = Place("c1", workspace="shop")
 
 def message(number: int, body: str, at: int | None = None, chat: str = "c1", sender: str = "@alice:world") -> Any:
     document = Document(f"${number}", f"!{chat}", chat, sender, "text", body)
-    terms = TERMS.of(Said(body, Kind.TEXT), sender, Place(chat, workspace="shop"))
+    terms = TERMS.of(Said(body, Kind.TEXT), sender, Place(chat, workspace="shop"), number if at is None else at)
     return document, number if at is None else at, terms
 
 
@@ -99,7 +99,7 @@ async def test_pages_have_everything_once(database: Database) -> None:
 
 async def test_a_changed_message_is_found_by_what_it_says_now(database: Database) -> None:
     await put(database, [message(1, "tea"), message(2, "tea")])
-    terms = TERMS.of(Said("coffee", Kind.TEXT), "@alice:world", PLACE)
+    terms = TERMS.of(Said("coffee", Kind.TEXT), "@alice:world", PLACE, 1)
     assert await database.write(lambda connection: store.change(connection, "$1", "$9", "coffee", None, terms))
     assert not await database.write(lambda connection: store.change(connection, "$8", "$9", "coffee", None, terms))
     assert await ask(database, Question(("tea",))) == ["$2"]
@@ -192,6 +192,34 @@ async def test_words_far_back_are_found(database: Database, monkeypatch: pytest.
     assert await ask(database, Question(("tea",))) == right
     assert await ask(database, Question(("tea",)), limit=4) == right[:4]
     assert await ask(database, Question(("tea",), sender="@alice:world")) == right
+
+
+@pytest.mark.parametrize("every", [2, 9, 40])
+async def test_words_of_years_are_found_in_their_order(
+    database: Database, monkeypatch: pytest.MonkeyPatch, every: int
+) -> None:
+    for name, value in (("NEWEST", 5), ("NEWEST_APART", 5), ("MOST_LOOKED_AT", 12), ("MOST_APART", 12), ("QUIET", 1)):
+        monkeypatch.setattr(store, name, value)
+    day = 86_400_000
+    kept = [
+        message(number, "tea" if number % every == 0 else "milk", at=number * 3 * day, chat=f"c{number % 4}")
+        for number in range(600)
+    ]
+    await put(database, kept)
+    right = [number for number in range(599, -1, -1) if number % every == 0]
+    for scope, there in (
+        (Scope(workspace="shop"), {0, 1, 2, 3}),
+        (Scope(frozenset({"c0"})), {0}),
+        (Scope(frozenset({"c0", "c1"})), {0, 1}),
+        (Scope(frozenset({"c0", "c1", "c2", "c3", *(f"none{number}" for number in range(20))})), {0, 1, 2, 3}),
+        (Scope(frozenset({"c1", *(f"none{number}" for number in range(20))})), {1}),
+    ):
+        wanted = [f"${number}" for number in right if number % 4 in there]
+        for limit in (3, 21, 1_000):
+            assert await ask(database, Question(("tea",)), scope, limit=limit) == wanted[:limit]
+        late = Question(("tea",), since=300 * day, until=900 * day)
+        assert await ask(database, late, scope) == [each for each in wanted if 100 <= int(each[1:]) <= 300]
+        assert len(await ask(database, Question(), scope, limit=50)) == 50
 
 
 # --- in chats

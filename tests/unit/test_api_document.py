@@ -28,7 +28,7 @@ from schemathesis.specs.openapi.checks import (
 
 from tests.support.api import ApiWorld
 
-EXAMPLES = 20
+EXAMPLES = 12
 LONGEST_QUERY = 4_000
 """A request line of more than 8 KiB is refused by the HTTP server before it comes to the API."""
 CHECKS = [
@@ -111,6 +111,7 @@ def tried(operation: Any, served: Served, mode: GenerationMode) -> None:
     ask()
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
 def test_every_answer_is_as_documented(served: Served, mode: GenerationMode, subtests: pytest.Subtests) -> None:
     schema = schemathesis.openapi.from_dict(served.document)

@@ -50,7 +50,8 @@ class Place:
         me = ServiceEntry("@hub:world", "Rialto", "The hub itself.")
         board = Switchboard.__new__(Switchboard)
         board._instances = lambda: [InstanceInfo("hub", "hub", "@hub:world", False)]
-        messenger = SimpleNamespace(registry=FakeRegistry())
+        codes = SimpleNamespace(find=lambda _text: None)
+        messenger = SimpleNamespace(registry=FakeRegistry(), links=SimpleNamespace(codes=codes))
         given: dict[type, Any] = {
             Chats: self.chats,
             Directory: Directory(lambda: [me, *services]),

@@ -113,9 +113,9 @@ def test_terms_say_nothing_without_the_key() -> None:
 
 
 def test_the_words_of_an_encrypted_chat_are_its_own() -> None:
-    one = TERMS.of(Said("tea", Kind.TEXT), "@a:b", Place("1", encrypted=True))
-    other = TERMS.of(Said("tea", Kind.TEXT), "@a:b", Place("2", encrypted=True))
-    plain = TERMS.of(Said("tea", Kind.TEXT), "@a:b", Place("3"))
+    one = TERMS.of(Said("tea", Kind.TEXT), "@a:b", Place("1", encrypted=True), 0)
+    other = TERMS.of(Said("tea", Kind.TEXT), "@a:b", Place("2", encrypted=True), 0)
+    plain = TERMS.of(Said("tea", Kind.TEXT), "@a:b", Place("3"), 0)
     assert TERMS.word("tea") in plain
     assert TERMS.word("tea") not in one
     assert one[0] != other[0]
@@ -123,7 +123,7 @@ def test_the_words_of_an_encrypted_chat_are_its_own() -> None:
 
 @given(st.text(max_size=200))
 def test_terms_mean_nothing_to_a_database(body: str) -> None:
-    for term in TERMS.of(Said(body, Kind.TEXT), "@a:b", Place("1")):
+    for term in TERMS.of(Said(body, Kind.TEXT), "@a:b", Place("1"), 0):
         assert re.fullmatch(r"[a-z2-7]{10}", term)
 
 

@@ -86,7 +86,8 @@ class LinkView(View):
     """An invite link."""
 
     id: str
-    url: str
+    url: str = Field(description="To give to people: of a page, or of `@rialto` where there are no pages.")
+    code: str = Field(description="What people write to `@rialto`: `join CODE`.")
     title: str
     approval: bool
     uses: int | None

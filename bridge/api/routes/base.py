@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
@@ -61,6 +61,8 @@ class Base:
     homeserver_url: str
     bots_in: Callable[[str], Sequence[str]] = field(repr=False)
     steward: str
+    bring: Callable[[Chat], Awaitable[str]] = field(repr=False)
+    """Has a bot of ours in a service chat; its user id, or '' when there is none."""
 
     async def chat(self, call: Call[Any, Any]) -> Chat:
         """The chat of the path; it is the product's.

@@ -104,6 +104,7 @@ class LinkRoutes:
         return LinkView(
             id=link.id,
             url=self._links.url(link),
+            code=link.token or self._links.codes.of(link.id),
             title=link.title,
             approval=link.approval,
             uses=link.uses,

@@ -65,7 +65,7 @@ class MessageRoutes:
     async def send(self, call: Call[NewMessage, None]) -> MessageView:
         """Put down to be sent."""
         chat = await self._base.chat(call)
-        sender = self._sender(chat)
+        sender = await self._sender(chat)
         content: dict[str, Any] = {
             "msgtype": "m.notice",
             "body": call.body.text,
@@ -104,7 +104,7 @@ class MessageRoutes:
             raise NotFound("no_such_message", "There is no such message.")
         return _view(chat, found)
 
-    def _sender(self, chat: Chat) -> str:
+    async def _sender(self, chat: Chat) -> str:
         """Who says it: the steward, which encrypts nothing, or a bot that does.
 
         Raises:
@@ -116,8 +116,8 @@ class MessageRoutes:
             return self._base.steward
         if chat.kind is kinds.Kind.SERVICE:
             bots = sorted(set(self._base.bots_in(chat.room_id)) - {self._base.steward})
-            if bots:
-                return bots[0]
+            if sender := bots[0] if bots else await self._base.bring(chat):
+                return sender
         raise Refused("chat_encrypted", "This chat is end-to-end encrypted: the server cannot write into it.")
 
 
