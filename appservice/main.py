@@ -158,6 +158,9 @@ def build(config: Config, found: Plan | None = None, *, strict: bool = False) ->
         default_currency=config.payments.default_currency,
         strict=strict,
     )
+    if config.web.enabled:
+        _join_page(config, messenger, catalogues, clock, web)
+        _appeal_page(config, messenger, catalogues, web)
     host = Host(
         config,
         found,
@@ -226,6 +229,33 @@ def _rights(config: Config, service: Service, messenger: Messenger, treasury: Tr
 
         money = MoneyPart(treasury.rights)
         messenger.rights.register(money, money.blocked)
+
+
+def _join_page(config: Config, messenger: Messenger, catalogues: Catalogues, clock: Clock, web: WebServer) -> None:
+    """The pages of invite links."""
+    # Only where there is a listener for them: templates take time and memory at every start.
+    from bots.hub.join_page import JoinPage
+    from bridge.links.wiring import PREFIX
+
+    page = JoinPage(
+        messenger.links,
+        catalogues,
+        clock,
+        pickle_key=config.encryption.pickle_key.get_secret_value(),
+        public_url=config.web.public_url,
+        server_name=config.homeserver.server_name,
+        hub=messenger.ground.hub,
+    )
+    web.mount(PREFIX, page.app())
+
+
+def _appeal_page(config: Config, messenger: Messenger, catalogues: Catalogues, web: WebServer) -> None:
+    """Where somebody is heard whose account is suspended."""
+    from bots.hub.appeal_page import AppealPage
+    from bridge.moderation.appeal_links import PREFIX
+
+    key, url = config.encryption.pickle_key.get_secret_value(), config.web.public_url
+    web.mount(PREFIX, AppealPage(messenger.moderation, catalogues, pickle_key=key, public_url=url).app())
 
 
 def _treasury(

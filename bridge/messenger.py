@@ -157,6 +157,7 @@ class Messenger:
             ground.bots | {ground.steward},
             ground.rooms.bots_in,
             ground.hub,
+            self._page_url,
         )
         self.moderation = self.moderating.service
         self.policies = self.moderating.policies
@@ -265,6 +266,9 @@ class Messenger:
             self.searching.part,
             identity_rights.Part(key),
         ]
+
+    def _page_url(self, path: str) -> str:
+        return self.ground.url(path) if self.ground.config.web.enabled else ""
 
     async def _hides_receipts(self, user_id: str) -> bool:
         return (await self.privacy.settings(user_id)).receipts is Audience.NOBODY

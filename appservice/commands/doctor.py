@@ -58,6 +58,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
 async def _examine(path: Path, config: Config) -> list[Check]:
     from appservice.commands.checks import ok
+    from appservice.commands.deletion import check_deletion
     from appservice.homeserver import Homeserver
 
     checks = [ok("configuration", f"{path} is valid"), *_versions(), *_permissions(path, config), *_disk(path, config)]
@@ -69,6 +70,7 @@ async def _examine(path: Path, config: Config) -> list[Check]:
         if not any(check.unreachable for check in checks):
             checks.append(await _administration(config))
             checks.append(await _module(homeserver))
+            checks.extend(check_deletion(path))
     finally:
         await homeserver.stop()
     checks.append(await _service(config))

@@ -111,7 +111,10 @@ def homeserver_config(settings: SynapseSettings, macaroon: str, form: str) -> di
         # Since 1.126 nobody may put a room into the directory unless this says so.
         "room_list_publication_rules": [{"action": "allow"}],
         "default_room_version": "11",
-        "redaction_retention_period": "5m",
+        # What is redacted is emptied the next time that Synapse looks: nothing is shorter.
+        "redaction_retention_period": "0s",
+        # Copies of other servers' files. Our own stay until they are removed: who opens an old message finds them.
+        "media_retention": {"remote_media_lifetime": "30d"},
         "enable_search": False,  # its index keeps the words of redacted messages; Rialto has a search of its own
         "url_preview_enabled": False,
         "listeners": [

@@ -191,11 +191,12 @@ class JoinPage:
         token = found.link.token
         if self._hub:
             return words.t(
-                "You can also ask to join in your app with this code as the reason, or write “join {code}” to {hub}: {code}",
+                "You can also ask to join in your Matrix app with the code {code} as the reason, or write “join {code}”"
+                " to {hub}.",
                 code=token,
                 hub=self._hub,
             )
-        return words.t("You can also ask to join in your app with this code as the reason: {code}", code=token)
+        return words.t("You can also ask to join in your Matrix app with the code {code} as the reason.", code=token)
 
     def _elsewhere(self, found: Invitation, words: Translation, person: str) -> Page:
         return Page(

@@ -95,7 +95,10 @@ def sentence(code: str, values: Mapping[str, Any], translator: Translator) -> st
     if code.startswith(DECISIONS) and values.get("reason"):
         lines.append(translator.t("They write: {reason}", **shown({"reason": values["reason"]}, translator)))
     if code.startswith(DECISIONS[0]):
-        lines.append(translator.t("If that is wrong, “appeal” has somebody else look at it."))
+        if link := values.get("link"):
+            lines.append(translator.t("If that is wrong, appeal here: {link}", link=str(link)))
+        else:
+            lines.append(translator.t("If that is wrong, “appeal” has somebody else look at it."))
     return "\n".join(lines)
 
 

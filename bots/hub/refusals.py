@@ -89,6 +89,7 @@ MESSAGES: Final[Mapping[str, str]] = MappingProxyType(
         "no_group": "Posts are discussed in a group.",
         "no_such_link": "There is no such invite link.",
         "no_such_post": "There is no such post.",
+        "not_a_person.rights": "That is Rialto itself, and nobody.",
         "no_such_joining": "They do not ask to join.",
         "not_a_person": "Only people come by an invite link.",
         "not_invitable": "The homeserver cannot invite them.",

@@ -41,6 +41,7 @@ MOST_DEPTH: Final = 12
 PER_S: Final = 60.0
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 _JSON: Final = re.compile(r"application/(?:[a-z0-9.+-]+\+)?json")
+_ANY_SITE: Final = {"Access-Control-Allow-Origin": "*"}
 NOBODY: Final = (Product("", "", 0), ProductKey("", "", b"", frozenset(), "", 0))
 
 Answering = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -60,7 +61,7 @@ class Api:
         *,
         reads_per_minute: int,
         writes_per_minute: int,
-        anybody_per_minute: int = 600,
+        anybody_per_minute: int = 6_000,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """
@@ -86,13 +87,14 @@ class Api:
         app = web.Application(middlewares=[self._safely])
         for endpoint in self.endpoints:
             app.router.add_route(endpoint.method, endpoint.path, self._handler(endpoint))
+            if endpoint.scope is None:
+                # People's devices ask for it, those in browsers too, from the product's own site. No cookie counts.
+                app.router.add_options(endpoint.path, _preflight)
         app.router.add_get("/openapi.json", self._openapi, allow_head=False)
         return app
 
     async def _openapi(self, _request: web.Request) -> web.Response:
-        return web.Response(
-            body=self._document(), content_type="application/json", headers={"Access-Control-Allow-Origin": "*"}
-        )
+        return web.Response(body=self._document(), content_type="application/json", headers=_ANY_SITE)
 
     @web.middleware
     async def _safely(self, request: web.Request, handler: Answering) -> web.StreamResponse:
@@ -142,7 +144,9 @@ class Api:
                 response = problems.of(error).response()
             except TimeoutError:
                 response = Problem(503, "too_slow", "It took too long; try again.", retry_after=5).response()
-            _tell(response, verdict)
+            response.headers.update(_limits(verdict))
+            if endpoint.scope is None:
+                response.headers.update(_ANY_SITE)
             return response
 
         return handle
@@ -305,8 +309,9 @@ def _limits(verdict: Verdict) -> dict[str, str]:
     }
 
 
-def _tell(response: web.StreamResponse, verdict: Verdict) -> None:
-    response.headers.update(_limits(verdict))
+async def _preflight(_request: web.Request) -> web.Response:
+    allowed = {"Access-Control-Allow-Methods": "POST", "Access-Control-Allow-Headers": "Content-Type"}
+    return web.Response(status=204, headers=_ANY_SITE | allowed | {"Access-Control-Max-Age": "86400"})
 
 
 def _response(outcome: Outcome) -> web.Response:

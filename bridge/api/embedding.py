@@ -24,6 +24,7 @@ from bridge.api.routes.messages import DeliveryRoutes, MessageRoutes, SearchRout
 from bridge.api.routes.people import PeopleRoutes
 from bridge.audit import Audit
 from bridge.background import Background
+from bridge.identity.openid import OpenId
 from bridge.identity.people import Accounts, People
 from bridge.identity.products import Products
 from bridge.messenger import Ground
@@ -79,7 +80,7 @@ class Embedding:
         self.products = Products(ground.database, audit, ground.clock, pickle_key)
         self.people = People(
             ground.database,
-            ground.homeserver,
+            OpenId(ground.homeserver).owner,
             accounts,
             audit,
             ground.clock,

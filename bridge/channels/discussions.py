@@ -94,7 +94,7 @@ class Discussions:
     async def _settle(self, group_room: str, wanted: str | None, told: str | None) -> None:
         try:
             if told is not None and told != wanted:
-                await self._part(group_room, told)
+                await self._part(group_room, told, alone=wanted is None)
             if wanted is not None:
                 await self._join(group_room, wanted)
         except HomeserverError as error:
@@ -121,7 +121,7 @@ class Discussions:
             if opened is not None:
                 await hand.set_state(group_room, RULES, opened)
 
-    async def _part(self, group_room: str, channel_room: str) -> None:
+    async def _part(self, group_room: str, channel_room: str, *, alone: bool) -> None:
         channel, group = self._registry.get(channel_room), self._registry.get(group_room)
         with within_power():
             if channel is not None:
@@ -129,7 +129,7 @@ class Discussions:
                 if said.get("room_id") == group_room:
                     await self._say(channel, DISCUSSION, None)
             if group is not None:
-                if group.parent is None:
+                if alone:
                     await self._say(group, CHANNEL, None)
                 hand = self._steward.of(group)
                 closed = without_door(await hand.state(group_room, RULES) or {}, channel_room)

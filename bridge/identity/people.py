@@ -8,9 +8,11 @@ the device and its keys are the device's alone: Rialto never sees them. Each tok
 from __future__ import annotations
 
 import base64
+import hmac
 import logging
+import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Final, Protocol
@@ -21,7 +23,6 @@ from sqlalchemy.exc import IntegrityError
 from appservice.clock import Clock
 from appservice.database import Database
 from appservice.errors import RialtoError
-from appservice.homeserver import Homeserver, HomeserverError, path
 from appservice.sealing import derived_key
 from bridge.audit import Audit
 from bridge.domain.product_names import USER_ID, localpart
@@ -32,6 +33,8 @@ from bridge.store.product_people import ProductPerson, SignIn
 log = logging.getLogger(__name__)
 
 TOKEN_BYTES: Final = 32
+_SIGNATURE: Final = 16
+_TOKEN: Final = re.compile("[A-Za-z0-9_-]{64}")
 
 
 class LoginToken(Protocol):
@@ -75,7 +78,7 @@ class People:
     def __init__(
         self,
         database: Database,
-        homeserver: Homeserver,
+        openid: Callable[[str], Awaitable[str | None]],
         accounts: Accounts,
         audit: Audit,
         clock: Clock,
@@ -87,15 +90,17 @@ class People:
     ) -> None:
         """
         Args:
+            openid: whose an OpenID token is: :meth:`bridge.identity.openid.OpenId.owner`.
             service_users: the bots and the steward: nobody's accounts.
         """
         self._database = database
-        self._homeserver = homeserver
+        self._openid = openid
         self._accounts = accounts
         self._audit = audit
         self._clock = clock
         self._server_name = server_name
         self._key = derived_key(pickle_key, "product-people")
+        self._tokens = derived_key(pickle_key, "sign-in-tokens")
         self._service_users = service_users
         self._random = random
 
@@ -243,7 +248,8 @@ class People:
         """
         found = await self._managed(product, reference)
         now = self._clock.now_ms()
-        token = base64.urlsafe_b64encode(self._random(TOKEN_BYTES)).decode().rstrip("=")
+        random = self._random(TOKEN_BYTES)
+        token = base64.urlsafe_b64encode(random + self._signature(random)).decode()
         until = now + expires_in * 1000
 
         def work(connection: Connection) -> None:
@@ -260,7 +266,9 @@ class People:
             NotFound: it is unknown, used, or over.
         """
         digest, now = _digest(token), self._clock.now_ms()
-        sign_in = await self._database.write(lambda connection: store.use_token(connection, digest, now))
+        sign_in: SignIn | None = None
+        if self._genuine(token):  # what was not made here is refused without asking the database
+            sign_in = await self._database.write(lambda connection: store.use_token(connection, digest, now))
         if sign_in is None:
             raise NotFound("sign_in_token_invalid", "The token is unknown, used, or over.")
         try:
@@ -276,6 +284,15 @@ class People:
         before = self._clock.now_ms() - 3_600_000
         return await self._database.write(lambda connection: store.purge_tokens(connection, before))
 
+    def _genuine(self, token: str) -> bool:
+        if not _TOKEN.fullmatch(token):
+            return False
+        both = base64.urlsafe_b64decode(token)
+        return hmac.compare_digest(both[TOKEN_BYTES:], self._signature(both[:TOKEN_BYTES]))
+
+    def _signature(self, random: bytes) -> bytes:
+        return hmac.digest(self._tokens, random, "sha256")[:_SIGNATURE]
+
     async def _managed(self, product: str, reference: str) -> ProductPerson:
         found = await self.get(product, reference)
         if found.deactivated_at is not None or not found.ready:
@@ -286,17 +303,11 @@ class People:
         return found
 
     async def _shown(self, openid_token: str) -> str:
-        """Whose token it is, by our own homeserver: no other is asked."""
-        try:
-            answer = await self._homeserver.request(
-                "GET", path("/_matrix/federation/v1/openid/userinfo"), query={"access_token": openid_token}
-            )
-        except HomeserverError as error:
-            if error.temporary and error.status != 401:
-                raise
-            raise Refused("openid_token_invalid", "The OpenID token is not good.") from None
-        user_id = answer.get("sub") if isinstance(answer, dict) else None
-        if not isinstance(user_id, str) or not user_id.endswith(f":{self._server_name}"):
+        """Whose token it is."""
+        user_id = await self._openid(openid_token)
+        if user_id is None:
+            raise Refused("openid_token_invalid", "The OpenID token is not good.")
+        if not user_id.endswith(f":{self._server_name}"):
             raise Refused("openid_token_invalid", "The OpenID token is of another server.")
         if user_id in self._service_users():
             raise Refused("openid_token_invalid", "The OpenID token is nobody's.")

@@ -39,6 +39,25 @@ class Appealing(Base):
 
         return await self._database.read(read)
 
+    async def decision_of(self, token: str) -> tuple[str, Decision]:
+        """Whom a link for an appeal is about, and the decision.
+
+        Raises:
+            NotFound: it is no such link (any more).
+        """
+        report_id = self._appeal_links.read(token)
+
+        def read(connection: Connection) -> tuple[str, Decision] | None:
+            report = None if report_id is None else store.get(connection, report_id)
+            if report is None or report.state is not State.DONE or report.action in {None, Action.DISMISS}:
+                return None
+            return report.subject, cases.decision_of(connection, self._book, report)
+
+        found = await self._database.read(read)
+        if found is None or not found[0].startswith("@"):
+            raise NotFound("no_such_decision", "There is no such decision.")
+        return found
+
     async def appeal(self, user_id: str, report_id: str, text: str) -> Decision:
         """Ask for a decision about oneself to be looked at again, by another moderator. Once for each.
 

@@ -19,6 +19,7 @@ from bridge.audit import Audit
 from bridge.errors import NotFound
 from bridge.moderation import cases
 from bridge.moderation.actions import Actions
+from bridge.moderation.appeal_links import AppealLinks
 from bridge.moderation.authority import Authority
 from bridge.moderation.cases import Case
 from bridge.moderation.desk import Desk
@@ -75,6 +76,7 @@ class Ground:
     server_name: str
     service_users: frozenset[str]
     look: Callable[[str], Steward | None]
+    appeal_links: AppealLinks
 
 
 class Base:
@@ -98,6 +100,7 @@ class Base:
         self._server_name = ground.server_name
         self._service_users = ground.service_users
         self._look = ground.look
+        self._appeal_links = ground.appeal_links
         self._limits = limits or Limits()
         self._random = random
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()

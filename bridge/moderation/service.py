@@ -212,7 +212,9 @@ class ModerationService(Reporting, Appealing):
                     told += self._notices.event(f"report {report.id} {person}", person, code, values)
             if action is not Action.DISMISS and report.subject:
                 code = f"moderation.{action.value}"
-                told += self._notices.event(f"decision {report.id}", report.subject, code, values)
+                # Who is suspended can write to nobody: a page takes their appeal.
+                link = self._appeal_links.make(report.id) if action is Action.SUSPEND else ""
+                told += self._notices.event(f"decision {report.id}", report.subject, code, values | {"link": link})
             told += self._desk.tell(f"{report.id} {report.attempts} done", "done", report.id)
             self._note(connection, report.decided_by or SYSTEM.name, "report.act", report, action.value)
             return told

@@ -20,6 +20,7 @@ from bridge.chats import Chats
 from bridge.chats.consent import Consent
 from bridge.chats.members import MemberService
 from bridge.moderation.actions import Actions
+from bridge.moderation.appeal_links import AppealLinks
 from bridge.moderation.authority import Authority
 from bridge.moderation.desk import Desk
 from bridge.moderation.feature import ReportsFeature
@@ -62,6 +63,7 @@ class Moderation:
         service_users: Collection[str],
         readers: Callable[[str], Iterable[str]],
         hub: str,
+        url: Callable[[str], str],
     ) -> None:
         """
         Args:
@@ -69,6 +71,7 @@ class Moderation:
             consent: what people's own settings say about being invited.
             readers: the service's users that are in a room.
             hub: user id of ``@rialto``; '' for none.
+            url: the address of a path of the web listener; '' where there is none.
         """
         section = config.messenger.moderation
         server = config.homeserver.server_name
@@ -101,6 +104,7 @@ class Moderation:
             server_name=server,
             service_users=frozenset(service_users),
             look=look,
+            appeal_links=AppealLinks(config.encryption.pickle_key.get_secret_value(), url),
         )
         limits = Limits(section.reports_per_day, section.evidence_days, section.appeal_days)
         self.service = ModerationService(ground, limits)

@@ -218,9 +218,14 @@ def requests(connection: Connection, chat_id: str, room_id: str, limit: int) -> 
     query = select(join_requests).where(join_requests.c.chat_id == chat_id, _open())
     query = query.order_by(join_requests.c.since, join_requests.c.user_id).limit(limit)
     found = {row["user_id"]: _asked(row) for row in connection.execute(query).mappings()}
+    # Who came by a link is invited already, though the event that says so has not come yet.
+    let_in = select(link_uses.c.user_id).where(
+        link_uses.c.chat_id == chat_id, link_uses.c.state.in_((UseState.DUE.value, UseState.INVITED.value))
+    )
     knocks = (
         select(chat_members.c.user_id, chat_members.c.since)
         .where(chat_members.c.room_id == room_id, chat_members.c.membership == "knock")
+        .where(chat_members.c.user_id.not_in(let_in))
         .limit(limit)
     )
     for user_id, since in connection.execute(knocks):

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, case, delete, func, or_, select, update
+from sqlalchemy import BigInteger, ColumnElement, Connection, case, cast, delete, func, literal, or_, select, update
 from sqlalchemy.engine import RowMapping
 
 from appservice.database import insert_ignore
@@ -167,7 +167,7 @@ def read_up_to(connection: Connection, chat_id: str, room_id: str, reader: str, 
 
 
 def _begun(at: int) -> dict[str, Any]:
-    due = at + timed_messages.c.read_seconds * 1000
+    due = literal(at, BigInteger) + cast(timed_messages.c.read_seconds, BigInteger) * 1000
     sooner = or_(timed_messages.c.due_at.is_(None), timed_messages.c.due_at > due)
     return {"due_at": case((sooner, due), else_=timed_messages.c.due_at), "read_seconds": None}
 

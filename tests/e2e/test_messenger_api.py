@@ -172,6 +172,11 @@ async def test_a_products_people_chat_and_rialto_holds_none_of_their_keys(shop: 
 async def test_notices_reach_a_channel_once_also_through_kills(shop: Shop, new_human: NewHuman) -> None:
     hook = await shop.client.webhooks.create(shop.hook.url, EVENTS)
     alice = await new_human("alice")
+    openid = await alice.request("POST", f"/_matrix/client/v3/user/{alice.id}/openid/request_token", body={})
+    linked = await shop.client.people.link("alice-1", openid["access_token"])
+    assert (linked.user_id, linked.managed) == (alice.id, False)
+    with pytest.raises(ApiError, match="openid_token_invalid"):
+        await shop.client.people.link("eve", "invented")
     news = await shop.client.chats.create("channel", "News", public=True, alias="news")
     assert not news.encrypted
     await alice.join(news.alias)

@@ -18,8 +18,6 @@ from bridge.store.product_tables import product_people, sign_in_tokens
 from tests.support.api import ApiWorld, Product
 from tests.support.messenger import PICKLE_KEY
 
-OPENID = "/_matrix/federation/v1/openid/userinfo"
-
 
 @pytest.fixture
 async def world(database: Database) -> AsyncIterator[ApiWorld]:
@@ -36,17 +34,11 @@ async def shop(world: ApiWorld) -> Product:
 def openid(world: ApiWorld, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """OpenID tokens that the homeserver knows, and whose they are."""
     known: dict[str, str] = {}
-    request = world.homeserver.request
 
-    async def answers(method: str, path: str, **options: Any) -> Any:
-        if path != OPENID:
-            return await request(method, path, **options)
-        token = options["query"]["access_token"]
-        if token not in known:
-            raise HomeserverError(401, "M_UNKNOWN_TOKEN", "Access Token unknown or expired")
-        return {"sub": known[token]}
+    async def owner(token: str) -> str | None:
+        return known.get(token)
 
-    monkeypatch.setattr(world.homeserver, "request", answers)
+    monkeypatch.setattr(world.embedding.people, "_openid", owner)
     return known
 
 
@@ -244,3 +236,15 @@ async def test_who_is_erased_is_nowhere(world: ApiWorld, shop: Product) -> None:
     assert sorted(states) == ["failed", "pending"]
     status, problem = await shop.ask("POST", "/people", {"external_id": "ada"}, key="again")
     assert (status, problem["code"]) == (410, "erased")
+
+
+async def test_a_device_in_a_browser_may_exchange_its_token(world: ApiWorld, shop: Product) -> None:
+    url = f"{world.url}/api/v1/sign-in"
+    async with world.session.options(url, headers={"Origin": "https://shop.example.org"}) as response:
+        assert response.status == 204 and response.headers["Access-Control-Allow-Origin"] == "*"
+        assert "Content-Type" in response.headers["Access-Control-Allow-Headers"]
+    async with world.session.post(url, json={"token": "x"}) as response:
+        assert response.status == 404 and response.headers["Access-Control-Allow-Origin"] == "*"
+    async with world.session.options(f"{world.url}/api/v1/people") as response:
+        assert response.status == 405
+    assert "Access-Control-Allow-Origin" not in (await shop.respond("GET", "/people")).headers

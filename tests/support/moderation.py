@@ -49,9 +49,11 @@ class FakeAdministration:
 class ModerationWorld(MessengerWorld):
     """A world with two moderators, whose room stands."""
 
-    def __init__(self, database: Database | None = None, *, moderation: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, database: Database | None = None, *, moderation: Mapping[str, Any] | None = None, **sections: Any
+    ) -> None:
         section = {"moderators": [MO, MIA], **(moderation or {})}
-        super().__init__(database, messenger={"moderation": section})
+        super().__init__(database, messenger={"moderation": section}, **sections)
         self.administration = FakeAdministration()
 
     async def start(self) -> ModerationWorld:

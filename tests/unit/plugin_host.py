@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 from appservice.config import Config, load_config
@@ -27,6 +28,7 @@ from bots.framework.testing.homeserver import WorldHomeserver, WorldRooms
 from bots.framework.testing.memory import MemoryDatabase
 from bots.framework.webhooks import Webhooks
 from bridge.chats import Chats
+from bridge.messenger import Messenger
 
 KEYS = """\
 homeserver: {server_name: world}
@@ -135,7 +137,7 @@ async def hosted(config: Config, there: MemoryDatabase | None = None) -> House:
         config,
         plan(config),
         services,
-        {"rooms.create": {Chats: chats}},
+        {"rooms.create": {Chats: chats}, "messenger.manage": {Messenger: _messenger()}},
         metrics=metrics,
         homeserver=real,
         media=Media(real),
@@ -143,3 +145,8 @@ async def hosted(config: Config, there: MemoryDatabase | None = None) -> House:
         raise_events=raise_events,
     )
     return House(config, database, homeserver, metrics, host, webhooks, raised)
+
+
+def _messenger() -> SimpleNamespace:
+    """No chats, and no invite links."""
+    return SimpleNamespace(registry={}, links=SimpleNamespace(codes=SimpleNamespace(find=lambda _text: None)))

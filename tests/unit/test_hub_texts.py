@@ -87,6 +87,6 @@ def test_menus_lead_to_dialogs_that_can_be_begun() -> None:
     dialogs = HandlerTable(object.__new__(Hub), "hub").dialogs
     for entry in menus.OF_A_CHAT:
         assert dialogs[entry.dialog].takes(["chat"], {}), entry
-    arguments = {"make_direct": [None], "join_by_code": ["", ""]}
+    arguments: dict[str, list[str | None]] = {"make_direct": [None], "join_by_code": ["", ""]}
     for entry in menus.OF_ALL:
         assert dialogs[entry.dialog].takes(arguments.get(entry.dialog, []), {}), entry

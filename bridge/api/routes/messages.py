@@ -33,6 +33,8 @@ from bridge.store.chats import Chat
 from bridge.store.product_messages import ProductMessage
 from bridge.webhooks.feature import NAME, NOTICE
 
+MOST_WAITING: Final = 48
+"""Requests that wait for changes at the same time; more are answered at once."""
 TAGS: Final = {
     "a", "b", "blockquote", "br", "code", "del", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "i", "li", "ol", "p",
     "pre", "s", "span", "strong", "u", "ul",
@@ -127,6 +129,7 @@ class DeliveryRoutes:
     def __init__(self, base: Base) -> None:
         self._base = base
         self._delivery = base.services.delivery
+        self._waiting = 0
 
     def endpoints(self) -> list[Endpoint]:
         """The table."""
@@ -150,7 +153,13 @@ class DeliveryRoutes:
     async def changes(self, call: Call[None, ChangesQuery]) -> ChangesView:
         """A part of them."""
         chat, query = await self._base.chat(call), call.query
-        found = await self._delivery.changes(call.actor, chat, query.after, query.limit, query.wait)
+        # Each that waits holds one of the listener's places.
+        wait = query.wait if self._waiting < MOST_WAITING else 0
+        self._waiting += 1
+        try:
+            found = await self._delivery.changes(call.actor, chat, query.after, query.limit, wait)
+        finally:
+            self._waiting -= 1
         items = [
             ChangeView(
                 seq=each.numbered.seq,
