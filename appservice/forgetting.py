@@ -22,6 +22,11 @@ BY_USER: Final = (
     "DELETE FROM mx_user_profile WHERE user_id=$1",
 )
 """Every table of mautrix's and of our own beside them that names people."""
+STATE: Final = (
+    "SELECT room_id, power_levels, create_event FROM mx_room_state WHERE power_levels LIKE $1 OR create_event LIKE $1"
+)
+NO_STATE: Final = "UPDATE mx_room_state SET power_levels=NULL, create_event=NULL WHERE room_id=$1"
+"""Of rooms, as they were seen last: who has power there, who made them. Nothing of ours reads it."""
 BY_KEY: Final = (
     "DELETE FROM crypto_olm_session WHERE sender_key=$1",
     "DELETE FROM crypto_message_index WHERE sender_key=$1",
@@ -57,6 +62,9 @@ class KeysSource:
                     await connection.execute(statement, key)
             for statement in BY_USER:
                 await connection.execute(statement, person)
+            for row in await connection.fetch(STATE, f"%{person}%"):
+                if person in f"{row['power_levels']} {row['create_event']}":
+                    await connection.execute(NO_STATE, row["room_id"])
         return []
 
 

@@ -17,7 +17,7 @@ import asyncio
 import contextlib
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,7 +88,9 @@ def due(rooms: Sequence[str], count: int, now: int) -> list[Timed]:
     step = max(count // 3_600_000, 1)
     first = now - 3_600_000
     return [
-        Timed(f"$due{number:039d}", rooms[number % len(rooms)], HUMAN, first, first + number // step * 3_600_000 // count)
+        Timed(
+            f"$due{number:039d}", rooms[number % len(rooms)], HUMAN, first, first + number // step * 3_600_000 // count
+        )
         for number in range(count)
     ]
 
@@ -144,7 +146,9 @@ class Echoes:
             self._highest[each.room_id] = each.event_type
             self.last_at = each.at
         homeserver.push(
-            homeserver.event(each.room_id, each.user_id, "m.room.redaction", {**each.content, "redacts": each.event_type})
+            homeserver.event(
+                each.room_id, each.user_id, "m.room.redaction", {**each.content, "redacts": each.event_type}
+            )
             for each in new
         )
 
@@ -233,25 +237,17 @@ def show(results: Sequence[Result], title: str) -> str:
     return table(title, head, rows)
 
 
-@contextlib.asynccontextmanager
-async def _databases(options: argparse.Namespace) -> AsyncIterator[list[tuple[str, str | None]]]:
-    if options.database is None:
-        yield [("SQLite", None)]
-        return
-    async with contextlib.AsyncExitStack() as stack:
-        found: list[tuple[str, str | None]] = [("SQLite", None)]
-        if options.only:
-            found = []
-        yield [*found, ("PostgreSQL", await stack.enter_async_context(contextlib.asynccontextmanager(scratch)(options.database)))]
-
-
 async def _main(options: argparse.Namespace) -> None:
     results = []
-    async with _databases(options) as databases:
+    async with contextlib.AsyncExitStack() as stack:
+        databases: list[tuple[str, str | None]] = [("SQLite", None)]
+        if options.database:
+            databases.append(("PostgreSQL", await stack.enter_async_context(scratch(options.database))))
         for name, url in databases:
-            results.append(await one_run(name, url, options))
+            if not options.only or options.only in name:
+                results.append(await one_run(name, url, options))
     title = (
-        f"timers: {options.due:,} due in {options.chats} chats, {options.pace:g}/s allowed, {options.concurrency} chats at a "
+        f"timers: {options.due:,} due in {options.chats} chats, {options.pace:g}/s allowed, {options.concurrency} at a "
         f"time, {options.delay:g} ms each at the homeserver; {options.rate:g} messages/s beside them"
     )
     finish(options.json, results, show(results, title))

@@ -117,7 +117,7 @@ def upgrade() -> None:
         "timed_messages",
         sa.Column("event_id", sa.Text(), nullable=False),
         sa.Column("room_id", sa.Text(), nullable=False),
-        sa.Column("seq", sa.BigInteger(), nullable=False, comment="Order within the room."),
+        sa.Column("seq", sa.BigInteger(), nullable=False, comment="Order among those that are due at the same moment."),
         sa.Column("sender", sa.Text(), nullable=False),
         sa.Column("sent_at", sa.BigInteger(), nullable=False),
         sa.Column("due_at", sa.BigInteger(), nullable=True, comment="It is to be removed; null: not yet known when."),
@@ -144,7 +144,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("timed_messages", schema=None) as batch_op:
         batch_op.create_index("ix_timed_messages_due_at_seq", ["due_at", "seq"], unique=False)
-        batch_op.create_index("ix_timed_messages_room_id_seq", ["room_id", "seq"], unique=False)
+        batch_op.create_index("ix_timed_messages_room_id_due_at", ["room_id", "due_at"], unique=False)
         batch_op.create_index("ix_timed_messages_sender", ["sender"], unique=False)
         batch_op.create_index(
             "ix_timed_messages_target",

@@ -81,7 +81,7 @@ MESSAGES: Final[Mapping[str, str]] = MappingProxyType(
         "queue.bans": "The rule {rule} would ban {count} people: decide about them yourselves.",
     }
 )
-"""By code. A sentence whose code is not here is told in its plain form: the code is a defect, and it is logged."""
+"""By code. What has no words here is told nobody, and logged: it is a defect (tests/unit/test_hub_texts.py)."""
 
 
 def sentence(code: str, values: Mapping[str, Any], translator: Translator) -> str:
@@ -90,8 +90,7 @@ def sentence(code: str, values: Mapping[str, Any], translator: Translator) -> st
     if text is None:
         log.warning("a notice has no words", extra={"code": code})
         return ""
-    lines = [translator.t(text, **({"chat": translator.t("a chat")} if "chat" not in values else {}),
-                          **shown(values, translator))]  # fmt: skip
+    lines = [translator.t(text, **shown({"chat": "", **values}, translator))]
     if code.startswith(DECISIONS) and values.get("reason"):
         lines.append(translator.t("They write: {reason}", **shown({"reason": values["reason"]}, translator)))
     if code.startswith(DECISIONS[0]):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from sqlalchemy import Connection
@@ -26,7 +27,7 @@ from bridge.store import timers
 from bridge.store.chats import Chat
 from bridge.store.retention import Sweep
 from bridge.store.timers import Timed
-from bridge.timers.drain import redacted
+from bridge.timers.feature import Places, redacted
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +55,7 @@ class Sweeper:
         self._clock = clock
         self._soon = soon
         self._everywhere = everywhere
+        self._places = Places(clock)
         self.background = Background("retention", clock, self.run_due, self._upcoming)
 
     def released(self) -> None:
@@ -112,7 +114,11 @@ class Sweeper:
         now = self._clock.now_ms()
         before = now - days * DAY_MS
         count = expired([_at(raw, now) for raw in chunk], before)
-        old = [found for raw in chunk[:count] if (found := _message(raw, chat.room_id, now)) is not None]
+        old = [
+            (raw, replace(found, seq=self._places.next()))
+            for raw in chunk[:count]
+            if (found := _message(raw, chat.room_id, now)) is not None
+        ]
         files = [(raw["event_id"], raw["sender"], media_of(raw["content"])) for raw, _ in old]
         whole = bool(chunk) and count == len(chunk) and bool(following)
         cursor = following if whole else sweep.cursor
@@ -140,12 +146,12 @@ def _at(raw: Mapping[str, Any], now: int) -> int:
     return moment_sent(at, now) if isinstance(at, int) else now
 
 
-def _message(raw: Mapping[str, Any], room_id: str, now: int) -> tuple[Mapping[str, Any], Timed] | None:
+def _message(raw: Mapping[str, Any], room_id: str, now: int) -> Timed | None:
     """An event that is to be removed; None for state, redactions, and what is redacted already."""
     content, event_id, sender = raw.get("content"), raw.get("event_id"), raw.get("sender")
-    if "state_key" in raw or raw.get("type") == REDACTION or redacted(dict(raw)) or not isinstance(content, Mapping):
+    if "state_key" in raw or raw.get("type") == REDACTION or redacted(raw) or not isinstance(content, Mapping):
         return None
     if not isinstance(event_id, str) or not isinstance(sender, str):
         return None
     at = _at(raw, now)
-    return raw, Timed(event_id, room_id, sender, at, due_at=now, reason=timers.RETENTION)
+    return Timed(event_id, room_id, sender, at, due_at=now, reason=timers.RETENTION)

@@ -90,7 +90,7 @@ def counted(connection: Connection, before: int, limit: int = 500) -> list[tuple
     """Take out the counts of spans that began before a time: room, span, count."""
     table = message_counts.c
     query = select(table.room_id, table.span, table.count).where(table.span < before).order_by(table.span).limit(limit)
-    found = [(row.room_id, row.span, row.count) for row in connection.execute(query)]
+    found = [(row[0], row[1], row[2]) for row in connection.execute(query)]
     for room_id, span, _ in found:
         connection.execute(delete(message_counts).where(table.room_id == room_id, table.span == span))
     return found

@@ -97,5 +97,5 @@ CREATE_FTS = (
 )
 DROP_FTS = f"DROP TABLE {FTS}"
 
-event.listen(search_documents, "after_create", DDL(CREATE_FTS).execute_if(dialect="sqlite"))
-event.listen(search_documents, "before_drop", DDL(DROP_FTS).execute_if(dialect="sqlite"))
+event.listen(search_documents, "after_create", DDL(CREATE_FTS).execute_if(dialect="sqlite"))  # type: ignore[no-untyped-call]
+event.listen(search_documents, "before_drop", DDL(DROP_FTS).execute_if(dialect="sqlite"))  # type: ignore[no-untyped-call]

@@ -22,7 +22,7 @@ timed_messages = Table(
     metadata,
     Column("event_id", Text, nullable=False),
     Column("room_id", Text, nullable=False),
-    Column("seq", BigInteger, nullable=False, comment="Order within the room."),
+    Column("seq", BigInteger, nullable=False, comment="Order among those that are due at the same moment."),
     Column("sender", Text, nullable=False),
     Column("sent_at", BigInteger, nullable=False),
     Column("due_at", BigInteger, comment="It is to be removed; null: not yet known when."),
@@ -33,7 +33,7 @@ timed_messages = Table(
     Column("attempts", Integer, nullable=False, server_default=text("0")),
     PrimaryKeyConstraint("event_id"),
     Index("ix_timed_messages_due_at_seq", "due_at", "seq"),
-    Index("ix_timed_messages_room_id_seq", "room_id", "seq"),
+    Index("ix_timed_messages_room_id_due_at", "room_id", "due_at"),
     Index(
         "ix_timed_messages_target",
         "target",

@@ -9,7 +9,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, case, cast, delete, func, literal, or_, select, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    case,
+    cast,
+    delete,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.engine import RowMapping
 
 from appservice.database import insert_ignore
@@ -30,6 +43,7 @@ class Timed:
 
     Attributes:
         due_at: None: not yet known when.
+        seq: their order, for those that are due at the same moment.
         read_seconds: to be removed so long after its first reading; None: it was read, or that does not count.
         target: the event that it goes with, at the latest: an edit with its message; '' for none.
         tried: it is redacted already, perhaps.
@@ -40,6 +54,7 @@ class Timed:
     sender: str
     sent_at: int
     due_at: int | None = None
+    seq: int = 0
     read_seconds: int | None = None
     target: str = ""
     reason: str = TIMER
@@ -86,15 +101,10 @@ def take_along(connection: Connection, old: str, new: str) -> None:
 
 
 def add(connection: Connection, messages: Sequence[Timed]) -> None:
-    """Keep messages that are to be removed, in their order; what is known already stays as it is."""
-    by_room: dict[str, list[Timed]] = {}
-    for message in messages:
-        by_room.setdefault(message.room_id, []).append(message)
-    for room_id, some in by_room.items():
-        last = _last(connection, room_id)
-        rows = [_row(message, last + place) for place, message in enumerate(some, 1)]
-        for begin in range(0, len(rows), CHUNK):
-            connection.execute(insert_ignore(connection, timed_messages, "event_id"), rows[begin : begin + CHUNK])
+    """Keep messages that are to be removed; what is known already stays as it is."""
+    rows = [{name: getattr(message, name) for name in Timed.__slots__} for message in messages]
+    for begin in range(0, len(rows), CHUNK):
+        connection.execute(insert_ignore(connection, timed_messages, "event_id"), rows[begin : begin + CHUNK])
 
 
 def add_following(connection: Connection, message: Timed) -> None:
@@ -179,14 +189,16 @@ def due(connection: Connection, now: int, late_before: int, limit: int) -> list[
     """Messages whose time has come, those of rooms that are held left out.
 
     Args:
-        late_before: those that were due before it are late. They come in their order and take half of the places at
-            the most, so that what is due now does not wait for thousands of them.
+        late_before: those that were due before it are late. They come in their order and leave half of the places
+            to what is due now in rooms where nothing is late: nobody there waits for thousands of others.
         limit: how many.
     """
     held = select(legal_holds.c.room_id).where(legal_holds.c.released_at.is_(None))
     ready = select(timed_messages).where(timed_messages.c.room_id.not_in(held))
     ready = ready.order_by(timed_messages.c.due_at, timed_messages.c.seq)
-    fresh = ready.where(timed_messages.c.due_at > late_before, timed_messages.c.due_at <= now).limit(limit)
+    earlier = timed_messages.alias("earlier")
+    behind = exists().where(earlier.c.room_id == timed_messages.c.room_id, earlier.c.due_at <= late_before)
+    fresh = ready.where(timed_messages.c.due_at > late_before, timed_messages.c.due_at <= now, ~behind).limit(limit)
     late = ready.where(timed_messages.c.due_at <= late_before).limit(limit)
     new = [_timed(row) for row in connection.execute(fresh).mappings()]
     old = [_timed(row) for row in connection.execute(late).mappings()]
@@ -219,22 +231,24 @@ def claim(connection: Connection, event_ids: Sequence[str]) -> None:
         connection.execute(update(timed_messages).where(timed_messages.c.event_id.in_(some)).values(tried=True))
 
 
-def gone(connection: Connection, room_id: str, event_ids: Sequence[str], now: int) -> int | None:
-    """Messages are redacted: they are forgotten, what belongs to them is to be removed now, and so are their files.
+def sender_of(connection: Connection, room_id: str, event_id: str) -> str | None:
+    """Who sent a message of a room that is to be removed, or has files; None when nothing is known of it."""
+    for table in (timed_messages, message_files):
+        query = select(table.c.sender).where(table.c.event_id == event_id, table.c.room_id == room_id).limit(1)
+        found = connection.execute(query).scalar_one_or_none()
+        if found is not None:
+            return str(found)
+    return None
 
-    Returns:
-        When the first of what belongs to them is due; None: nothing does.
-    """
-    for some in _parts(event_ids):
-        where = (timed_messages.c.event_id.in_(some), timed_messages.c.room_id == room_id)
-        connection.execute(delete(timed_messages).where(*where))
-        _remove_files(connection, now, message_files.c.event_id.in_(some), message_files.c.room_id == room_id)
+
+def gone(connection: Connection, event_ids: Sequence[str], now: int) -> None:
+    """Messages are redacted: they are forgotten, what belongs to them is to be removed now, and so are their files."""
     late = or_(timed_messages.c.due_at.is_(None), timed_messages.c.due_at > now)
-    pulled = 0
     for some in _parts(event_ids):
-        follow = (timed_messages.c.target.in_(some), timed_messages.c.target != "", timed_messages.c.room_id == room_id)
-        pulled += connection.execute(update(timed_messages).where(*follow, late).values(due_at=now)).rowcount
-    return now if pulled else None
+        connection.execute(delete(timed_messages).where(timed_messages.c.event_id.in_(some)))
+        _remove_files(connection, now, message_files.c.event_id.in_(some))
+        follow = (timed_messages.c.target.in_(some), timed_messages.c.target != "")
+        connection.execute(update(timed_messages).where(*follow, late).values(due_at=now))
 
 
 def later(connection: Connection, event_ids: Sequence[str], due_at: int) -> None:
@@ -356,15 +370,6 @@ def erase(connection: Connection, user_id: str, pseudonym: str) -> None:
     connection.execute(update(timed_messages).where(timed_messages.c.sender == user_id).values(sender=pseudonym))
     for table in (message_files, media_removals):
         connection.execute(delete(table).where(table.c.sender == user_id))
-
-
-def _last(connection: Connection, room_id: str) -> int:
-    query = select(func.max(timed_messages.c.seq)).where(timed_messages.c.room_id == room_id)
-    return connection.execute(query).scalar_one_or_none() or 0
-
-
-def _row(message: Timed, seq: int) -> dict[str, Any]:
-    return {name: getattr(message, name) for name in Timed.__slots__} | {"seq": seq}
 
 
 def _timed(row: RowMapping) -> Timed:

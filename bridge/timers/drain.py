@@ -28,7 +28,7 @@ from bridge.store import chats as chat_store
 from bridge.store import timers as store
 from bridge.store.chats import Chat
 from bridge.store.timers import Timed
-from bridge.timers.feature import REASONS
+from bridge.timers.feature import REASONS, redacted
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +125,8 @@ class Drain:
 
         def read(connection: Connection) -> tuple[list[Timed], dict[str, Chat | None]]:
             found = store.due(connection, now, now - LATE_MS, BATCH)
-            return found, {each.room_id: chat_store.by_room(connection, each.room_id) for each in found}
+            rooms = dict.fromkeys(each.room_id for each in found)
+            return found, {room_id: chat_store.by_room(connection, room_id) for room_id in rooms}
 
         found, chats = await self._database.read(read)
         self._metrics.timers_behind_seconds.set(
@@ -138,29 +139,32 @@ class Drain:
         by_room: dict[str, list[Timed]] = {}
         for each in found:
             by_room.setdefault(each.room_id, []).append(each)
-        await together(self._room(chats[room_id], some) for room_id, some in by_room.items())
+        done: list[str] = []
+        try:
+            await together(self._room(chats[room_id], some, done) for room_id, some in by_room.items())
+        finally:
+            await self._note(done)
         return len(found)
 
     async def _upcoming(self) -> int | None:
         self._next = await self._database.read(store.next_due)
         return self._next
 
-    async def _room(self, chat: Chat | None, messages: Sequence[Timed]) -> None:
-        """Remove messages of one room, one after the other; what is done is noted, however it ends."""
+    async def _room(self, chat: Chat | None, messages: Sequence[Timed], done: list[str]) -> None:
+        """Remove messages of one room, one after the other, and add those that are gone to ``done``."""
         async with self._limit:
-            room_id = messages[0].room_id
-            done: list[str] = []
-            try:
-                for message in messages:
-                    if chat is not None and chat.deleted_at is None and not await self._remove(chat, message):
-                        continue
+            for message in messages:
+                # Of a chat that was deleted for everybody nothing is left to be removed.
+                if chat is None or chat.deleted_at is not None or await self._remove(chat, message):
                     done.append(message.event_id)
-            finally:
-                if done:
-                    now = self._clock.now_ms()
-                    await self._database.write(lambda connection: store.gone(connection, room_id, done, now))
-                    self._metrics.timers_removed.inc(len(done))
-                    self.files_gone()
+
+    async def _note(self, done: Sequence[str]) -> None:
+        """They are gone. A crash before this costs a look at each, see :meth:`_remove`."""
+        if done:
+            now = self._clock.now_ms()
+            await self._database.write(lambda connection: store.gone(connection, done, now))
+            self._metrics.timers_removed.inc(len(done))
+            self.files_gone()
 
     async def _remove(self, chat: Chat, message: Timed) -> bool:
         """Remove one; whether it is gone now.
@@ -195,14 +199,6 @@ class Drain:
         pause = min(FIRST_PAUSE_MS * 2 ** min(message.attempts, 20), LONGEST_PAUSE_MS)
         due_at = self._clock.now_ms() + pause
         await self._database.write(lambda connection: store.later(connection, [message.event_id], due_at))
-
-
-def redacted(event: dict[str, object] | None) -> bool:
-    """Whether an event, as the homeserver shows it, is redacted."""
-    if event is None:
-        return False
-    unsigned = event.get("unsigned")
-    return "redacted_because" in event or (isinstance(unsigned, dict) and "redacted_because" in unsigned)
 
 
 def _txn(event_id: str) -> str:

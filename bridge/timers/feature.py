@@ -7,7 +7,7 @@ which say nothing. What was sent before a timer was set keeps the one that it ha
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from sqlalchemy import Connection
@@ -49,6 +49,19 @@ MOST_BY: Final = 255
 _OURS: Final = frozenset(REASONS.values())
 
 
+class Places:
+    """Numbers that go up, also over restarts, as far as the clock does."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._last = 0
+
+    def next(self) -> int:
+        """The next one."""
+        self._last = max(self._last + 1, self._clock.now_ms() * 1_000)
+        return self._last
+
+
 class TimerFeature(Feature):
     """The consumer. It is to stand before the one that numbers events: a reading is known by their numbers."""
 
@@ -77,6 +90,7 @@ class TimerFeature(Feature):
         self._clock = clock
         self._service_users = service_users | {steward.user_id}
         self._soon = soon
+        self._places = Places(clock)
         self._timers: dict[str, Timer | None] = {}
         """By room, for rooms in which one was ever set: the one that holds at this place of the timeline."""
         self._tracked: set[str] = set()
@@ -125,7 +139,7 @@ class TimerFeature(Feature):
         if event.state_key is not None:
             self._set(chat, event, unit)
         elif event.type == REDACTION:
-            self._redacted(event, unit)
+            await self._redacted(chat, event, unit)
         else:
             if chat.adopted and chat.room_id not in self._timers:
                 await self._adopted(chat, unit)
@@ -187,7 +201,16 @@ class TimerFeature(Feature):
         target = relation_of(event.type, content, None)
         # Replies and threads are messages of their own.
         follows = target[1] if target[0] in {"m.replace", "m.annotation", "m.reference"} else ""
-        message = Timed(event.event_id, room_id, event.sender, sent_at, when.due_at, when.read_seconds, follows)
+        message = Timed(
+            event.event_id,
+            room_id,
+            event.sender,
+            sent_at,
+            when.due_at,
+            self._places.next(),
+            when.read_seconds,
+            follows,
+        )
         if room_id in self._unread and self._counts(chat, event.sender):
             unit.store(lambda connection: store.spoken(connection, room_id, event.sender, sent_at))
             unit.after_commit(self._look)
@@ -211,12 +234,24 @@ class TimerFeature(Feature):
     def _look(self) -> None:
         self._soon(self._clock.now_ms())
 
-    def _redacted(self, event: Event, unit: UnitOfWork) -> None:
-        """Somebody else was quicker: nothing is left to do, but for what belongs to the message."""
+    async def _redacted(self, chat: Chat, event: Event, unit: UnitOfWork) -> None:
+        """Somebody else was quicker: nothing is left to do, but for what belongs to the message.
+
+        A redaction that somebody had no power for comes too, and changes nothing: what it says of others' messages is
+        not believed before it is seen.
+
+        Raises:
+            HomeserverError: it cannot be looked at now.
+        """
         target, room_id, now = event.redacts, event.room_id, self._clock.now_ms()
         if target is None:
             return
-        unit.store(lambda connection: store.gone(connection, room_id, [target], now))
+        sender = await self._database.read(lambda connection: store.sender_of(connection, room_id, target))
+        if sender is None:
+            return
+        if sender != event.sender and not redacted(await self._steward.of(chat).event(room_id, target)):
+            return
+        unit.store(lambda connection: store.gone(connection, [target], now))
         unit.after_commit(self._look)
 
     # The first reading
@@ -245,6 +280,14 @@ class TimerFeature(Feature):
     def deleting(self, connection: Connection, chat: Chat) -> None:
         """A chat is deleted for everybody."""
         store.forget_room(connection, chat.room_id, self._clock.now_ms())
+
+
+def redacted(event: Mapping[str, object] | None) -> bool:
+    """Whether an event, as the homeserver shows it, is redacted."""
+    if event is None:
+        return False
+    unsigned = event.get("unsigned")
+    return "redacted_because" in event or (isinstance(unsigned, Mapping) and "redacted_because" in unsigned)
 
 
 def _announcement(timer: Timer | None) -> str:

@@ -117,7 +117,7 @@ async def test_from_a_flag_to_an_appeal(rialto: StartRialto, alice: Human, bob: 
     other = await bob.say(tea, "another one")
     told = mo.expect(queue, sender=hub, contains="spam, says the client", timeout=30)
     path = f"/_matrix/client/v3/rooms/{tea}/report/{other}"
-    await alice.request("POST", path, {"reason": "spam, says the client"})
+    await alice.request("POST", path, body={"reason": "spam, says the client"})
     assert alice.id in (await told).body
     metrics = await process.metrics()
     assert 'rialto_reports_total{source="client"} 1.0' in metrics and "rialto_reports_open 1.0" in metrics
@@ -131,12 +131,10 @@ async def test_from_a_flag_to_an_appeal(rialto: StartRialto, alice: Human, bob: 
 async def test_a_policy_list_is_followed(rialto: StartRialto, alice: Human, bob: Human, new_human: NewHuman) -> None:
     lister = await new_human("lister")
     answer = await lister.request(
-        "POST", "/_matrix/client/v3/createRoom", {"preset": "public_chat", "name": "Spammers"}
+        "POST", "/_matrix/client/v3/createRoom", body={"preset": "public_chat", "name": "Spammers"}
     )
     policies = str(answer["room_id"])
-    process = await rialto(
-        bots=("hub",), overrides={"messenger": {"moderation": {"policy_lists": [policies], "moderators": [alice.id]}}}
-    )
+    process = await rialto(bots=("hub",), overrides={"messenger": {"moderation": {"policy_lists": [policies]}}})
     hub = process.bot("hub")
     own = await alice.chat_with(hub)
     tea = await group(alice, own, hub, bob)
@@ -149,12 +147,12 @@ async def test_a_policy_list_is_followed(rialto: StartRialto, alice: Human, bob:
         assert time.monotonic() < deadline, "the steward did not come to the list"
         await asyncio.sleep(0.2)
     banned = alice.expect_member(tea, bob.id, "ban", timeout=30)
-    await lister.request("PUT", path, rule)
+    await lister.request("PUT", path, body=rule)
     await banned
     with pytest.raises(ClientError):
         await bob.join(tea)
     lifted = alice.expect_member(tea, bob.id, "leave", timeout=30)
-    await lister.request("PUT", path, {})
+    await lister.request("PUT", path, body={})
     await lifted
 
 

@@ -58,13 +58,18 @@ async def come_together(messenger: Messenger, kind: Kind, *humans: Human, public
     members = [human.id for human in humans[1:]]
     chat = await messenger.chats.create(first, kind, name=name, members=members, public=public, key="1")
     for human in humans:
-        await human.until(lambda it=human: chat.room_id in it.nio.invited_rooms, what="the invitation")
+        assert await human.expect_invite() == chat.room_id
         await human.join(chat.room_id)
-    if chat.encrypted:
-        for human in humans:
-            await human.until(lambda it=human: it.rooms[chat.room_id].encrypted, what="encryption")
-            await human.until(lambda it=human: len(it.rooms[chat.room_id].users) > len(humans), what="the others")
+    for human in humans:
+        await knows(human, chat, len(humans) + 1)
     return chat
+
+
+async def knows(human: Human, chat: Chat, members: int) -> None:
+    """Wait until a client knows who is there, and that it is to encrypt."""
+    if chat.encrypted:
+        await human.until(lambda: human.rooms[chat.room_id].encrypted, what="encryption")
+        await human.until(lambda: len(human.rooms[chat.room_id].users) >= members, what="the others")
 
 
 async def event(human: Human, room_id: str, event_id: str) -> Mapping[str, Any]:

@@ -14,6 +14,8 @@ ALICE, BOB, BOT = "@alice:localhost", "@bob:localhost", "@bot:localhost"
 ALICES_KEY, BOBS_KEY = "a" * 43, "b" * 43
 """Curve25519 keys have 43 characters."""
 ROWS = (
+    "INSERT INTO mx_room_state (room_id, power_levels) "
+    "VALUES ('!' || substr($1, 2, 3), '{\"users\": {\"' || $1 || '\": 100}}')",
     "INSERT INTO mx_user_profile (room_id, user_id, membership, displayname) "
     "VALUES ('!room:localhost', $1, 'join', $2)",
     "INSERT INTO crypto_device (user_id, device_id, identity_key, signing_key, trust, deleted, name) "

@@ -88,7 +88,7 @@ def order(world: MessengerWorld, chat: Chat) -> list[str]:
 
 
 async def rows(database: Database) -> list[Timed]:
-    query = select(timed_messages).order_by(timed_messages.c.seq)
+    query = select(timed_messages).order_by(timed_messages.c.due_at, timed_messages.c.seq)
     found = await database.read(lambda connection: connection.execute(query).mappings().all())
     return [Timed(**{name: row[name] for name in Timed.__slots__}) for row in found]
 
@@ -269,6 +269,37 @@ async def test_what_somebody_else_removed_is_left_alone(database: Database) -> N
         assert gone(world, chat, message) and gone(world, chat, edit)  # the edit goes with it, at once
         await later(world, 60)
         assert order(world, chat).count(message) == 1
+
+
+async def test_a_redaction_without_power_changes_nothing(database: Database) -> None:
+    """Another homeserver passes on whatever its people send; ours does not apply it. It is no way to keep a message."""
+    async with pair(database) as (world, alice, bob, chat):
+        await set_timer(world, alice, chat, 60)
+        message = await alice.says(chat.room_id, "one")
+        room = world.room(chat.room_id)
+        world.homeserver._append(room, bob.user_id, "m.room.redaction", {"redacts": message}, redacts=message)
+        await world.settle()
+        await later(world, 60)
+        assert room.event(message)["content"] == {}  # type: ignore[index]
+        other = await world.chats.create(Actor.person(bob.user_id), Kind.GROUP, name="Other", key="2")
+        await bob.joins(other.room_id)
+        second = await bob.says(chat.room_id, "two")
+        room = world.room(other.room_id)
+        world.homeserver._append(room, bob.user_id, "m.room.redaction", {"redacts": second}, redacts=second)
+        await world.settle()
+        await later(world, 60)
+        assert gone(world, chat, second)
+
+
+async def test_in_a_room_nothing_is_overtaken(database: Database) -> None:
+    """What is due now waits for what is late in the same room."""
+    async with pair(database) as (world, alice, _, chat):
+        made = await fill(database, world, {chat.room_id: 150}, world.clock.now_ms() - 3_600_000)
+        await set_timer(world, alice, chat, 5)
+        message = await alice.says(chat.room_id, "now")
+        world.clock.advance(seconds=5)
+        await drained(world)
+        assert order(world, chat) == [*(each.event_id for each in made), message]
 
 
 # --- from the first reading
@@ -518,7 +549,7 @@ async def fill(database: Database, world: MessengerWorld, rooms: Mapping[str, in
             event_id = f"${room_id[1:].partition(':')[0]}-{number}"
             raw = {"event_id": event_id, "room_id": room_id, "sender": "@bob:world", "type": "m.room.message"}
             room.timeline.append({**raw, "content": {"body": "x"}, "origin_server_ts": due_at, "unsigned": {}})
-            made.append(Timed(event_id, room_id, "@bob:world", due_at, due_at + number))
+            made.append(Timed(event_id, room_id, "@bob:world", due_at, due_at, number))
     await database.write(lambda connection: store.add(connection, made))
     return made
 
@@ -560,7 +591,7 @@ async def test_the_pace(database: Database) -> None:
             finally:
                 at_work -= 1
 
-        world.homeserver.redact = watched  # type: ignore[method-assign]
+        world.homeserver.redact = watched  # type: ignore[method-assign, assignment]
         await drained(world)
         for chat in chats:
             own = [each.event_id for each in made if each.room_id == chat.room_id]

@@ -260,3 +260,21 @@ async def test_other_methods_and_paths(site: Site, browser: ClientSession) -> No
         assert response.status == 404
     async with browser.head(url) as response:
         assert response.status == 200
+
+
+@pytest.mark.parametrize(
+    ("accepted", "title", "direction"),
+    [
+        ("de-AT,en;q=0.5", "„Tea“ beitreten", "ltr"),
+        ("ar", "انضم إلى «\u2068Tea\u2069»", "rtl"),
+        ("xx", "Join “Tea”", "ltr"),
+    ],
+)
+async def test_the_page_is_in_the_readers_language(
+    site: Site, browser: ClientSession, accepted: str, title: str, direction: str
+) -> None:
+    chat = await site.group()
+    url = site.page(await site.link(chat, expires_in=3600))
+    _, found, text = await look(browser, url, **{"Accept-Language": accepted})
+    assert found == title
+    assert f'dir="{direction}"' in text
