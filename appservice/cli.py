@@ -12,7 +12,7 @@ from appservice.commands import chat, check, doctor, inbox, plugin, register, ru
 from appservice.commands.common import Exit, Handler, Unreachable, UsageError, warn
 from appservice.errors import RialtoError
 from bots.commands import audit, dialogs, ledger, payments, people
-from bridge.commands import product
+from bridge.commands import product, retention
 
 EPILOG = """\
 exit codes: 0 done; 1 a check failed or the work could not be done; 2 wrong arguments or configuration;
@@ -30,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
     )
     root.add_argument("--version", action="version", version=f"rialto {__version__}")
     commands = root.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
-    rooms = (stack, chat, run, check, doctor, register, user, inbox, people, product, audit, payments, ledger, dialogs)
+    rooms = (stack, chat, run, check, doctor, register, user, inbox, people, product, retention, audit, payments, ledger, dialogs)
     for module in (*rooms, plugin):
         module.add(commands)
     return root

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from appservice.events import Event
 from appservice.unit import UnitOfWork
+
+EXPIRED: Final = frozenset({"message timer", "retention"})
+"""Reasons of redactions that the messenger makes as one of our users: bots hear of them all the same, to forget."""
 
 
 class Consumer(Protocol):
@@ -61,7 +64,7 @@ class Dispatch:
         if event.consumer is not None:
             return [consumer for consumer in self.all() if consumer.name == event.consumer]
         found = [consumer for consumer in self._everywhere if consumer.wants(event)]
-        if event.sender not in self.service_users:
+        if event.sender not in self.service_users or _expires(event):
             bots = [bot for user_id in joined for bot in self._bots.get(user_id, ())]
         elif event.type == "m.room.member" and event.state_key in self._bots:
             bots = list(self._bots[event.state_key])  # its own arrival is the one thing it hears of itself
@@ -75,3 +78,7 @@ class Dispatch:
     def all(self) -> list[Consumer]:
         """Every consumer."""
         return [*self._everywhere, *(bot for bots in self._bots.values() for bot in bots)]
+
+
+def _expires(event: Event) -> bool:
+    return event.type == "m.room.redaction" and event.content.get("reason") in EXPIRED

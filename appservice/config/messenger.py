@@ -66,9 +66,7 @@ class Timers(Model):
 
 
 class Retention(Model):
-    days: int | None = Field(
-        None, ge=1, le=36_500, description="Days that messages of all chats are kept at the most; null: for good."
-    )
+    days: int = Field(0, ge=0, le=36_500, description="Days that messages of all chats are kept at most; 0: for good.")
 
 
 def _person(value: str) -> str:

@@ -62,11 +62,11 @@ class Members(Area):
     async def _page(self, actor: Actor, chat: Chat, query: str, after: str | None) -> Shown:
         service = self._messenger.members
         page = await service.page(actor, chat, query=query, after=after, limit=PAGE)
-        people = [member for member in page.items if member.user_id != self._messenger.ground.steward]
-        roles = await service.roles(chat, people)
-        lines = tuple((each.display_name, each.user_id, roles[each.user_id].word, each.muted_until) for each in people)
-        # The steward looks after the chat, and is no member to people.
-        return Shown(lines, page.next, max(await service.count(chat) - 1, len(lines)))
+        roles = await service.roles(chat, list(page.items))
+        lines = tuple(
+            (each.display_name, each.user_id, roles[each.user_id].word, each.muted_until) for each in page.items
+        )
+        return Shown(lines, page.next, await service.count(chat))
 
     # Adding
 

@@ -96,6 +96,7 @@ MESSAGES: Final[Mapping[str, str]] = MappingProxyType(
         "no_chat_room": "That is a space, and no chat.",
         "no_such_account": "There is no such account.",
         "no_such_decision": "There is no such decision about you.",
+        "no_such_decision.page": "There is no such decision.",
         "no_such_device": "There is no such device.",
         "no_such_member": "They are not in this chat.",
         "no_such_message": "There is no such message.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable
 from hashlib import sha256
 from typing import Final, Protocol
 
@@ -34,7 +35,19 @@ class Accounts(Protocol):
 class Actions:
     """Does and undoes."""
 
-    def __init__(self, steward: Steward, members: MemberService, registry: Registry, accounts: Accounts) -> None:
+    def __init__(
+        self,
+        steward: Steward,
+        members: MemberService,
+        registry: Registry,
+        accounts: Accounts,
+        held: Callable[[str], Awaitable[bool]],
+    ) -> None:
+        """
+        Args:
+            held: whether a room is under a legal hold: nothing is removed from it.
+        """
+        self._held = held
         self._steward = steward
         self._members = members
         self._registry = registry
@@ -95,6 +108,8 @@ class Actions:
 
     async def _remove(self, report: Report) -> None:
         chat = self._chat(report)
+        if await self._held(chat.room_id):
+            raise Conflict("legal_hold", "This chat is under a legal hold: nothing is removed from it.")
         hand = self._steward.of(chat)
         event = await hand.event(chat.room_id, report.event_id)
         if event is None or "redacted_because" in event.get("unsigned", {}):

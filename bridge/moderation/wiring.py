@@ -35,6 +35,7 @@ from bridge.notices import Notices
 from bridge.privacy.policy import ALLOW, Decision, Policy
 from bridge.registry import Registry
 from bridge.steward import Steward
+from bridge.store import retention
 
 TOO_MANY: Final = Decision(False, "too_many_invites", "You have invited many people. Go on in an hour.")
 NOT_WANTED: Final = Decision(False, "policy", "A moderation policy of this server does not let you do that.")
@@ -88,11 +89,14 @@ class Moderation:
             inside = sorted(set(readers(room_id)))
             return Steward(homeserver, inside[0], server) if inside else None
 
+        async def held(room_id: str) -> bool:
+            return await database.read(lambda connection: retention.is_held(connection, room_id))
+
         ground = Ground(
             steward=steward,
             database=database,
             registry=registry,
-            actions=Actions(steward, members, registry, administration),
+            actions=Actions(steward, members, registry, administration, held),
             authority=authority,
             desk=self.desk,
             notices=notices,

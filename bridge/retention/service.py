@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from sqlalchemy import Connection
@@ -13,7 +14,6 @@ from appservice.database import Database, DatabaseError
 from appservice.homeserver import HomeserverError
 from bridge.actor import Actor
 from bridge.audit import Audit
-from bridge.chats.service import ChatService
 from bridge.domain import texts
 from bridge.domain.retention import MOST_DAYS, Policy, shortest, valid_days
 from bridge.domain.roles import Role
@@ -38,21 +38,23 @@ class RetentionService:
         self,
         database: Database,
         permissions: Permissions,
-        chats: ChatService,
+        lock: Callable[[str], asyncio.Lock],
         audit: Audit,
         clock: Clock,
-        freezing: Freezing,
-        sweeper: Sweeper,
+        freezing: Freezing | None,
+        sweeper: Sweeper | None,
         *,
         everywhere: int | None = None,
     ) -> None:
         """
         Args:
+            lock: one at a time changes a room (:meth:`bridge.chats.service.ChatService.lock`).
+            freezing, sweeper: None where this is not the service itself, which follows within a minute then.
             everywhere: days that the operator allows at the most, for all chats; None: no limit.
         """
         self._database = database
         self._permissions = permissions
-        self._chats = chats
+        self._lock = lock
         self._audit = audit
         self._clock = clock
         self._freezing = freezing
@@ -61,12 +63,14 @@ class RetentionService:
 
     # Policies
 
-    async def set_policy(self, actor: Actor, *, chat: Chat | None = None, days: int | None) -> Policy:
+    async def set_policy(
+        self, actor: Actor, *, chat: Chat | None = None, workspace: str | None = None, days: int | None
+    ) -> Policy:
         """Have messages removed that are older; whichever rule is the shortest applies.
 
         Args:
-            chat: for this one, by its owners; None: for all of a product's workspace, by the product; or for
-                all chats that belong to no product, by Rialto itself.
+            chat: for this one, by its owners; None: for all of a workspace.
+            workspace: a product says it for its own; Rialto itself for any, '' for chats that belong to no product.
             days: None: no rule.
 
         Raises:
@@ -77,9 +81,8 @@ class RetentionService:
             raise Refused("retention_range", f"Messages can be kept for 1 to {MOST_DAYS} days, or for good.")
         if chat is not None:
             await self._permissions.require(actor, chat, Role.OWNER)
-        elif actor.user_id:
-            raise NotAllowed("workspace_of_product", "Only a product says what holds for its workspace.")
-        scope = WORKSPACE + actor.product if chat is None else CHAT + chat.room_id
+        name = self._workspace(actor, workspace) if chat is None else ""
+        scope = WORKSPACE + name if chat is None else CHAT + chat.room_id
         now = self._clock.now_ms()
 
         def work(connection: Connection) -> None:
@@ -88,7 +91,7 @@ class RetentionService:
             store.set_days(connection, scope, days, actor.name, now)
             store.begin_sweeps(connection, now, everywhere=False)
             if chat is None:
-                store.sweep_now(connection, now, workspace=actor.product)
+                store.sweep_now(connection, now, workspace=name)
             else:
                 store.sweep_now(connection, now, room_id=chat.room_id)
             self._audit.append(
@@ -96,16 +99,17 @@ class RetentionService:
                 at=now,
                 actor=actor.name,
                 action="retention.policy",
-                subject=f"chat:{chat.id}" if chat is not None else f"workspace:{actor.product}",
+                subject=f"chat:{chat.id}" if chat is not None else f"workspace:{name}",
                 outcome="done",
                 details={"days": days},
             )
 
         await self._database.write(work)
-        self._sweeper.background.wake()
-        return await self.policy(actor, chat)
+        if self._sweeper is not None:
+            self._sweeper.background.wake()
+        return await self.policy(actor, chat, workspace=workspace)
 
-    async def policy(self, actor: Actor, chat: Chat | None = None) -> Policy:
+    async def policy(self, actor: Actor, chat: Chat | None = None, *, workspace: str | None = None) -> Policy:
         """For how long messages are kept: of a chat for its members, of a workspace for its product.
 
         Raises:
@@ -114,16 +118,21 @@ class RetentionService:
         """
         if chat is not None:
             await self._permissions.require(actor, chat, Role.READER)
-        elif actor.user_id:
-            raise NotAllowed("workspace_of_product", "Only a product says what holds for its workspace.")
+        name = self._workspace(actor, workspace) if chat is None else ""
 
         def read(connection: Connection) -> Policy:
             if chat is None:
-                return Policy(store.days(connection, WORKSPACE + actor.product), self._everywhere)
+                return Policy(store.days(connection, WORKSPACE + name), self._everywhere)
             wider = shortest(self._everywhere, store.days(connection, WORKSPACE + chat.workspace))
             return Policy(store.days(connection, CHAT + chat.room_id), wider)
 
         return await self._database.read(read)
+
+    @staticmethod
+    def _workspace(actor: Actor, asked: str | None) -> str:
+        if actor.user_id or (asked not in {None, actor.product} and actor.product):
+            raise NotAllowed("workspace_of_product", "Only a product says what holds for its workspace.")
+        return asked or actor.product
 
     # Holds
 
@@ -150,7 +159,7 @@ class RetentionService:
             self._note(connection, actor, "retention.hold", chat, reason)
             return found
 
-        async with self._chats.lock(chat.room_id):
+        async with self._lock(chat.room_id):
             held = await self._database.write(work)
         await self._apply(chat)
         return held
@@ -172,10 +181,11 @@ class RetentionService:
             store.sweep_now(connection, now, room_id=chat.room_id)
             self._note(connection, actor, "retention.release", chat, "")
 
-        async with self._chats.lock(chat.room_id):
+        async with self._lock(chat.room_id):
             await self._database.write(work)
         await self._apply(chat)
-        self._sweeper.released()
+        if self._sweeper is not None:
+            self._sweeper.released()
 
     async def holds(self, actor: Actor) -> Sequence[Hold]:
         """The holds of a product's workspace, or all of them for Rialto itself, the oldest first.
@@ -195,6 +205,8 @@ class RetentionService:
 
     async def _apply(self, chat: Chat) -> None:
         """The room follows, now if that is possible."""
+        if self._freezing is None:
+            return
         try:
             await self._freezing.apply(chat.room_id)
         except (HomeserverError, DatabaseError) as error:

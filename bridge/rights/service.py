@@ -11,7 +11,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Connection
 
@@ -32,7 +32,6 @@ from bridge.domain.rights import SWEEPS_MS, Kind, Obstacle, State, Step, advance
 from bridge.domain.ulids import ENTROPY_BYTES, ulid
 from bridge.errors import NotFound, Refused, TooMany
 from bridge.notices import Notices
-from bridge.rights.archive import Archive
 from bridge.rights.parts import Blocked, Part, Progress, Source
 from bridge.store import rights as store
 from bridge.store.rights import Request
@@ -47,6 +46,9 @@ GRACE_MS: Final = 15_000
 PIECE: Final = 256 * 1024
 BATCH: Final = 5
 OPERATOR: Final = "operator"
+
+if TYPE_CHECKING:
+    from bridge.rights.archive import Archive
 
 RaiseEvents = Callable[[Callable[[Connection], Iterable[InternalEvent]]], Awaitable[Any]]
 
@@ -132,6 +134,8 @@ class RightsService:
             ExportTooLarge: it does not fit.
             HomeserverError: the homeserver is away.
         """
+        from bridge.rights.archive import Archive  # compression takes memory, and is seldom needed
+
         person = self._person(person)
         archive = Archive(person, self._clock.now_ms())
         total = len(self._parts) + len(self._sources)

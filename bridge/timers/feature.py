@@ -13,6 +13,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from appservice.clock import Clock
+from appservice.consumer import EXPIRED
 from appservice.database import Database
 from appservice.events import Event
 from appservice.unit import UnitOfWork
@@ -44,9 +45,8 @@ REDACTION: Final = "m.room.redaction"
 NOTICE: Final = "chat.rialto.notice"
 """Field of what is announced in a chat (:meth:`bridge.notices.Notices.announce`)."""
 REASONS: Final = {store.TIMER: "message timer", store.RETENTION: "retention"}
-"""What redactions of ours say, by why a message goes."""
+"""What redactions of ours say, by why a message goes: :data:`appservice.consumer.EXPIRED`."""
 MOST_BY: Final = 255
-_OURS: Final = frozenset(REASONS.values())
 
 
 class Places:
@@ -120,7 +120,7 @@ class TimerFeature(Feature):
             return False  # what the chat itself has to say stays: that there is a timer, for one
         if event.type == REDACTION:
             # Of what we have removed ourselves everything is known.
-            return not (event.sender in self._service_users and event.content.get("reason") in _OURS)
+            return not (event.sender in self._service_users and event.content.get("reason") in EXPIRED)
         return (
             self._timers.get(room_id) is not None
             or room_id in self._tracked

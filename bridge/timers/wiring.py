@@ -63,16 +63,16 @@ class Timing:
         self.files = FileRemover(administration, database, clock, config.homeserver.server_name)
         self.timers = TimerService(steward, permissions, chats)
         self.freezing = Freezing(steward, database, chats, clock)
-        self.sweeper = Sweeper(steward, database, clock, self.drain.soon, settings.retention.days)
+        self.sweeper = Sweeper(steward, database, clock, self.drain.soon, settings.retention.days or None)
         self.retention = RetentionService(
             database,
             permissions,
-            chats,
+            chats.lock,
             audit,
             clock,
             self.freezing,
             self.sweeper,
-            everywhere=settings.retention.days,
+            everywhere=settings.retention.days or None,
         )
         self.drain.files_gone = self.files.background.wake
         self.parts = [Part(), retention_rights.Part()]

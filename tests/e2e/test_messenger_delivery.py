@@ -43,10 +43,16 @@ class World:
     def messenger(self) -> Messenger:
         return self.rialto.messenger
 
-    async def until(self, condition: Callable[[], Awaitable[object]], what: str, timeout: float = 20) -> None:
+    async def until(
+        self,
+        condition: Callable[[], Awaitable[object]],
+        what: str,
+        timeout: float = 20,
+        instead: Callable[[], object] = str,
+    ) -> None:
         deadline = time.monotonic() + timeout
         while not await condition():
-            assert time.monotonic() < deadline, f"did not happen in {timeout:g} s: {what}"
+            assert time.monotonic() < deadline, f"did not happen in {timeout:g} s: {what}; {instead()}"
             await asyncio.sleep(0.1)
 
     async def state(self, chat: Chat, event_id: str, wanted: State) -> None:
@@ -68,7 +74,7 @@ class World:
             texts[:] = [hit.text for hit in page.items]
             return len(texts) == count
 
-        await self.until(there, f"{count} found")
+        await self.until(there, f"{count} found", instead=lambda: texts)
         return texts
 
 

@@ -18,7 +18,8 @@ import pytest
 from appservice.terminal.client import ClientError
 from tests.support.fixtures import NewHuman, StartRialto
 from tests.support.human import Human
-from tests.support.servers import RialtoProcess, free_port
+from tests.support.servers import RialtoProcess
+from tests.support.service_process import free_port
 
 pytestmark = pytest.mark.timeout(300)
 CSRF = re.compile('name="csrf" value="([0-9a-f]{64})"')

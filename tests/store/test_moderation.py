@@ -305,6 +305,15 @@ async def test_a_message_is_removed(world: ModerationWorld) -> None:
     assert world.codes("@bob:world") == ["moderation.remove"]
 
 
+async def test_nothing_is_removed_from_a_chat_under_a_legal_hold(world: ModerationWorld) -> None:
+    chat, said, report = await reported(world)
+    await world.messenger.retention.hold(SYSTEM, chat, "a case")
+    async with refused("legal_hold", Conflict):
+        await world.moderation.act(actor(MO), report, "remove")
+    event = world.room(chat.room_id).event(said)
+    assert event is not None and "redacted_because" not in event["unsigned"]
+
+
 async def test_a_ban(world: ModerationWorld) -> None:
     chat, _, report = await reported(world)
     await world.moderation.act(actor(MO), report, "ban", reason="Enough.")

@@ -13,7 +13,10 @@ from sqlalchemy import Connection, select
 
 from appservice.administration import NoAdministration
 from appservice.database import Database
+from appservice.e2ee.errors import KeyMissing
+from appservice.events import Event
 from appservice.homeserver import HomeserverError
+from appservice.unit import UnitOfWork
 from bridge.actor import SYSTEM, Actor
 from bridge.domain.kinds import Kind
 from bridge.domain.roles import Role
@@ -26,6 +29,7 @@ from bridge.store.timers import Timed
 from bridge.timers import drain as drain_module
 from bridge.timers.files import FileRemover
 from bridge.timers.rights import Part
+from bridge.timers.service_files import ServiceFiles
 from tests.support.messenger import HUB, STEWARD, MessengerWorld, Person
 
 FAST = {"timers": {"per_second": 10_000}}
@@ -705,6 +709,51 @@ async def test_files_wait_for_an_administrator(database: Database) -> None:
         uploads.problem = None
         await removed(world, uploads)
         assert uploads.files == {}
+
+
+async def test_a_chat_with_a_service(database: Database) -> None:
+    """The steward is not in it: the bot removes. What the bot can read tells which files go."""
+    async with MessengerWorld(database, messenger=FAST) as world:
+        alice = world.person("alice")
+        room_id = await world.purposes.direct(alice.user_id, HUB, "Rialto")
+        await alice.joins(room_id)
+        chat = world.messenger.registry.get(room_id)
+        assert chat is not None and chat.kind is Kind.SERVICE
+        await set_timer(world, alice, chat, 60)
+        keys: dict[str, Any] = {}
+
+        async def decrypt(user_id: str, raw: Mapping[str, Any]) -> dict[str, Any]:
+            assert user_id == HUB
+            if raw["event_id"] not in keys:
+                raise KeyMissing("s", room_id, raw["sender"])
+            return {"type": "m.room.message", "content": keys[raw["event_id"]]}
+
+        timing = world.messenger.timing
+        reader = ServiceFiles(
+            world.messenger.registry,
+            world.messenger.steward,
+            world.clock,
+            timing.feature.timed,
+            lambda _: [HUB],
+            decrypt,
+        )
+        picture = {"msgtype": "m.image", "file": {"url": MXC}}
+        message = await alice.says(room_id, "a picture")
+        raw = world.room(room_id).event(message)
+        assert raw is not None
+        event, unit = Event.parse(raw), UnitOfWork(message, reader.name, HUB)
+        assert reader.wants(event)
+        with pytest.raises(KeyMissing):
+            await reader.handle(event, unit)
+        await later(world, 60)
+        assert gone(world, chat, message)
+        assert world.room(room_id).timeline[-1]["sender"] == HUB
+        keys[message] = picture  # too late for the message, and not for its file
+        await reader.handle(event, unit)
+        await database.write(lambda connection: [each(connection) for each in unit.operations])
+        uploads = Uploads(picture=alice.user_id)
+        await removed(world, uploads)
+        assert uploads.files == {} and await left(database) == (0, 0)
 
 
 # --- rights

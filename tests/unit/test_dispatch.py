@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from appservice.consumer import Dispatch
+from appservice.consumer import EXPIRED, Dispatch
 from appservice.events import Event
+from bridge.timers.feature import REASONS
 from tests.store.harness import ALICE, BOT, OTHER, FakeConsumer
 
 STEWARD = "@_rialto:localhost"
@@ -48,6 +50,19 @@ def test_bots_hear_neither_themselves_nor_each_other_nor_the_steward() -> None:
     made, bridge, _, _ = dispatch()
     for sender in (BOT, OTHER, STEWARD):
         assert made.consumers(event(sender), [BOT, OTHER]) == [bridge]
+
+
+def test_bots_hear_that_a_message_has_had_its_time() -> None:
+    made, bridge, bot, other = dispatch()
+    assert set(REASONS.values()) == EXPIRED
+    for sender in (BOT, STEWARD):
+        for reason in EXPIRED:
+            expired = replace(event(sender, "m.room.redaction"), content={"reason": reason})
+            assert made.consumers(expired, [BOT, OTHER]) == [bridge, other, bot]
+        for content in ({}, {"reason": "slow mode"}):
+            assert made.consumers(replace(event(sender, "m.room.redaction"), content=content), [BOT]) == [bridge]
+    spoof = replace(event(BOT), content={"reason": "retention"})
+    assert made.consumers(spoof, [BOT, OTHER]) == [bridge]
 
 
 def test_a_bot_hears_of_its_own_arrival_alone() -> None:
