@@ -43,6 +43,7 @@ BY_CODE: Final[Mapping[str, str]] = MappingProxyType(
         "timer_range": _("Messages disappear after 5 seconds to a year."),
         "retention_range": _("Messages are kept for 1 to 36500 days, or for ever."),
         "appeal_late": _("It is too late to appeal this decision."),
+        "legal_hold": _("This chat is under a legal hold: nothing is removed from it."),
         "no_such_setting": _("There is no such setting."),
         "kind_not_public": _("A chat of this kind is never public."),
         "uses_invalid": _("A link is for 1 to 1000000 people, or for any number."),

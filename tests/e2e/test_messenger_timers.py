@@ -21,6 +21,7 @@ from bridge.actor import SYSTEM, Actor
 from bridge.domain.kinds import Kind
 from bridge.domain.timers import TIMER
 from bridge.messenger import Messenger
+from bridge.store import timers as store
 from bridge.store.chats import Chat
 from tests.support.fixtures import StartRialto
 from tests.support.human import ClientError, Expectation, Human, Seen
@@ -238,8 +239,15 @@ async def test_files_retention_and_holds(rialto: StartRialto, alice: Human, bob:
                 return True
             return False
 
+        async def both_gone() -> bool:
+            return {posted, theirs} <= set(redacted(await timeline(bob, room_id)))
+
+        async def no_more_files() -> bool:
+            return await messenger.ground.database.read(store.next_file) is None
+
         await until(file_gone, "the file went with its message")
-        assert {posted, theirs} <= set(redacted(await timeline(bob, room_id)))
+        await until(both_gone, "both messages are gone")
+        await until(no_more_files, "every file was looked at")
         assert await bob.download_mxc(bobs) == b"bob's"  # nobody removes the files of others
 
         # Held: neither a timer nor its author removes it.
