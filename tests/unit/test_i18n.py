@@ -272,7 +272,8 @@ class TestValues:
         if value.isascii():
             assert said == f"({value})"
 
-    @given(st.text())
+    # Hypothesis knows the texts in the code, translated ones among them: none begins so.
+    @given(st.text().map("~{0}".format))
     def test_texts_that_are_not_templates_are_said_as_they_stand(self, text: str) -> None:
         translator = own().translator("de")
         assert isinstance(translator.t(text, x=1), str)
