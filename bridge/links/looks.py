@@ -6,8 +6,8 @@ from typing import Any
 
 
 def qr_svg(text: str) -> str:
-    """A text as a QR code: an ``<svg>`` element."""
-    made: str = _qr(text).svg_inline(scale=4, border=4, dark="#000", light="#fff")
+    """A text as a QR code: an ``<svg>`` element without a size, which whoever shows it gives."""
+    made: str = _qr(text).svg_inline(border=4, dark="#000", light="#fff", omitsize=True)
     return made
 
 

@@ -15,7 +15,6 @@ from bridge.chats.service import ChatService
 from bridge.delivery.service import DeliveryService
 from bridge.permissions import Permissions
 from bridge.registry import Registry
-from bridge.retention import rights as retention_rights
 from bridge.retention.freezing import Freezing
 from bridge.retention.service import RetentionService
 from bridge.retention.sweeper import Sweeper
@@ -24,7 +23,6 @@ from bridge.steward import Steward
 from bridge.timers.drain import Drain
 from bridge.timers.feature import TimerFeature
 from bridge.timers.files import FileRemover
-from bridge.timers.rights import Part
 from bridge.timers.service import TimerService
 from bridge.timers.service_files import ServiceFiles
 
@@ -75,7 +73,6 @@ class Timing:
             everywhere=settings.retention.days or None,
         )
         self.drain.files_gone = self.files.background.wake
-        self.parts = [Part(), retention_rights.Part()]
         delivery.marked.append(self.feature.marked)
         # A hold says no first: nothing of the chat is forgotten then.
         chats.deleting[:0] = [self.retention.deleting, self.feature.deleting]
