@@ -30,8 +30,9 @@ def parser() -> argparse.ArgumentParser:
     )
     root.add_argument("--version", action="version", version=f"rialto {__version__}")
     commands = root.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
-    rooms = (stack, chat, run, check, doctor, register, user, inbox, people, product, retention, audit, payments, ledger, dialogs)
-    for module in (*rooms, plugin):
+    of_service = (stack, chat, run, check, doctor, register, user, inbox)
+    of_bots = (people, product, retention, audit, payments, ledger, dialogs, plugin)
+    for module in (*of_service, *of_bots):
         module.add(commands)
     return root
 
