@@ -183,9 +183,7 @@ def build(config: Config, found: Plan | None = None, *, strict: bool = False) ->
         web.mount("/plugins", outside.gateway.app())
     users = [identity.user_id for identity in identities]
     everywhere: list[Consumer] = [
-        Membership(
-            service.homeserver, service.rooms, users, server, config.invites.allow_servers, messenger.inhabited
-        ),
+        Membership(service.homeserver, service.rooms, users, server, config.invites.allow_servers, messenger.inhabited),
         *messenger.features,
     ]
     housekeeping = Housekeeping(service.database, services.store, clock)
