@@ -47,6 +47,7 @@ from bridge.search.wiring import Search
 from bridge.steward import Steward
 from bridge.store import chats as chat_store
 from bridge.store.chats import Chat
+from bridge.store.delivery import hide_reads
 from bridge.timers import rights as timer_rights
 from bridge.timers.wiring import Timing
 
@@ -175,6 +176,7 @@ class Messenger:
             self._hides_receipts,
         )
         self.delivery = self.delivering.service
+        self.privacy.reading_hidden = hide_reads
         self.linking = Linking(
             ground.config,
             ground.database,

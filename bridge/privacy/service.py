@@ -20,7 +20,7 @@ from appservice.sealing import SealBroken, Sealer
 from appservice.synapse_module import SynapseModule
 from bridge.audit import Audit
 from bridge.background import Background
-from bridge.domain.privacy import Answer, Settings, What, allowed, screen
+from bridge.domain.privacy import Answer, Audience, Settings, What, allowed, screen
 from bridge.domain.ulids import ulid
 from bridge.errors import NotFound, Refused, TooMany
 from bridge.notices import Notices
@@ -79,6 +79,8 @@ class PrivacyService:
         self._server_name = server_name
         self._service_users = frozenset(service_users)
         self._random = random
+        self.reading_hidden: Callable[[Connection, str], object] = lambda _connection, _user_id: None
+        """Called in the commit in which somebody decides that nobody is to know what they read."""
         self.background = Background("privacy", clock, self.run_due, self._upcoming)
 
     # Settings
@@ -106,6 +108,8 @@ class PrivacyService:
                 ) from None
             if changed != now:
                 store.set_settings(connection, user_id, changed)
+                if changed.receipts is Audience.NOBODY:
+                    self.reading_hidden(connection, user_id)
                 self._told(connection, user_id, "privacy.change", user_id, {str(k): str(v) for k, v in values.items()})
             return changed
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any, cast
 
 import pytest
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, insert, select
 
 from appservice.administration import Device, NoAdministration
 from appservice.database import Database
@@ -20,6 +20,7 @@ from bridge.privacy.rights import Part
 from bridge.privacy.screenshots import LONGEST_MS, QUIET_MS, SCREENSHOT
 from bridge.privacy.service import MOST_OPEN
 from bridge.store import privacy as store
+from bridge.store.delivery_tables import chat_marks
 from bridge.store.privacy_tables import privacy_requests, privacy_screenshots
 from tests.support.messenger import HUB, STEWARD, MessengerWorld, Person
 
@@ -93,6 +94,24 @@ async def test_settings_are_kept_audited_and_told_to_the_module(world: Messenger
     assert await privacy.hiding_receipts([alice.user_id, "@bob:world"]) == {alice.user_id}
     with pytest.raises(Refused, match="everybody, contacts or"):
         await privacy.change(alice.user_id, write="friends")
+
+
+async def test_who_hides_what_they_read_hides_what_they_have_read(world: MessengerWorld) -> None:
+    row = {"chat_id": "C", "delivered": 3, "delivered_at": 1, "read_at": 1}
+
+    def marks(connection: Connection) -> dict[str, int]:
+        found = connection.execute(select(chat_marks.c.user_id, chat_marks.c.read))
+        return {user_id: read for user_id, read in found}  # noqa: C416
+
+    def keep(connection: Connection) -> None:
+        for user_id in ("@alice:world", "@bob:world"):
+            connection.execute(insert(chat_marks).values(**row, user_id=user_id, read=3))
+
+    await world.database.write(keep)
+    await world.messenger.privacy.change("@alice:world", receipts="everybody", call="contacts")
+    assert await world.database.read(marks) == {"@alice:world": 3, "@bob:world": 3}
+    await world.messenger.privacy.change("@alice:world", receipts="nobody")
+    assert await world.database.read(marks) == {"@alice:world": 0, "@bob:world": 3}
 
 
 async def test_may_asks_the_other_ones_settings(world: MessengerWorld) -> None:
