@@ -406,6 +406,7 @@ class LinkService:
         code = "join.accepted" if accept else "join.declined"
 
         def work(connection: Connection) -> Iterable[InternalEvent]:
+            store.knock_over(connection, chat.room_id, user_id)
             if accept:
                 store.forget_request(connection, chat.id, user_id)
                 move(connection, chat.id, user_id, UseState.INVITED, now)

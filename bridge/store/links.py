@@ -213,6 +213,12 @@ def count_requests(connection: Connection, chat_id: str) -> int:
     return int(connection.execute(query.where(join_requests.c.chat_id == chat_id, _open())).scalar_one())
 
 
+def knock_over(connection: Connection, room_id: str, user_id: str) -> None:
+    """A knock is answered: it is none any more, before the homeserver's word of that has come."""
+    mine = (chat_members.c.room_id == room_id, chat_members.c.user_id == user_id)
+    connection.execute(delete(chat_members).where(*mine, chat_members.c.membership == "knock"))
+
+
 def requests(connection: Connection, chat_id: str, room_id: str, limit: int) -> list[Request]:
     """Who waits for an answer, the first first: those who asked us, and those who knocked before we were there."""
     query = select(join_requests).where(join_requests.c.chat_id == chat_id, _open())

@@ -508,6 +508,18 @@ async def test_a_knock_without_a_code_waits(world: MessengerWorld) -> None:
     assert world.told_to(eve) == []  # their client says it
 
 
+@pytest.mark.parametrize("accept", [True, False])
+async def test_a_knock_that_is_answered_is_none_at_once(world: MessengerWorld, accept: bool) -> None:
+    chat, eve = await group(world), world.person("eve")
+    await eve.knocks(chat.room_id, "It is me")
+    await world.settle()
+    links, alice = world.messenger.links, Actor.person(world.person("alice").user_id)
+    assert [each.user_id for each in await links.requests(alice, chat)] == [eve.user_id]
+    await links.answer(alice, chat, eve.user_id, accept)
+    # Before the homeserver's event has come.
+    assert await links.requests(alice, chat) == []
+
+
 @pytest.mark.parametrize("ended", ["revoked", "other chat", "used up"])
 async def test_a_knock_with_a_code_that_lets_nobody_in_waits(world: MessengerWorld, ended: str) -> None:
     chat = await group(world)
