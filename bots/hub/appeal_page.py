@@ -5,37 +5,30 @@ Whoever is suspended can write to nobody, so the link that came with the decisio
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 from typing import Final
 
 from aiohttp import web
 
-from appservice.database import DatabaseError
 from bots.framework.clock import from_ms
 from bots.framework.i18n import Catalogues, Translation
-from bots.framework.limits import Limited, RateLimit, RateLimiter
+from bots.framework.limits import RateLimit
+from bots.hub.open_page import OpenPage
 from bots.pages import Button, Fact, Field, Mark, Page
-from bots.pages.forms import FormRefused, Origin, read_form
-from bots.pages.notices import limited, refused, unavailable
-from bots.pages.rendering import Renderer
+from bots.pages.forms import read_form
 from bridge.domain.moderation import AppealState
 from bridge.errors import BridgeError, NotFound
 from bridge.moderation.cases import Decision
 from bridge.moderation.service import ModerationService
 
-log = logging.getLogger(__name__)
-
-DOMAIN: Final = "hub"
-"""Whose catalogue the texts are in."""
 LOOKS: Final = RateLimit(60, 60)
 """How often one link may be looked at."""
 SENDS: Final = RateLimit(10, 60)
 WHY: Final = "why"
 
 
-class AppealPage:
+class AppealPage(OpenPage):
     """``server.mount(PREFIX, page.app())``, with :data:`bridge.moderation.appeal_links.PREFIX`."""
 
     def __init__(
@@ -47,51 +40,18 @@ class AppealPage:
         public_url: str,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """
-        Args:
-            public_url: of the listener (``web.public_url``).
-            monotonic: seconds, for rate limits.
-        """
-        catalogues.add_package(DOMAIN, "bots.hub")
+        super().__init__(catalogues, LOOKS, SENDS, pickle_key=pickle_key, public_url=public_url, monotonic=monotonic)
         self._moderation = moderation
-        self._monotonic = monotonic
-        self._renderer = Renderer(catalogues, public_url)
-        self._origin = Origin(pickle_key, public_url)
-        self._looks, self._sends = RateLimiter(LOOKS), RateLimiter(SENDS)
 
-    def app(self) -> web.Application:
-        """The routes below the prefix."""
-        app = web.Application()
-        app.router.add_get("/{token}", self._handle)
-        app.router.add_post("/{token}", self._handle)
-        return app
-
-    async def _handle(self, request: web.Request) -> web.StreamResponse:
-        words, common = self._words(request)
-        try:
-            if request.method == "POST":
-                return await self._post(request, words, common)
-            return await self._get(request, words, common)
-        except BridgeError as error:
-            return self._renderer.render(_ended(error, words), common)
-        except FormRefused as error:
-            log.info("a form was not taken: %s", error.code)
-            return self._renderer.render(refused(error, common), common)
-        except _TooOften as often:
-            return self._renderer.render(limited(often.verdict, common), common)
-        except DatabaseError as error:
-            log.error("a page waits for the database: %s", error)
-            return self._renderer.render(unavailable(common), common)
+    def _ended(self, error: BridgeError, words: Translation) -> Page:
+        return _ended(error, words)
 
     async def _get(self, request: web.Request, words: Translation, common: Translation) -> web.StreamResponse:
         token = request.match_info["token"][:100]
         self._limit(self._looks, token)
         _, decision = await self._moderation.decision_of(token)
-        visitor = self._origin.visitor(request)
         page = _form(decision, words) if decision.appealed is None else _answered(decision, words)
-        response = self._renderer.render(page, common, self._origin.secret(visitor, decision.id))
-        self._origin.remember(request, response, visitor)
-        return response
+        return self._shown(request, page, common, decision.id)
 
     async def _post(self, request: web.Request, words: Translation, common: Translation) -> web.StreamResponse:
         self._origin.check_headers(request)
@@ -111,22 +71,6 @@ class AppealPage:
             page = _form(decision, words, error=words.t("That is too long, or cannot be shown."), value=form[WHY])
             return self._renderer.render(page, common, secret)
         return self._renderer.render(_answered(decision, words), common)
-
-    def _limit(self, limiter: RateLimiter, name: str) -> None:
-        verdict = limiter.check(name, self._monotonic())
-        if isinstance(verdict, Limited):
-            raise _TooOften(verdict)
-
-    def _words(self, request: web.Request) -> tuple[Translation, Translation]:
-        """This page's texts, and those of all pages, in a language that the browser asks for."""
-        accepted = request.headers.get("Accept-Language", "")[:500].split(",")[:20]
-        wanted = [tag for part in accepted if (tag := part.partition(";")[0].strip())]
-        return self._renderer.translation(wanted, DOMAIN), self._renderer.translation(wanted)
-
-
-class _TooOften(Exception):
-    def __init__(self, verdict: Limited) -> None:
-        self.verdict = verdict
 
 
 def _facts(decision: Decision, words: Translation) -> list[Fact]:

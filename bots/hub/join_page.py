@@ -6,7 +6,6 @@ nobody is bothered by it. Who wants to prove it knocks at the room, or writes to
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from collections.abc import Callable
@@ -15,25 +14,19 @@ from typing import Final
 from aiohttp import web
 
 from appservice.clock import Clock
-from appservice.database import DatabaseError
 from appservice.homeserver import HomeserverError
 from bots.framework.clock import from_ms
 from bots.framework.i18n import Catalogues, Translation
-from bots.framework.limits import Limited, RateLimit, RateLimiter
+from bots.framework.limits import RateLimit, RateLimiter
+from bots.hub.open_page import OpenPage
 from bots.pages import Button, Fact, Field, Form, Mark, Page, Picture, Way
-from bots.pages.forms import FormRefused, Origin, read_form
-from bots.pages.notices import limited, refused, unavailable
-from bots.pages.rendering import Renderer
+from bots.pages.forms import read_form
 from bridge.domain.kinds import Kind
 from bridge.domain.permalinks import permalink
 from bridge.domain.texts import BadText, user_id
 from bridge.errors import BridgeError, NotAllowed, NotFound
 from bridge.links.service import Invitation, LinkService, Redeemed
 
-log = logging.getLogger(__name__)
-
-DOMAIN: Final = "hub"
-"""Whose catalogue the texts are in."""
 LOOKS: Final = RateLimit(120, 60)
 """How often the page of one link may be looked at."""
 SENDS: Final = RateLimit(20, 60)
@@ -46,7 +39,7 @@ PERSON: Final = "person"
 LONGEST_PATH: Final = 200
 
 
-class JoinPage:
+class JoinPage(OpenPage):
     """``server.mount(PREFIX, page.app())``, with :data:`bridge.links.wiring.PREFIX`."""
 
     def __init__(
@@ -63,69 +56,33 @@ class JoinPage:
     ) -> None:
         """
         Args:
-            public_url: of the listener (``web.public_url``).
             hub: user id of ``@rialto``, who takes codes; '' where there is none.
-            monotonic: seconds, for rate limits.
         """
-        catalogues.add_package(DOMAIN, "bots.hub")
+        super().__init__(catalogues, LOOKS, SENDS, pickle_key=pickle_key, public_url=public_url, monotonic=monotonic)
         self._links = links
         self._clock = clock
         self._server_name = server_name
         self._hub = hub
-        self._monotonic = monotonic
-        self._renderer = Renderer(catalogues, public_url)
-        self._origin = Origin(pickle_key, public_url)
-        self._looks, self._sends = RateLimiter(LOOKS), RateLimiter(SENDS)
         self._people, self._all = RateLimiter(PEOPLE), RateLimiter(ALL)
 
-    def app(self) -> web.Application:
-        """The routes below the prefix."""
-        app = web.Application()
-        app.router.add_get("/{token}", self._get)
-        app.router.add_post("/{token}", self._post)
-        return app
+    def _ended(self, error: BridgeError, words: Translation) -> Page:
+        return _ended(error, words)
 
-    async def _get(self, request: web.Request) -> web.StreamResponse:
-        words, common = self._words(request)
-        try:
-            token = self._token(request)
-            self._limit(self._looks, token)
-            found = await self._links.look(token)
-        except BridgeError as error:
-            return self._renderer.render(_ended(error, words), common)
-        except _TooOften as often:
-            return self._renderer.render(limited(often.verdict, common), common)
-        except DatabaseError as error:
-            log.error("a page waits for the database: %s", error)
-            return self._renderer.render(unavailable(common), common)
-        visitor = self._origin.visitor(request)
-        page = self._form(found, words)
-        response = self._renderer.render(page, common, self._origin.secret(visitor, found.link.id))
-        self._origin.remember(request, response, visitor)
-        return response
+    async def _get(self, request: web.Request, words: Translation, common: Translation) -> web.StreamResponse:
+        token = self._token(request)
+        self._limit(self._looks, token)
+        found = await self._links.look(token)
+        return self._shown(request, self._form(found, words), common, found.link.id)
 
-    async def _post(self, request: web.Request) -> web.StreamResponse:
-        words, common = self._words(request)
-        try:
-            self._origin.check_headers(request)
-            token = self._token(request)
-            self._limit(self._all, "")
-            self._limit(self._sends, token)
-            form = await read_form(request)
-            found = await self._links.look(token)
-            secret = self._origin.check(request, form, found.link.id)
-            page = await self._submit(found, form, words)
-        except BridgeError as error:
-            return self._renderer.render(_ended(error, words), common)
-        except FormRefused as error:
-            log.info("a form was not taken: %s", error.code)
-            return self._renderer.render(refused(error, common), common)
-        except _TooOften as often:
-            return self._renderer.render(limited(often.verdict, common), common)
-        except DatabaseError as error:
-            log.error("a page waits for the database: %s", error)
-            return self._renderer.render(unavailable(common), common)
-        return self._renderer.render(page, common, secret)
+    async def _post(self, request: web.Request, words: Translation, common: Translation) -> web.StreamResponse:
+        self._origin.check_headers(request)
+        token = self._token(request)
+        self._limit(self._all, "")
+        self._limit(self._sends, token)
+        form = await read_form(request)
+        found = await self._links.look(token)
+        secret = self._origin.check(request, form, found.link.id)
+        return self._renderer.render(await self._submit(found, form, words), common, secret)
 
     async def _submit(self, found: Invitation, form: Form, words: Translation) -> Page:
         written = form[PERSON]
@@ -240,22 +197,6 @@ class JoinPage:
         if token is None:
             raise NotFound("no_such_link", "There is no such invite link.")
         return token
-
-    def _limit(self, limiter: RateLimiter, name: str) -> None:
-        verdict = limiter.check(name, self._monotonic())
-        if isinstance(verdict, Limited):
-            raise _TooOften(verdict)
-
-    def _words(self, request: web.Request) -> tuple[Translation, Translation]:
-        """This page's texts, and those of all pages, in a language that the browser asks for."""
-        accepted = request.headers.get("Accept-Language", "")[:500].split(",")[:20]
-        wanted = [tag for part in accepted if (tag := part.partition(";")[0].strip())]
-        return self._renderer.translation(wanted, DOMAIN), self._renderer.translation(wanted)
-
-
-class _TooOften(Exception):
-    def __init__(self, verdict: Limited) -> None:
-        self.verdict = verdict
 
 
 def _waiting(found: Invitation, words: Translation, person: str) -> Page:

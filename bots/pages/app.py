@@ -158,7 +158,7 @@ class Pages:
         self, request: web.Request, answer: Callable[[web.Request, HostedPage, str], Awaitable[web.Response]]
     ) -> web.Response:
         """The answer for a link that was made here, and a page that says why when there is none."""
-        words = self._renderer.translation(_accepted(request))
+        words = self._renderer.translation(accepted_languages(request))
         token = request.match_info["token"]
         page = self._pages.get(request.match_info["purpose"])
         try:
@@ -214,7 +214,7 @@ class Pages:
     ) -> tuple[Visit, Translation]:
         """The visit, with texts of the page's domain; and the pages' own texts."""
         person = await self._people.get(claim.person)
-        wanted = [*([person.language] if person.language else ()), *_accepted(request)]
+        wanted = [*([person.language] if person.language else ()), *accepted_languages(request)]
         zone = zone_named(person.zone) if person.zone else UTC
         own = self._renderer.translation(wanted, page.domain, zone)
         common = own if page.domain == DOMAIN else self._renderer.translation(wanted)
@@ -236,7 +236,7 @@ class _TooOften(Exception):
         self.limited = limited
 
 
-def _accepted(request: web.Request) -> list[str]:
+def accepted_languages(request: web.Request) -> list[str]:
     """The languages that a browser asks for, best first (RFC 9110, section 12.5.4)."""
     found: list[tuple[float, str]] = []
     for part in request.headers.get("Accept-Language", "")[:500].split(",")[:20]:
