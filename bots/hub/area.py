@@ -14,9 +14,9 @@ from typing import Any, Final, NoReturn, TypeVar
 from sqlalchemy import Connection
 
 from appservice.homeserver import HomeserverError
-from bots.framework import Context, Dialog, InvalidValue, Key, Option, Plugin, UserID
+from bots.framework import Context, Dialog, InvalidValue, Key, Option, Plugin, UserID, own_chat
 from bots.framework.i18n import _
-from bots.hub import asides, words
+from bots.hub import words
 from bots.hub.refusals import why
 from bridge.actor import Actor
 from bridge.domain.kinds import Kind
@@ -222,7 +222,7 @@ class Area(Plugin):
         """Whether the person can be answered here, because nobody else reads; else they are told where to ask."""
         if self.here(ctx.room_id) is None and len(await ctx.humans()) <= 1:
             return True
-        room_id = await asides.own_chat(ctx, ctx.sender)
+        room_id = await own_chat.own_chat(ctx, ctx.sender)
         text = ctx.t("That is between you and me. Please ask me in our own chat:")
         ctx.say(f"{text} {words.room_link(room_id)}", reply=True)
         return False

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from bots.framework import Context, Dialog, InvalidValue, Option, Rest, command, dialog, message, reaction
+from bots.framework import Context, Dialog, InvalidValue, Option, Rest, command, dialog, message, own_chat, reaction
 from bots.framework.i18n import _
 from bots.hub import asides, words
 from bots.hub.area import Area, lengths
@@ -118,7 +118,7 @@ class Moderation(Area):
         if self.here(ctx.room_id) is None and len(await ctx.humans()) <= 1:
             ctx.start(self.report_what, room_id, event_id, person)
             return
-        own = await asides.own_chat(ctx, ctx.sender)
+        own = await own_chat.own_chat(ctx, ctx.sender)
         asides.begin(ctx, own, self.report_what, room_id, event_id, person)
 
     @dialog

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from appservice.homeserver import HomeserverError
-from bots.framework import Context, InvalidValue, Setup, joined, message, middleware
+from bots.framework import Context, InvalidValue, Setup, joined, message, middleware, own_chat
 from bots.framework.arguments import ArgumentError
 from bots.framework.directory import Directory
 from bots.framework.handlers import noticed
@@ -83,7 +83,7 @@ class Hub(
     async def around(self, ctx: Context, call_next: Any) -> None:
         """Note where the person talks with the hub alone, and say why something does not work."""
         if ctx.incoming is not None and ctx.addressed and ctx.incoming.kind == "text":
-            await asides.remember(ctx)
+            await own_chat.remember(ctx)
         try:
             await call_next()
         except (InvalidValue, ArgumentError) as problem:
@@ -144,7 +144,7 @@ class Hub(
     async def _own_chat(ctx: Context) -> str:
         """The person's own chat; "" for somebody who cannot be invited: they are not told."""
         try:
-            return await asides.own_chat(ctx, ctx.sender)
+            return await own_chat.own_chat(ctx, ctx.sender)
         except HomeserverError as error:
             if error.temporary:
                 raise

@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from appservice.homeserver import HomeserverError
-from bots.framework import Context, Key
+from bots.framework import Context
 from bots.framework import content as contents
 from bots.framework.i18n import Translator
+from bots.framework.own_chat import alone, own_chat
 
 DOMAIN: Final = "wallet"
 """The wallet's catalogues."""
-CHAT: Final = Key("chat", str, default="", secret=True)
-"""Where a person has talked with the wallet alone last: they look there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,30 +40,6 @@ class Hearer:
         return ctx.send(content, room_id=self.room_id, key=key)
 
 
-async def alone(ctx: Context) -> bool:
-    """Whether the room is encrypted and holds the person and the wallet, and nobody who could listen."""
-    members = await ctx.members()
-    return set(members) == {ctx.sender, ctx.user_id} and await ctx.encrypted()
-
-
-async def remember(ctx: Context) -> None:
-    """Note where the person talks with the wallet alone."""
-    if await alone(ctx) and await ctx.user_state.get(CHAT) != ctx.room_id:
-        ctx.user_state.set(CHAT, ctx.room_id)
-
-
-async def own_chat(ctx: Context, person: str) -> str:
-    """The chat of a person and the wallet alone: where they have talked last, or one that is made, with an invitation.
-
-    Raises:
-        HomeserverError: it could not be made now.
-    """
-    known = await ctx.states.user(person).get(CHAT)
-    if known and await _usable(ctx, known, person):
-        return known
-    return await ctx.direct(person)
-
-
 async def hearer(ctx: Context, person: str) -> Hearer:
     """Somebody to be told something.
 
@@ -88,13 +62,3 @@ async def aside(ctx: Context) -> Hearer:
     found = await hearer(ctx, ctx.sender)
     ctx.say(ctx.t("✓ I have answered you in our own chat."))
     return found
-
-
-async def _usable(ctx: Context, room_id: str, person: str) -> bool:
-    try:
-        members = await ctx.members(room_id)
-        return dict(members) == {person: "join", ctx.user_id: "join"} and await ctx.services.rooms.is_encrypted(room_id)
-    except HomeserverError as error:
-        if error.temporary:
-            raise
-        return False

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from bots.framework import Context, Key
+from bots.framework.own_chat import alone
 from bots.wallet import limits
-from bots.wallet.chats import Hearer, alone, hearer
+from bots.wallet.chats import Hearer, hearer
 from bots.wallet.means import Means
 
 OPENED: Final = Key("opened", bool, default=False)

@@ -15,9 +15,10 @@ from bots.domain.money import Money
 from bots.domain.payments import Payment, PaymentKind, PaymentState, Proposal
 from bots.framework import Context, InvalidValue
 from bots.framework.i18n import _
+from bots.framework.own_chat import alone
 from bots.payments.outcomes import Confirmed, ConfirmOutcome
 from bots.wallet import numbers, payees, sentences, words
-from bots.wallet.chats import Hearer, alone, aside, hearer
+from bots.wallet.chats import Hearer, aside, hearer
 from bots.wallet.limits import refuse_beyond
 from bots.wallet.means import Means
 from bots.wallet.problems import Discreet, discreet

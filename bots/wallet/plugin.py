@@ -24,6 +24,7 @@ from bots.framework import (
     member,
     message,
     middleware,
+    own_chat,
     payment_changed,
     timer,
 )
@@ -34,7 +35,7 @@ from bots.framework.i18n import _
 from bots.payments.funding_values import FundingRefused
 from bots.payments.receipts import NoReceipt
 from bots.payments.statements import StatementError
-from bots.wallet import chats, limits, words
+from bots.wallet import limits, words
 from bots.wallet.acquaintances import Acquaintances
 from bots.wallet.arrivals import Arrivals, pin_changed
 from bots.wallet.guarding import card_seen
@@ -79,7 +80,7 @@ class Wallet(Plugin):
         if ctx.incoming is not None and await card_seen(ctx):
             return
         if ctx.incoming is not None and ctx.addressed and ctx.incoming.kind == "text":
-            await chats.remember(ctx)
+            await own_chat.remember(ctx)
             await open_wallet(ctx, self._means, ctx.sender)
         await call_next()
 

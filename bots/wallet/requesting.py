@@ -10,8 +10,9 @@ from bots.domain.money import Money
 from bots.domain.payments import Payment, PaymentState
 from bots.framework import Context, InvalidValue, Key
 from bots.framework.i18n import _
+from bots.framework.own_chat import alone
 from bots.wallet import numbers, payees, sentences, words
-from bots.wallet.chats import Hearer, alone, aside, hearer
+from bots.wallet.chats import Hearer, aside, hearer
 from bots.wallet.means import Means
 from bots.wallet.paying import Paying
 from bots.wallet.problems import Discreet

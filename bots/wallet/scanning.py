@@ -9,8 +9,9 @@ from appservice.media.errors import MediaError
 from bots.domain.payments import PaymentKind, Proposal
 from bots.framework import Context, InvalidValue
 from bots.framework.i18n import _
+from bots.framework.own_chat import alone
 from bots.wallet import codes, numbers, sentences, words
-from bots.wallet.chats import alone, aside
+from bots.wallet.chats import aside
 from bots.wallet.means import Means
 from bots.wallet.paying import Paying
 
