@@ -74,18 +74,23 @@ class Rialto:
             RialtoError: it cannot start, and why.
         """
         await self.http.start()
-        await self.service.start(self.host.consumers, self.everywhere, prepare=self._prepare)
+        await self.service.start(
+            self.host.consumers, self.everywhere, prepare=self._prepare, complete=self._complete
+        )
+        self.host.publish()
+
+    async def _prepare(self) -> None:
+        await self.host.start()
+        await self.messenger.start()
+
+    async def _complete(self) -> None:
+        """Who is told "ready" may ask for pages and for the API at once."""
         await self.scheduler.start()
         await self.housekeeping.start()
         if self.treasury is not None:
             await self.treasury.start()
         await self.messenger.run()
         await self.web.start()
-        self.host.publish()
-
-    async def _prepare(self) -> None:
-        await self.host.start()
-        await self.messenger.start()
 
     async def stop(self) -> None:
         """Stop in the opposite order; running handlers finish, then the plugins stop, then the database."""

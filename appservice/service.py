@@ -136,6 +136,7 @@ class Service:
         everywhere: Iterable[Consumer] = (),
         *,
         prepare: Callable[[], Awaitable[None]] | None = None,
+        complete: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         """Open everything, take up what the last run left, and ask the homeserver for what it has queued.
 
@@ -143,6 +144,7 @@ class Service:
             consumers: of the identities; looked at after ``prepare``.
             everywhere: consumers that see every event.
             prepare: runs when the database is there, before any event.
+            complete: opens what else must be there before anybody is told that the service is ready.
         """
         begin = time.perf_counter()
         if self.config.metrics.enabled:
@@ -169,6 +171,8 @@ class Service:
         await self.listener.start()
         for work in (self.catch_up.run(), self.catch_up.watch(), self.catch_up.keep_checkpoints()):
             self._tasks.append(asyncio.create_task(work, name="catch-up"))
+        if complete is not None:
+            await complete()
         self._problems.clear()
         log.info(
             "ready in %.2f s: %d bots, %d rooms", time.perf_counter() - begin, len(self.identities), self.rooms.known
