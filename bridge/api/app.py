@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
+from sqlalchemy import Connection
 
 from appservice import json
 from appservice.clock import Clock
@@ -25,8 +26,9 @@ from appservice.errors import RialtoError
 from appservice.metrics import Metrics
 from bridge.actor import Actor
 from bridge.api import problems
-from bridge.api.endpoints import PARAMETERS, Call, Endpoint
-from bridge.api.idempotency import Idempotency, Outcome, fingerprint_of
+from bridge.api.endpoints import PARAMETERS, Binary, Call, Endpoint
+from bridge.api.idempotency import Finish, Idempotency, Outcome, fingerprint_of
+from bridge.api.media import accepted
 from bridge.api.problems import Problem
 from bridge.domain.buckets import Buckets, Verdict
 from bridge.identity.products import Products
@@ -87,7 +89,7 @@ class Api:
         app = web.Application(middlewares=[self._safely])
         for endpoint in self.endpoints:
             app.router.add_route(endpoint.method, endpoint.path, self._handler(endpoint))
-            if endpoint.scope is None:
+            if endpoint.scope is None and endpoint.writes:
                 # People's devices ask for it, those in browsers too, from the product's own site. No cookie counts.
                 app.router.add_options(endpoint.path, _preflight)
         app.router.add_get("/openapi.json", self._openapi, allow_head=False)
@@ -145,7 +147,7 @@ class Api:
             except TimeoutError:
                 response = Problem(503, "too_slow", "It took too long; try again.", retry_after=5).response()
             response.headers.update(_limits(verdict))
-            if endpoint.scope is None:
+            if endpoint.scope is None and endpoint.writes:
                 response.headers.update(_ANY_SITE)
             return response
 
@@ -184,10 +186,14 @@ class Api:
             if not PARAMETERS[name].matches(value):
                 raise Problem(404, "not_found", "There is nothing here.")
         query = _query(endpoint.query, request)
+        media = _media(endpoint, request)
         once = _idempotency_key(endpoint, request)
         raw, body = await self._body(endpoint, request)
 
-        async def work() -> Outcome:
+        async def work(finish: Finish) -> Outcome:
+            def done(connection: Connection, answer: BaseModel | None) -> None:
+                finish(connection, _outcome(endpoint, answer))
+
             call = Call(
                 product=product,
                 key=key,
@@ -197,11 +203,13 @@ class Api:
                 query=query,
                 once=f"api:{product.name}:{sha256((once or secrets.token_hex(16)).encode()).hexdigest()}",
                 now=self._clock.now_ms(),
+                media=media,
+                done=done,
             )
             return await self._run(endpoint, call)
 
         if once is None or not endpoint.writes:
-            return _response(await work())
+            return _response(await work(_forget))
         fingerprint = fingerprint_of(request.method, request.rel_url.raw_path_qs, raw)
         return _response(await self._idempotency.once(product.name, once, fingerprint, work))
 
@@ -215,9 +223,7 @@ class Api:
             if problem.status >= 500 or problem.status == 429:
                 raise problem from error
             return Outcome(problem.status, json.dumps(problem.body()) + b"\n")
-        if answer is None:
-            return Outcome(204, b"")
-        return Outcome(endpoint.status, answer.model_dump_json(exclude_none=False).encode() + b"\n")
+        return _outcome(endpoint, answer)
 
     async def _body(self, endpoint: Endpoint, request: web.Request) -> tuple[Any, BaseModel | None]:
         """The body, as JSON and as the endpoint's model."""
@@ -243,6 +249,18 @@ class Api:
             return raw, endpoint.body.model_validate_json(data)
         except ValidationError as error:
             raise Problem(422, "bad_body", "The body is not as it must be.", errors=_errors(error)) from None
+
+
+def _forget(_connection: Connection, _found: Outcome) -> None:
+    """There is no key to keep it by."""
+
+
+def _outcome(endpoint: Endpoint, answer: BaseModel | Binary | None) -> Outcome:
+    if answer is None:
+        return Outcome(204, b"")
+    if isinstance(answer, Binary):
+        return Outcome(endpoint.status, answer.data, kind=answer.kind, name=answer.name)
+    return Outcome(endpoint.status, answer.model_dump_json(exclude_none=False).encode() + b"\n")
 
 
 def _parsed(data: bytes) -> Any:
@@ -276,6 +294,15 @@ def _query(model: type[BaseModel] | None, request: web.Request) -> BaseModel | N
         return model.model_validate(dict(request.query))
     except ValidationError as error:
         raise Problem(400, "bad_query", "The query is not as it must be.", errors=_errors(error)) from None
+
+
+def _media(endpoint: Endpoint, request: web.Request) -> str:
+    if not endpoint.media:
+        return ""
+    found = accepted(",".join(request.headers.getall("Accept", [])), endpoint.media)
+    if found is None:
+        raise Problem(406, "not_acceptable", f"There is {' and '.join(endpoint.media)}.")
+    return found
 
 
 def _idempotency_key(endpoint: Endpoint, request: web.Request) -> str | None:
@@ -318,5 +345,20 @@ def _response(outcome: Outcome) -> web.Response:
     headers = {"Idempotency-Replayed": "true"} if outcome.replayed else None
     if outcome.status == 204:
         return web.Response(status=204, headers=headers)
+    if outcome.kind:
+        return _binary(outcome)
     kind = "application/json" if outcome.status < 400 else problems.CONTENT_TYPE
     return web.Response(status=outcome.status, body=outcome.body, content_type=kind, headers=headers)
+
+
+def _binary(outcome: Outcome) -> web.Response:
+    # What is in it is for who has asked, and a picture runs nothing.
+    headers = {
+        "Cache-Control": "no-store",
+        "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
+        "Referrer-Policy": "no-referrer",
+        "X-Content-Type-Options": "nosniff",
+    }
+    if outcome.name:
+        headers["Content-Disposition"] = f'attachment; filename="{outcome.name}"'
+    return web.Response(status=outcome.status, body=outcome.body, content_type=outcome.kind, headers=headers)

@@ -91,6 +91,8 @@ class Embedding:
         self.webhooks = WebhookService(ground.database, audit, ground.clock, pickle_key=pickle_key, policy=policy)
         self.feature = ProductFeature(ground.steward, ground.bots, registry, self.webhooks, ground.clock)
         services.delivery.marked.append(self.feature.marked)
+        services.chats.making.append(self.feature.made)
+        services.chats.deleting.append(self.feature.deleted)
         services.chats.deleting.append(lambda connection, chat: product_messages.forget_room(connection, chat.room_id))
         services.chats.moved.append(
             lambda connection, old, new: product_messages.move(connection, old.room_id, new.room_id)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from pydantic import BaseModel
+from sqlalchemy import Connection
 
 from bridge.actor import Actor
 from bridge.store.products import Product, ProductKey
@@ -49,8 +50,28 @@ PARAMETERS: Final[Mapping[str, Parameter]] = {
     "webhook": Parameter(_ULID, "The id of a webhook.", "01JM3ZK8V4T9N2Q6R7S8T9V0WX"),
     "delivery": Parameter("[a-z2-7]{32}", "The id of a delivery.", "a" * 32),
     "report": Parameter(_ULID, "The id of a report.", "01JM3ZK8V4T9N2Q6R7S8T9V0WX"),
+    "export": Parameter(_ULID, "The id of an export.", "01JM3ZK8V4T9N2Q6R7S8T9V0WX"),
+    "erasure": Parameter(_ULID, "The id of an erasure.", "01JM3ZK8V4T9N2Q6R7S8T9V0WX"),
+    "archive": Parameter(
+        r"[0-9A-HJKMNP-TV-Z]{26}\.[0-9]{13}\.[A-Za-z0-9_-]{22}",
+        "Which archive, until when, and a signature.",
+        f"01JM3ZK8V4T9N2Q6R7S8T9V0WX.1767225600000.{'a' * 22}",
+    ),
 }
 """What stands in braces in paths."""
+
+
+@dataclass(frozen=True, slots=True)
+class Binary:
+    """An answer that is no JSON. ``name``: of the file that it is saved as; '': it is to be shown."""
+
+    kind: str
+    data: bytes = field(repr=False)
+    name: str = ""
+
+
+def _nothing(_connection: Connection, _answer: BaseModel | None) -> None:
+    """There is no key by which the answer could be asked for again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +82,9 @@ class Call(Generic[B, Q]):
         actor: the product; nobody's for an endpoint without a key.
         params: the parts of the path.
         once: stable for the idempotency key of a write: effects are made with it.
+        media: which of the endpoint's content types the answer is to be of.
+        done: keeps the answer in the transaction that holds the effect, for a write that knows nothing else to be done
+            once by.
     """
 
     product: Product
@@ -71,9 +95,11 @@ class Call(Generic[B, Q]):
     query: Q
     once: str
     now: int
+    media: str = ""
+    done: Callable[[Connection, BaseModel | None], None] = field(default=_nothing, repr=False)
 
 
-Handler: TypeAlias = Callable[[Call[Any, Any]], Awaitable[BaseModel | None]]
+Handler: TypeAlias = Callable[[Call[Any, Any]], Awaitable[BaseModel | Binary | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +112,8 @@ class Endpoint:
         scope: what the key must hold; '' for any key; None: no key is asked for.
         body: model of the request's body, if it has one.
         query: model of the query, if it has one.
-        answer: model of the answer; None: 204 without a body.
+        answer: model of the answer; None: 204 without a body, or of ``media``.
+        media: content types of an answer that is no JSON, the usual one first; of reads only.
         status: of the answer.
         problems: statuses of problems that it may answer beyond those that every endpoint may.
         keyed: an ``Idempotency-Key`` is a must.
@@ -104,6 +131,7 @@ class Endpoint:
     query: type[BaseModel] | None = None
     status: int = 200
     problems: tuple[int, ...] = ()
+    media: tuple[str, ...] = ()
     description: str = ""
 
     @property

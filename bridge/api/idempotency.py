@@ -3,8 +3,9 @@
 What a write came to is kept, sealed, for a day, by the product and the ``Idempotency-Key``. The same key with another
 request is an error. Of requests at the same time one works and the others wait for its answer, and are told to come
 back (409) when it takes too long. What failed for a moment (a homeserver that is away) is not kept: the same key tries
-again. A write that a crash cut off is done again with the same key: handlers make their effects with
-:attr:`bridge.api.endpoints.Call.once`, so that nothing happens twice.
+again. A write that a crash cut off is done again with the same key, and nothing happens twice: handlers make their
+effects with :attr:`bridge.api.endpoints.Call.once`, or keep what the request came to in the commit that holds the effect
+(:attr:`bridge.api.endpoints.Call.done`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Final
+
+from sqlalchemy import Connection
 
 from appservice import json
 from appservice.clock import Clock
@@ -32,14 +35,23 @@ PASSING: Final = frozenset({401, 408, 429})
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a write came to: the status and the body (JSON, or nothing)."""
+    """What a request came to: the status and the body.
+
+    Attributes:
+        kind: content type of a body that is no JSON; of reads only.
+        name: of the file that such a body is saved as; '': it is to be shown.
+    """
 
     status: int
     body: bytes
     replayed: bool = False
+    kind: str = ""
+    name: str = ""
 
 
-Work = Callable[[], Awaitable[Outcome]]
+Finish = Callable[[Connection, Outcome], None]
+"""Keeps what a write came to within a transaction."""
+Work = Callable[[Finish], Awaitable[Outcome]]
 
 
 class Idempotency:
@@ -116,16 +128,19 @@ class Idempotency:
         )
 
     async def _do(self, place: tuple[str, str], work: Work) -> Outcome:
+        def finish(connection: Connection, outcome: Outcome) -> None:
+            sealed = self._sealer.seal(outcome.body, "\0".join(place))
+            store.finish(connection, *place, outcome.status, sealed)
+
         try:
-            outcome = await work()
+            outcome = await work(finish)
         except BaseException:
             await self._database.write(lambda connection: store.release(connection, *place))
             raise
         if outcome.status in PASSING or outcome.status >= 500:
             await self._database.write(lambda connection: store.release(connection, *place))
             return outcome
-        sealed = self._sealer.seal(outcome.body, "\0".join(place))
-        await self._database.write(lambda connection: store.settle(connection, *place, outcome.status, sealed))
+        await self._database.write(lambda connection: finish(connection, outcome))
         return outcome
 
 

@@ -35,6 +35,7 @@ _MEANINGS: Final = {
     403: "The key lacks the scope, or the product may not do this.",
     404: "There is no such thing, or it is not the product's.",
     405: "This method is not for this path.",
+    406: "The answer is of none of the types that `Accept` names.",
     408: "The body did not arrive in time.",
     409: "It has changed meanwhile, is so already in another way, or the same request is being worked on.",
     410: "It is over, or was used.",
@@ -99,6 +100,8 @@ def statuses(endpoint: Endpoint) -> list[int]:
         found |= {404}
     if endpoint.query is not None:
         found |= {400, 422}
+    if endpoint.media:
+        found |= {406}
     if endpoint.writes:
         found |= {400, 408, 409, 413, 415, 422}
     return sorted(found)
@@ -176,6 +179,9 @@ def _responses(endpoint: Endpoint) -> dict[str, Any]:
         headers["Idempotency-Replayed"] = {"description": words, "schema": {"type": "string", "const": "true"}}
     good: dict[str, Any] = {"description": "Done.", "headers": headers}
     status = "204"
+    if endpoint.media:
+        status = str(endpoint.status)
+        good["content"] = {kind: {} for kind in endpoint.media}
     if endpoint.answer is not None:
         status = str(endpoint.status)
         schema = {"$ref": _REF.format(model=endpoint.answer.__name__)}

@@ -21,10 +21,11 @@ from bridge.chats.decisions import Decisions, RaiseEvents, Tell
 from bridge.chats.jobs import DELETE, INVITE, PUBLISH, Jobs
 from bridge.chats.moving import Moving
 from bridge.chats.plans import NewChat, checked, hidden_alias, public_alias
+from bridge.chats.writing import set_writing
 from bridge.domain import texts
-from bridge.domain.kinds import CHAT_STATE, Kind, chat_state
+from bridge.domain.kinds import Kind
 from bridge.domain.pages import USUAL, BadCursor, Page, bounded, cursor, key_of
-from bridge.domain.roles import ARCHIVED, POWER, Role, level_of, number, owners
+from bridge.domain.roles import POWER, Role, owners
 from bridge.domain.ulids import ENTROPY_BYTES, ulid
 from bridge.errors import Conflict, NotAllowed, NotFound, Refused
 from bridge.notices import Notices
@@ -39,6 +40,7 @@ MOST_PINS: Final = 100
 MOST_TOLD: Final = 100
 """Members of a chat who are told that it was deleted; of a larger one they see it."""
 MOST_GENERATIONS: Final = 50
+Making = Callable[[Connection, Chat], None]
 Deleting = Callable[[Connection, Chat], None]
 Moved = Callable[[Connection, Chat, Chat], None]
 
@@ -69,6 +71,8 @@ class ChatService(Decisions):
         self._shards = shards
         self._entropy = entropy
         self.consent: Consent = consent or Everybody()
+        self.making: list[Making] = []
+        """What other areas do in the transaction that makes a chat."""
         self.deleting: list[Deleting] = []
         """What other areas do in the transaction that deletes a chat: forget their rows of it, or refuse (a hold)."""
         self.moved: list[Moved] = []
@@ -102,19 +106,19 @@ class ChatService(Decisions):
             members: who else is invited.
             alias: the part of its address that people choose; of public chats only.
             external_id: a product's own id of it.
-            parent: the channel whose discussion group it becomes.
+            parent: the channel whose discussion group it becomes; of groups only.
 
         Raises:
             Refused: a value cannot be.
             NotAllowed: somebody does not want to be added, or written to first.
-            Conflict: the alias or the external id is taken.
+            Conflict: the alias or the external id is taken, or the channel has a discussion group.
             HomeserverError: the homeserver is away; asking again goes on where this stopped.
         """
         new = self._checked(actor, kind, name, topic, public, owner, members, alias, external_id)
         if not 0 < len(key) <= texts.MOST_KEY:
             raise Refused("key_invalid", f"The idempotency key has 1 to {texts.MOST_KEY} characters.")
         if parent is not None:
-            await self._permissions.require(actor, parent, Role.ADMIN)
+            parent = await self._channel(actor, kind, parent)
         if kind is Kind.DIRECT:
             one, other = sorted(new.people)
             purpose = f"chat\0{actor.product}\0direct\0{one}\0{other}"
@@ -160,6 +164,16 @@ class ChatService(Decisions):
             alias=alias,
         )
 
+    async def _channel(self, actor: Actor, kind: Kind, parent: Chat) -> Chat:
+        """The channel for which somebody makes a discussion group, as it is now."""
+        if kind is not Kind.GROUP:
+            raise Refused("no_group", "Posts are discussed in a group.")
+        channel = await self.get(actor, parent.room_id)
+        if channel.kind is not Kind.CHANNEL:
+            raise Refused("no_channel", "Only channels have a discussion group.")
+        await self._permissions.require(actor, channel, Role.ADMIN)
+        return channel
+
     async def _made_before(self, purpose: str) -> tuple[Chat | None, str]:
         """The chat of a purpose, and the purpose of a new one: a deleted chat's is used up."""
         for _ in range(MOST_GENERATIONS):
@@ -187,6 +201,8 @@ class ChatService(Decisions):
             await consents.ask(self.consent, actor.user_id, member, what)
         if external_id is not None:
             await self._free(actor.product, external_id)
+        if parent is not None and any(each.parent == parent.room_id for each in self._registry):
+            raise _discussed()
         steward = self._steward
         room_id = await steward.create(hidden_alias(steward.user_id, purpose), new.request(steward.user_id))
         alias = public_alias(steward.user_id, steward.server_name, new.alias) if new.alias else ""
@@ -216,6 +232,8 @@ class ChatService(Decisions):
                 return known  # somebody else was quicker
             if external_id is not None and store.by_external_id(connection, actor.product, external_id) is not None:
                 raise _taken(external_id)
+            if chat.parent is not None and store.has_group(connection, chat.parent):
+                raise _discussed()
             store.add(connection, chat, self._shards)
             store.change(connection, room_id, levels=json.dumps(levels).decode(), filled_at=now)
             rooms.remember(connection, purpose, room_id)
@@ -227,6 +245,8 @@ class ChatService(Decisions):
             if alias or new.plan.listed:
                 jobs.append(chat_jobs.job(PUBLISH, room_id, now))
             chat_jobs.add(connection, jobs)
+            for each in self.making:
+                each(connection, chat)
             self.note(connection, actor, "chat.create", chat, {"kind": new.kind.value, "public": new.public})
             return chat
 
@@ -374,7 +394,7 @@ class ChatService(Decisions):
             return chat
         async with self.lock(chat.room_id):
             with within_power():
-                await self._set_writing(chat, archived=True)
+                await set_writing(self._steward.of(chat), chat, archived=True)
             return await self.changed(actor, "chat.archive", chat, archived_at=self._clock.now_ms())
 
     async def unarchive(self, actor: Actor, chat: Chat) -> Chat:
@@ -384,26 +404,8 @@ class ChatService(Decisions):
             return chat
         async with self.lock(chat.room_id):
             with within_power():
-                await self._set_writing(chat, archived=False)
+                await set_writing(self._steward.of(chat), chat, archived=False)
             return await self.changed(actor, "chat.unarchive", chat, archived_at=None)
-
-    async def _set_writing(self, chat: Chat, *, archived: bool) -> None:
-        """Raise the power that writing needs, or lower it again. What it was stands in the room: a crash between the
-        two does not lose it.
-        """
-        hand = self._steward.of(chat)
-        state = await hand.state(chat.room_id, CHAT_STATE) or chat_state(chat.kind, public=chat.public)
-        levels = await hand.power_levels(chat.room_id)
-        before = state.get("writes", number(levels.get("events_default"), 0))
-        plain = {key: value for key, value in state.items() if key not in {"archived", "writes"}}
-        if archived:
-            await hand.set_state(chat.room_id, CHAT_STATE, {**plain, "archived": True, "writes": before})
-            # In adopted rooms the steward has no power above the owners': they can write on.
-            closed = min(ARCHIVED, level_of(hand.user_id, levels))
-            await hand.set_state(chat.room_id, "m.room.power_levels", {**levels, "events_default": closed})
-        else:
-            await hand.set_state(chat.room_id, "m.room.power_levels", {**levels, "events_default": number(before, 0)})
-            await hand.set_state(chat.room_id, CHAT_STATE, plain)
 
     # Ending
 
@@ -428,8 +430,13 @@ class ChatService(Decisions):
             await hand.kick(chat.room_id, user_id, "They asked to leave.")
         await self.audited(Actor.person(user_id), "chat.leave", chat, {})
 
-    async def delete(self, actor: Actor, chat: Chat) -> None:
+    async def delete(
+        self, actor: Actor, chat: Chat, also: Callable[[Connection], None] = lambda _connection: None
+    ) -> None:
         """Delete it for everybody: it is gone at once here, and people are removed from the room in the background.
+
+        Args:
+            also: done in the same transaction.
 
         Raises:
             Refused: it is held (:mod:`bridge.retention`).
@@ -446,6 +453,7 @@ class ChatService(Decisions):
             store.remove_members(connection, chat.room_id)
             chat_jobs.forget_room(connection, chat.room_id)
             chat_jobs.add(connection, [chat_jobs.job(DELETE, chat.room_id, now)])
+            also(connection)
             return [(each.user_id, "chat.deleted", {}) for each in there] if len(there) <= MOST_TOLD else []
 
         await self.decided(actor, "chat.delete", chat, {"kind": chat.kind.value}, work)
@@ -482,6 +490,10 @@ def read_cursor(word: str | None, *kinds: type) -> Any:
         return None if word is None else key_of(word, *kinds)
     except BadCursor as error:
         raise Refused("bad_cursor", "The cursor is not one of this list.") from error
+
+
+def _discussed() -> Conflict:
+    return Conflict("has_discussion", "This channel has a discussion group already.")
 
 
 def _taken(external_id: str) -> Conflict:

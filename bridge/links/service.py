@@ -136,6 +136,7 @@ class LinkService:
         uses: int | None = None,
         approval: bool = False,
         title: str = "",
+        also: Callable[[Connection, Link], None] = lambda _connection, _link: None,
     ) -> Link:
         """Make a link.
 
@@ -144,6 +145,7 @@ class LinkService:
             uses: how many people may come by it; None: any number.
             approval: each who comes by it is a request, which somebody answers.
             title: for those who look after the links.
+            also: done in the same transaction.
 
         Raises:
             Refused: a value cannot be, or the chat is of two people.
@@ -177,11 +179,25 @@ class LinkService:
             if store.count(connection, chat.id, now) >= self._most_links:
                 raise TooMany("too_many_links", f"A chat has {self._most_links} invite links at most; end some.")
             store.add(connection, link)
+            also(connection, link)
             details = {"link": link_id, "expires_in": expires_in, "uses": uses, "approval": approval}
             self._chats.note(connection, actor, "chat.link", chat, details)
 
         await self._database.write(work)
         return link
+
+    async def get(self, actor: Actor, chat: Chat, link_id: str) -> Link:
+        """A link of a chat by its id, whether it works or has ended.
+
+        Raises:
+            NotFound: the chat has no such link.
+            NotAllowed: only admins and above.
+        """
+        await self._permissions.require(actor, chat, Role.ADMIN)
+        found = await self._database.read(lambda connection: store.by_id(connection, chat.id, link_id))
+        if found is None:
+            raise _no_link()
+        return self._coded(found)
 
     async def list(self, actor: Actor, chat: Chat) -> builtins.list[Link]:
         """The links that let somebody in, the newest first."""

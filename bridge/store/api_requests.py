@@ -53,8 +53,14 @@ def claim(connection: Connection, product: str, key: str, fingerprint: str, now:
     return Kept(found["fingerprint"], found["status"], answer, found["lease"])
 
 
+def finish(connection: Connection, product: str, key: str, status: int, answer: bytes) -> None:
+    """Keep what a request came to, unless that is kept already."""
+    where = (api_requests.c.product == product, api_requests.c.key == key, api_requests.c.status.is_(None))
+    connection.execute(update(api_requests).where(*where).values(status=status, answer=answer))
+
+
 def settle(connection: Connection, product: str, key: str, status: int, answer: bytes) -> None:
-    """Keep what a request came to."""
+    """Keep another answer in the place of what a request came to."""
     where = (api_requests.c.product == product, api_requests.c.key == key)
     connection.execute(update(api_requests).where(*where).values(status=status, answer=answer))
 

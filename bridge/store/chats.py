@@ -84,6 +84,13 @@ def move_children(connection: Connection, room_id: str, successor: str) -> None:
     connection.execute(update(chats).where(chats.c.parent == room_id).values(parent=successor))
 
 
+def has_group(connection: Connection, channel_room: str) -> bool:
+    """Whether a channel has a discussion group."""
+    alive = (chats.c.deleted_at.is_(None), chats.c.successor.is_(None))
+    query = select(chats.c.room_id).where(chats.c.parent == channel_room, *alive).limit(1)
+    return connection.execute(query).first() is not None
+
+
 def by_room(connection: Connection, room_id: str) -> Chat | None:
     """The chat of a room."""
     return _chat(connection.execute(select(chats).where(chats.c.room_id == room_id)).mappings().first())

@@ -102,6 +102,17 @@ class ProductFeature(Feature):
         unit.store(put)
         unit.after_commit(self._service.hurry)
 
+    def made(self, connection: Connection, chat: Chat) -> None:
+        """There is a new chat: within the commit that makes it. Call the service's ``hurry`` after it."""
+        if chat.workspace:
+            data = {"kind": chat.kind.value, "external_id": chat.external_id}
+            self._service.emit(connection, chat.workspace, "chat.created", f"created\0{chat.id}", data, chat.id)
+
+    def deleted(self, connection: Connection, chat: Chat) -> None:
+        """A chat is gone: within the commit that deletes it."""
+        if chat.workspace:
+            self._service.emit(connection, chat.workspace, "chat.deleted", f"deleted\0{chat.id}", {}, chat.id)
+
     def marked(self, connection: Connection, chat: Chat, before: Mark, after: Mark) -> None:
         """Somebody has received or read more of a chat than before: within the commit that takes it in."""
         if not chat.workspace:

@@ -118,13 +118,6 @@ class WebhookService:
         self._sending = Background("webhooks", self._clock, work, upcoming)
         return self._sending
 
-    async def tell(self, product: str, event: str, cause: str, data: Mapping[str, Any], chat: str = "") -> None:
-        """:meth:`emit` in a transaction of its own."""
-        if not self.wanted(product, event):
-            return
-        await self._database.write(lambda connection: self.emit(connection, product, event, cause, data, chat))
-        self.hurry()
-
     # What products do with them
 
     async def add(self, product: str, url: str, events: Collection[str], cause: str) -> tuple[Webhook, str]:
@@ -231,8 +224,17 @@ class WebhookService:
         await self._database.write(work)
         self._put(replace(hook, paused_at=now, pause_reason=reason))
 
-    async def rotate(self, product: str, webhook_id: str, overlap_s: int) -> tuple[Webhook, str]:
+    async def rotate(
+        self,
+        product: str,
+        webhook_id: str,
+        overlap_s: int,
+        also: Callable[[Connection, Webhook, str], None] = lambda _connection, _hook, _secret: None,
+    ) -> tuple[Webhook, str]:
         """A new secret; the old one signs too for ``overlap_s`` seconds.
+
+        Args:
+            also: done in the same transaction, with the secret.
 
         Raises:
             NotFound: there is none such.
@@ -245,6 +247,7 @@ class WebhookService:
             sealed = self._sealer.seal(secret.encode(), hook.id)
             changed = replace(hook, secret=sealed, old_secret=hook.secret, old_until=now + overlap_s * 1000)
             store.change(connection, hook.id, secret=sealed, old_secret=changed.old_secret, old_until=changed.old_until)
+            also(connection, changed, secret)
             self._told(connection, changed, "webhook.rotate", {"overlap_s": overlap_s})
             return changed
 

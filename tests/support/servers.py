@@ -110,16 +110,26 @@ class Server(Synapse):
 
 
 @asynccontextmanager
-async def running_synapse(folder: Path, *, slots: int = SLOTS, **extra: Any) -> AsyncIterator[Server]:
-    """A Synapse in ``folder`` with ``slots`` registrations, stopped at the end. ``extra``: keys of homeserver.yaml."""
+async def running_synapse(
+    folder: Path, *, slots: int = SLOTS, server_name: str = "localhost", port: int = 0, **extra: Any
+) -> AsyncIterator[Server]:
+    """A Synapse in ``folder`` with ``slots`` registrations, stopped at the end.
+
+    ``port``: where its clients come; 0: any that is free. ``extra``: keys of homeserver.yaml.
+    """
     python = await ensure_environment(progress=print)
     made = [Slot.make(number) for number in range(slots)]
     paths = []
     for slot in made:
         paths.append(folder / f"registration-{slot.name}.yaml")
-        write_registration(paths[-1], slot.registration("localhost"))
+        write_registration(paths[-1], slot.registration(server_name))
     settings = SynapseSettings(
-        folder=folder / "synapse", port=free_port(), registrations=paths, bcrypt_rounds=4, extra=extra
+        folder=folder / "synapse",
+        port=port or free_port(),
+        server_name=server_name,
+        registrations=paths,
+        bcrypt_rounds=4,
+        extra=extra,
     )
     write_synapse(settings)
     server = Server(settings, python, made)

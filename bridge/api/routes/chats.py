@@ -101,8 +101,7 @@ class ChatRoutes:
             external_id=body.external_id,
             key=call.once,
         )
-        data = {"kind": chat.kind.value, "external_id": chat.external_id}
-        await self._base.webhooks.tell(call.product.name, "chat.created", f"created\0{chat.id}", data, chat.id)
+        self._base.webhooks.hurry()
         return await self._shown(chat)
 
     async def get(self, call: Call[None, None]) -> ChatView:
@@ -127,8 +126,8 @@ class ChatRoutes:
     async def delete(self, call: Call[None, None]) -> None:
         """Deleted for all."""
         chat = await self._base.chat(call)
-        await self._chats.delete(call.actor, chat)
-        await self._base.webhooks.tell(call.product.name, "chat.deleted", f"deleted\0{chat.id}", {}, chat.id)
+        await self._chats.delete(call.actor, chat, lambda connection: call.done(connection, None))
+        self._base.webhooks.hurry()
 
     async def upgrade(self, call: Call[None, None]) -> ChatView:
         """In a new room."""

@@ -88,7 +88,7 @@ class WebhookRoutes:
     async def create(self, call: Call[NewWebhook, None]) -> MadeWebhook:
         """A new one."""
         hook, secret = await self._webhooks.add(call.product.name, call.body.url, call.body.events, call.once)
-        return MadeWebhook(**_hook(hook).model_dump(), secret=secret)
+        return _made(hook, secret)
 
     async def get(self, call: Call[None, None]) -> WebhookView:
         """One."""
@@ -108,8 +108,13 @@ class WebhookRoutes:
 
     async def rotate(self, call: Call[SecretRotation, None]) -> MadeWebhook:
         """A new secret."""
-        hook, secret = await self._webhooks.rotate(call.product.name, call.params["webhook"], call.body.overlap)
-        return MadeWebhook(**_hook(hook).model_dump(), secret=secret)
+        hook, secret = await self._webhooks.rotate(
+            call.product.name,
+            call.params["webhook"],
+            call.body.overlap,
+            lambda connection, hook, secret: call.done(connection, _made(hook, secret)),
+        )
+        return _made(hook, secret)
 
     async def ping(self, call: Call[None, None]) -> DeliveryView:
         """A test."""
@@ -247,6 +252,10 @@ def _hook(hook: Webhook) -> WebhookView:
         pause_reason=hook.pause_reason,
         created_at=hook.created_at,
     )
+
+
+def _made(hook: Webhook, secret: str) -> MadeWebhook:
+    return MadeWebhook(**_hook(hook).model_dump(), secret=secret)
 
 
 def _delivery(delivery: Delivery) -> DeliveryView:

@@ -71,6 +71,7 @@ class LinkRoutes:
             uses=body.uses,
             approval=body.approval,
             title=body.title,
+            also=lambda connection, link: call.done(connection, self._view(link)),
         )
         return self._view(made)
 

@@ -1,0 +1,171 @@
+"""Cases: what a buyer wants after an order was accepted. To cancel it, to give it back, or that something is put right.
+
+A case is decided by the merchant, or by the operator when it was escalated; money that is given back is a refund of the
+order's payment under the key of the case, which makes it one however often it is tried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, Final
+
+from bots.domain.money import Money
+
+__all__ = ["CLOSED", "MESSAGES", "NEXT", "Case", "CaseAction", "CaseKind", "CaseRefused", "CaseState", "advance"]
+
+TEXT_MAX: Final = 2_000
+PHOTOS_MAX: Final = 5
+
+
+class CaseKind(StrEnum):
+    """What is wanted."""
+
+    CANCELLATION = "cancellation"
+    RETURN = "return"
+    COMPLAINT = "complaint"
+
+
+class CaseState(StrEnum):
+    """Where it stands."""
+
+    OPEN = "open"
+    """The merchant is asked."""
+    APPROVED = "approved"
+    """A return may come; nothing is given back before it has."""
+    SETTLED = "settled"
+    """Cancelled, given back or put right."""
+    REFUSED = "refused"
+    """The buyer may escalate it."""
+    ESCALATED = "escalated"
+    """The operator decides."""
+    WITHDRAWN = "withdrawn"
+    CLOSED = "closed"
+    """Refused in the end."""
+
+
+class CaseAction(StrEnum):
+    """What happens to a case."""
+
+    APPROVE = "approve"
+    SETTLE = "settle"
+    REFUSE = "refuse"
+    ESCALATE = "escalate"
+    WITHDRAW = "withdraw"
+    CLOSE = "close"
+
+
+S, A = CaseState, CaseAction
+NEXT: Final[Mapping[tuple[CaseState, CaseAction], CaseState]] = MappingProxyType(
+    {
+        (S.OPEN, A.APPROVE): S.APPROVED,
+        (S.OPEN, A.SETTLE): S.SETTLED,
+        (S.OPEN, A.REFUSE): S.REFUSED,
+        (S.OPEN, A.ESCALATE): S.ESCALATED,
+        (S.OPEN, A.WITHDRAW): S.WITHDRAWN,
+        (S.APPROVED, A.SETTLE): S.SETTLED,
+        (S.APPROVED, A.WITHDRAW): S.WITHDRAWN,
+        (S.APPROVED, A.CLOSE): S.CLOSED,
+        (S.REFUSED, A.ESCALATE): S.ESCALATED,
+        (S.REFUSED, A.SETTLE): S.SETTLED,
+        (S.REFUSED, A.CLOSE): S.CLOSED,
+        (S.ESCALATED, A.SETTLE): S.SETTLED,
+        (S.ESCALATED, A.APPROVE): S.APPROVED,
+        (S.ESCALATED, A.CLOSE): S.CLOSED,
+        (S.ESCALATED, A.WITHDRAW): S.WITHDRAWN,
+    }
+)
+"""What follows on what; anything else is refused."""
+
+CLOSED: Final = frozenset({S.SETTLED, S.WITHDRAWN, S.CLOSED})
+"""Nothing happens to it any more."""
+
+WORDS: Final[Mapping[CaseState, str]] = MappingProxyType(
+    {
+        S.OPEN: "waiting for the merchant",
+        S.APPROVED: "approved, waiting for the goods",
+        S.SETTLED: "settled",
+        S.REFUSED: "refused by the merchant",
+        S.ESCALATED: "waiting for the operator",
+        S.WITHDRAWN: "withdrawn",
+        S.CLOSED: "closed",
+    }
+)
+"""The state as people read it: English, for the translator."""
+
+MESSAGES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "case.refused": "That is not possible any more: the case is {state}.",
+        "case.text": "Please say in 1 to {most} characters what is the matter.",
+        "case.photos": "At most {most} photos, please.",
+        "case.amount": "The amount is above nought and not more than what was paid.",
+    }
+)
+"""The sentence of every code: English texts with named fields, for the translator."""
+
+
+class CaseRefused(ValueError):
+    """Something that cannot be done with a case. ``msgid`` with ``values`` is for people; ``code`` is for logs.
+
+    A value named ``state`` is one of :data:`WORDS`, to be translated.
+    """
+
+    def __init__(self, code: str, **values: Any) -> None:
+        super().__init__(code)
+        self.code = code
+        self.msgid = MESSAGES[code]
+        self.values = values
+
+    @property
+    def human(self) -> str:
+        """The sentence in English."""
+        return self.msgid.format(**self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What a buyer wants.
+
+    Attributes:
+        id: ULID; also the key of its refund.
+        order: id.
+        lines: how many of which lines of the order (by number, from 1) it is about; empty: the whole order.
+        text: in the buyer's words.
+        photos: ``mxc://`` addresses with what opens them, as JSON of an EncryptedFile or a bare address.
+        amount: what is, or was, given back; None: nothing, or not yet known.
+        answer: the merchant's or operator's words.
+    """
+
+    id: str
+    order: str
+    kind: CaseKind
+    state: CaseState
+    text: str
+    opened_at: datetime
+    updated_at: datetime
+    lines: Mapping[int, int] = field(default_factory=dict)
+    photos: tuple[str, ...] = ()
+    amount: Money | None = None
+    answer: str = ""
+    deadline: datetime | None = None
+
+    def __post_init__(self) -> None:
+        if not self.text.strip() or len(self.text) > TEXT_MAX or len(self.answer) > TEXT_MAX:
+            raise CaseRefused("case.text", most=TEXT_MAX)
+        if len(self.photos) > PHOTOS_MAX:
+            raise CaseRefused("case.photos", most=PHOTOS_MAX)
+        if self.amount is not None and self.amount.minor <= 0:
+            raise CaseRefused("case.amount")
+        object.__setattr__(self, "lines", MappingProxyType(dict(self.lines)))
+
+
+def advance(case: Case, action: CaseAction, at: datetime, *, within: timedelta | None = None, **changes: Any) -> Case:
+    """The case after an action at a moment (aware). Raises CaseRefused: it does not follow on the state."""
+    state = NEXT.get((case.state, action))
+    if state is None:
+        raise CaseRefused("case.refused", case=case.id, state=WORDS[case.state], action=action.value)
+    deadline = None if within is None else at + within
+    return replace(case, state=state, updated_at=at, deadline=deadline, **changes)
