@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -57,7 +58,7 @@ class World:
         return await self._human(self.abroad, name)
 
     async def _human(self, server: Server, name: str) -> Human:
-        human = await server.human(name, self.folder / name)
+        human = await server.human(name, self.folder / secrets.token_hex(4))
         self.stack.push_async_callback(human.close)
         return human
 
@@ -67,16 +68,17 @@ class World:
         return chat
 
 
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
+@pytest.fixture(scope="module")
+async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    folder = tmp_path_factory.mktemp("federation")
     address = f"127.0.0.1:{free_port()}"
     web = {"enabled": True, "listen": address, "public_url": f"http://{address}"}
-    async with federated_synapses(tmp_path, 1, 0) as (home, abroad), AsyncExitStack() as stack:
-        process = RialtoProcess(home, home.take_slot(), tmp_path / "rialto", ("hub",), overrides={"web": web})
+    async with federated_synapses(folder, 1, 0) as (home, abroad), AsyncExitStack() as stack:
+        process = RialtoProcess(home, home.take_slot(), folder / "rialto", ("hub",), overrides={"web": web})
         rialto = build(load_config(process.config_path))
         stack.push_async_callback(rialto.stop)
         await rialto.start()
-        yield World(home, abroad, rialto, process.bot("hub"), tmp_path, stack)
+        yield World(home, abroad, rialto, process.bot("hub"), folder, stack)
 
 
 async def comes_in(human: Human, chat: Chat) -> None:
@@ -188,13 +190,13 @@ async def test_invitations_of_another_homeserver_are_screened(world: World) -> N
     await privacy.change(alice.id, write=Audience.CONTACTS, add=Audience.NOBODY)
 
     group = await carol.create_room("Strangers", encrypted=False)
-    with pytest.raises(ClientError, match="403"):
+    with pytest.raises(ClientError, match="do not take this from you|asked"):
         await carol.invite(group, alice.id)
     await carol.invite(group, bob.id)  # who takes everybody's
     assert await bob.expect_invite(carol.id) == group
 
     talk = await carol.create_room(encrypted=False, direct=True)
-    with pytest.raises(ClientError, match="403"):
+    with pytest.raises(ClientError, match="do not take this from you|asked"):
         await carol.invite(talk, alice.id)
     [request] = await privacy.requests(alice.id)
     assert (request.other, request.what.value) == (carol.id, "write")
@@ -206,6 +208,6 @@ async def test_invitations_of_another_homeserver_are_screened(world: World) -> N
 
     await privacy.block(alice.id, carol.id)
     again = await carol.create_room(encrypted=False, direct=True)
-    with pytest.raises(ClientError, match="403"):
+    with pytest.raises(ClientError, match="do not take this from you|asked"):
         await carol.invite(again, alice.id)
     assert await privacy.requests(alice.id) == []
