@@ -159,6 +159,7 @@ from bots.store import (  # noqa: E402, F401
     funding_tables,
     guard_tables,
     ledger_tables,
+    order_tables,
     page_tables,
     payment_tables,
 )
