@@ -4,7 +4,7 @@ What a write came to is kept, sealed, for a day, by the product and the ``Idempo
 request is an error. Of requests at the same time one works and the others wait for its answer, and are told to come
 back (409) when it takes too long. What failed for a moment (a homeserver that is away) is not kept: the same key tries
 again. A write that a crash cut off is done again with the same key, and nothing happens twice: handlers make their
-effects with :attr:`bridge.api.endpoints.Call.once`, or keep what the request came to in the commit that holds the effect
+effects with :attr:`bridge.api.endpoints.Call.once`, or keep what the request came to in the commit of the effect
 (:attr:`bridge.api.endpoints.Call.done`).
 """
 
