@@ -197,13 +197,15 @@ class Homeserver:
             data = b"{}"
         return await self._fetch(method, url, data, headers, timeout)
 
-    async def download(self, path: str, *, user_id: str, limit: int) -> bytes:
+    async def download(self, path: str, *, user_id: str, limit: int, query: Mapping[str, str] | None = None) -> bytes:
         """Fetch bytes (media) as ``user_id``.
 
         Raises:
             HomeserverError: also when there are more than ``limit`` bytes (``TOO_LARGE``).
         """
         url = f"{self.url}{path}?{self._masquerade(user_id, None)}"
+        if query:
+            url = f"{url}&{urlencode(query)}"
         try:
             async with self.session.get(URL(url, encoded=True), headers=self._headers) as response:
                 if response.status != 200:

@@ -59,6 +59,7 @@ MESSAGES: Final[Mapping[str, str]] = MappingProxyType(
         "catalogue.parent": "A category cannot lie in itself.",
         "catalogue.too_few": "Please choose at least {least} of “{group}”.",
         "catalogue.too_many": "Please choose at most {most} of “{group}”.",
+        "catalogue.no_such_variant": "Please choose one of those that are offered.",
         "catalogue.no_such_modifier": "“{modifier}” is not offered with this.",
         "catalogue.modifier_gone": "“{modifier}” is not available at the moment.",
         "catalogue.negative": "Extras cannot make the price fall below nought.",

@@ -79,13 +79,24 @@ class Links:
         Raises:
             ValueError: the purpose cannot stand in a path, or there is no time to use the link.
         """
+        path, keep = self.draft(purpose=purpose, person=person, subject=subject, ttl_s=ttl_s, now=now)
+        keep(connection)
+        return path
+
+    def draft(
+        self, *, purpose: str, person: str, subject: str, ttl_s: float, now: int
+    ) -> tuple[str, Callable[[Connection], None]]:
+        """As :meth:`issue`, for a link that is said in the commit that keeps it: its path, and what keeps it."""
         if not PURPOSE.fullmatch(purpose) or ttl_s <= 0:
             raise ValueError(f"a link needs a purpose like set-pin and a time, got {purpose!r} and {ttl_s} s")
         random = self._randomness(_RANDOM)
         token = base64.urlsafe_b64encode(random + self._signature(purpose, random)).decode()
         link = sql.Link(purpose, person, subject, now, now + round(ttl_s * 1000))
-        sql.add_link(connection, _digest(random), link)
-        return f"{PREFIX}/{purpose}/{token}"
+
+        def keep(connection: Connection) -> None:
+            sql.add_link(connection, _digest(random), link)
+
+        return f"{PREFIX}/{purpose}/{token}", keep
 
     def genuine(self, token: str, purpose: str) -> bool:
         """Whether a token was made here for this purpose. Asks nobody."""

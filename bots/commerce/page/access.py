@@ -20,7 +20,7 @@ from aiohttp import web
 from sqlalchemy import Connection
 
 from appservice.database import Database
-from appservice.errors import HomeserverError
+from appservice.homeserver import HomeserverError
 from appservice.sealing import derived_key
 from bots.framework.clock import Clock
 from bots.store import app_sessions as sql
@@ -105,9 +105,7 @@ class Access:
             raise TokenRefused("unknown")
         return person
 
-    def begin(
-        self, connection: Connection, cookie: str, *, bot: str, person: str, room_id: str, framed: bool
-    ) -> None:
+    def begin(self, connection: Connection, cookie: str, *, bot: str, person: str, room_id: str, framed: bool) -> None:
         """Begin the session of a cookie, in the commit of what it comes from."""
         now = self._clock.now_ms()
         sql.purge(connection, now)
