@@ -20,7 +20,7 @@ from bridge.api.routes.chats import ChannelRoutes, ChatRoutes, RetentionRoutes, 
 from bridge.api.routes.control import AuditRoutes, ModerationRoutes, WebhookRoutes
 from bridge.api.routes.links import LinkRoutes
 from bridge.api.routes.members import MemberRoutes
-from bridge.api.routes.messages import DeliveryRoutes, MessageRoutes, SearchRoutes
+from bridge.api.routes.messages import CommentRoutes, DeliveryRoutes, MessageRoutes, Notices, SearchRoutes
 from bridge.api.routes.people import PeopleRoutes
 from bridge.audit import Audit
 from bridge.background import Background
@@ -206,6 +206,7 @@ class Embedding:
 
 def endpoints_of(base: Base, ground: Ground) -> list[Endpoint]:
     """The whole table."""
+    notices = Notices(base, ground.raise_events)
     routes: list[Route] = [
         PeopleRoutes(base),
         ChatRoutes(base),
@@ -214,7 +215,8 @@ def endpoints_of(base: Base, ground: Ground) -> list[Endpoint]:
         LinkRoutes(base),
         TimerRoutes(base),
         RetentionRoutes(base),
-        MessageRoutes(base, ground.raise_events),
+        MessageRoutes(base, notices),
+        CommentRoutes(base, notices),
         DeliveryRoutes(base),
         SearchRoutes(base),
         ModerationRoutes(base),

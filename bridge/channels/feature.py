@@ -24,6 +24,8 @@ from bridge.store.chats import Chat
 POST: Final = "chat.rialto.post"
 """Field of the announcement of a post in the discussion group: ``{"room_id": …, "event_id": …}`` of the post."""
 NOTICE: Final = "chat.rialto.notice"
+PRODUCT: Final = "chat.rialto.product"
+"""Field of what a product says by the steward: ``{"name": …, "title": …}``."""
 WANTED: Final = SPOKEN | {"m.reaction", "m.room.redaction"}
 MOST_REACTION: Final = 100
 
@@ -59,7 +61,7 @@ class ChannelsFeature(Feature):
             return
         if event.type == "m.room.redaction":
             await self._redacted(channel, event, unit)
-        elif chat is not channel and event.sender == self._steward.of(chat).user_id:
+        elif chat is not channel and event.sender == self._steward.of(chat).user_id and PRODUCT not in event.content:
             self._announced(channel, event, unit)
         elif chat is channel and event.type != "m.reaction" and not _relation(event)[0]:
             await self._posted(channel, event, unit)
@@ -98,7 +100,7 @@ class ChannelsFeature(Feature):
         if reacts != (kind == "m.annotation") or (kind not in {"", "m.annotation", "m.thread"}):
             return
         about = [each for each in (target, replied) if each]
-        if not about or event.sender == self._steward.user_id:
+        if not about or (event.sender == self._steward.user_id and PRODUCT not in event.content):
             return
 
         def find(connection: Connection) -> Post | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from bridge.api.models import chats, members, messages, people, products
 from bridge.client.transport import Transport, path_of
@@ -240,6 +240,11 @@ class Links(Area):
         """Let a link open nothing any more."""
         await self._transport.none("DELETE", path_of("chats", chat, "links", link))
 
+    async def qr(self, chat: str, link: str, kind: Literal["svg", "png"] = "svg") -> bytes:
+        """A link as a QR code: a picture to scan."""
+        accept = "image/png" if kind == "png" else "image/svg+xml"
+        return await self._transport.request("GET", path_of("chats", chat, "links", link, "qr"), accept=accept)
+
     def requests(self, chat: str) -> AsyncIterator[members.JoinRequestView]:
         """Who asks to join."""
         return self._transport.pages(members.JoinRequestPage, path_of("chats", chat, "requests"), {"limit": 200})
@@ -286,6 +291,19 @@ class Messages(Area):
         return await self._transport.one(
             messages.MessageView, "POST", path_of("chats", chat, "messages"), body, key=key
         )
+
+    def comments(self, chat: str, event_id: str) -> AsyncIterator[messages.CommentView]:
+        """The comments on a post of a channel, the first first."""
+        path = path_of("chats", chat, "posts", event_id, "comments")
+        return self._transport.pages(messages.CommentPage, path, {"limit": 200})
+
+    async def comment(
+        self, chat: str, event_id: str, text: str, *, html: str | None = None, key: str | None = None
+    ) -> messages.MessageView:
+        """Comment on a post of a channel."""
+        body = messages.NewMessage(text=text, **_given(html=html))
+        path = path_of("chats", chat, "posts", event_id, "comments")
+        return await self._transport.one(messages.MessageView, "POST", path, body, key=key)
 
     async def get(self, chat: str, message: str) -> messages.MessageView:
         """What became of a notice."""

@@ -55,7 +55,7 @@ class Transport:
         sleep: Callable[[float], Awaitable[None]],
     ) -> None:
         self._url = url.rstrip("/") + PREFIX
-        self._headers = {"Authorization": f"Bearer {key}", "Accept": "application/json"} if key else {}
+        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._timeout = aiohttp.ClientTimeout(total=timeout)
         self._attempts = attempts
         self._own = session is None
@@ -121,6 +121,7 @@ class Transport:
         *,
         query: Mapping[str, Any] | None = None,
         key: str | None = None,
+        accept: str = "application/json",
     ) -> bytes:
         """Make a request; again, with the same idempotency key, when it may come through later.
 
@@ -129,6 +130,7 @@ class Transport:
             query: what is None is left out.
             key: the idempotency key of a write; a new one unless told. Tell one that you have stored when the request
                 must not happen twice even if your own process dies.
+            accept: the content type that is wanted.
 
         Raises:
             ApiError: it was refused, or did not come through.
@@ -139,7 +141,7 @@ class Transport:
         wanted = {name: _written(value) for name, value in (query or {}).items() if value is not None}
         if wanted:
             url += "?" + urlencode(wanted, quote_via=quote)
-        headers = dict(self._headers)
+        headers = self._headers | {"Accept": accept}
         if method != "GET":
             headers["Idempotency-Key"] = key or secrets.token_urlsafe(24)
         data = None

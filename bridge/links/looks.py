@@ -11,6 +11,15 @@ def qr_svg(text: str) -> str:
     return made
 
 
+def qr_svg_file(text: str) -> bytes:
+    """A text as a QR code: an SVG file."""
+    import io
+
+    file = io.BytesIO()
+    _qr(text).save(file, kind="svg", scale=8, border=4, dark="#000", light="#fff")
+    return file.getvalue()
+
+
 def qr_png(text: str) -> bytes:
     """A text as a QR code: a PNG image."""
     import io

@@ -30,7 +30,7 @@ from bridge.domain.roles import MODERATOR, Role
 from bridge.domain.ulids import ENTROPY_BYTES, ulid
 from bridge.errors import NotFound, Refused, TooMany
 from bridge.links.door import Door, end, give_back, move
-from bridge.links.looks import qr_png, qr_svg
+from bridge.links.looks import qr_png, qr_svg, qr_svg_file
 from bridge.notices import Notices
 from bridge.permissions import Permissions
 from bridge.steward import Steward, within_power
@@ -241,6 +241,10 @@ class LinkService:
     def qr_svg(self, link: Link) -> str:
         """The address as a QR code: an ``<svg>`` element."""
         return qr_svg(self._scanned(link))
+
+    def qr_svg_file(self, link: Link) -> bytes:
+        """The address as a QR code: an SVG file."""
+        return qr_svg_file(self._scanned(link))
 
     def qr_png(self, link: Link) -> bytes:
         """The address as a QR code: a PNG image."""

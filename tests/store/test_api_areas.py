@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
 from appservice.database import Database
+from appservice.errors import RialtoError
+from bridge.actor import Actor
 from bridge.api.models.chats import ChatView
 from bridge.client import ApiError
+from bridge.domain.kinds import Kind
+from bridge.store import chats as store
+from bridge.store.chats import Chat
 from tests.support.api import ApiWorld, Product
-from tests.support.messenger import Person
+from tests.support.messenger import STEWARD, Person
 
 
 @pytest.fixture
@@ -193,3 +200,160 @@ async def test_a_channels_group_and_figures(world: ApiWorld, shop: Product, news
     assert (await shop.client.chats.get(group.id)).parent is None
     status, problem = await shop.ask("GET", f"/chats/{group.id}/posts/{post}/statistics")
     assert (status, problem["code"]) == (422, "no_channel")
+
+
+async def test_an_invite_link_as_a_picture(world: ApiWorld, shop: Product) -> None:
+    group = await shop.client.chats.create("group", "Tea")
+    link = await shop.client.links.create(group.id, expires_in=3600)
+    svg = await shop.client.links.qr(group.id, link.id)
+    png = await shop.client.links.qr(group.id, link.id, "png")
+    assert b'xmlns="http://www.w3.org/2000/svg"' in svg and b"<script" not in svg
+    assert scanned(png) == link.code  # there are no pages in this world
+    path = f"/chats/{group.id}/links/{link.id}/qr"
+    for accept, kind in (
+        ("*/*", "image/svg+xml"),
+        ("image/*;q=0.5, image/png", "image/png"),
+        ("image/svg+xml;q=0.1, image/png;q=0.2, text/html", "image/png"),
+        ("text/html, image/*;q=0.1, image/svg+xml;q=0", "image/png"),
+    ):
+        response = await shop.respond("GET", path, headers={"Accept": accept})
+        assert (response.status, response.content_type) == (200, kind), accept
+        assert response.headers["Cache-Control"] == "no-store"
+    for accept in ("text/html", "image/png;q=0", "nonsense"):
+        response = await shop.respond("GET", path, headers={"Accept": accept})
+        assert (response.status, response.content_type) == (406, "application/problem+json")
+    world.clock.advance(hours=2)
+    with pytest.raises(ApiError) as refused:
+        await shop.client.links.qr(group.id, link.id)
+    assert (refused.value.status, refused.value.code) == (410, "link_ended")
+    with pytest.raises(ApiError, match="no_such_link"):
+        await shop.client.links.qr(group.id, "01JM3ZK8V4T9N2Q6R7S8T9V0WX")
+
+
+async def test_comments_on_a_post(world: ApiWorld, shop: Product, news: ChatView, alice: Person) -> None:
+    post = await alice.says(news.room_id, "Post")
+    bob = world.person("bob")
+    await bob.joins(news.room_id)
+    await shop.client.members.set_role(news.id, bob.user_id, "moderator")
+    thread = {"m.relates_to": {"rel_type": "m.thread", "event_id": post}}
+    said = []
+    for number in range(3):
+        said.append(await bob.says(news.room_id, f"comment {number}", **thread))
+        world.clock.advance(seconds=1)
+    ours = await shop.client.messages.comment(news.id, post, "Thank you!", html="<b>Thank</b> you!")
+    assert (ours.chat, ours.state) == (news.id, "pending")
+    await world.settle()
+    await world.embedding.settle()
+    said.append((await shop.client.messages.get(news.id, ours.id)).event_id or "")
+    event = next(each for each in world.room(news.room_id).timeline if each["event_id"] == said[-1])
+    assert event["content"]["m.relates_to"]["event_id"] == post and event["content"]["msgtype"] == "m.notice"
+    found = [each async for each in shop.client.messages.comments(news.id, post)]
+    assert [(each.event_id, each.chat, each.sender) for each in found] == [
+        *((event_id, news.id, bob.user_id) for event_id in said[:3]),
+        (said[3], news.id, STEWARD),
+    ]
+    assert "comment" not in str(found)
+    path, pages = f"/chats/{news.id}/posts/{post}/comments", []
+    _, page = await shop.ask("GET", f"{path}?limit=3")
+    pages.append([each["event_id"] for each in page["items"]])
+    _, page = await shop.ask("GET", f"{path}?limit=3&after={page['next']}")
+    pages.append([each["event_id"] for each in page["items"]])
+    assert pages == [said[:3], said[3:]] and page["next"] is None
+    assert (await shop.client.chats.post_statistics(news.id, post)).comments == 4
+    # The same request is one comment; a reaction is none.
+    once = [await shop.ask("POST", path, {"text": "Once"}, key="once") for _ in range(2)]
+    assert once[0] == once[1]
+    await bob.reacts(news.room_id, post, "👍")
+    await bob.redacts(news.room_id, said[0])
+    assert len([each async for each in shop.client.messages.comments(news.id, post)]) == 4
+    for wrong in ("$nothing", said[1]):
+        for method, body in (("GET", None), ("POST", {"text": "x"})):
+            status, problem = await shop.ask(method, f"/chats/{news.id}/posts/{wrong}/comments", body)
+            assert (status, problem["code"]) == (404, "no_such_message")
+    assert (await shop.ask("GET", f"{path}?after=nonsense"))[0] == 400
+
+
+async def test_nobody_comments_in_an_encrypted_discussion(
+    world: ApiWorld, shop: Product, news: ChatView, alice: Person
+) -> None:
+    group = await shop.client.chats.create("group", "Discussion")
+    await shop.client.chats.set_discussion(news.id, group.id)
+    await shop.client.members.add(group.id, alice.user_id)
+    await alice.joins(group.room_id)
+    post = await alice.says(news.room_id, "Post")
+    root = next(each for each in world.room(group.room_id).timeline if "chat.rialto.post" in each["content"])
+    answer = {"m.relates_to": {"rel_type": "m.thread", "event_id": root["event_id"]}}
+    said = await alice.says(group.room_id, "what nobody reads", **answer)
+    found = [each async for each in shop.client.messages.comments(news.id, post)]
+    assert [(each.event_id, each.chat) for each in found] == [(said, group.id)]
+    with pytest.raises(ApiError) as refused:
+        await shop.client.messages.comment(news.id, post, "Hello")
+    assert (refused.value.status, refused.value.code) == (422, "chat_encrypted")
+    status, problem = await shop.ask("POST", f"/chats/{group.id}/posts/{post}/comments", {"text": "x"})
+    assert (status, problem["code"]) == (422, "no_channel")
+
+
+async def test_comments_go_below_the_announcement_of_the_post(
+    world: ApiWorld, shop: Product, news: ChatView, alice: Person
+) -> None:
+    before = await alice.says(news.room_id, "Older post")
+    levels = {"users": {STEWARD: 100, alice.user_id: 100}}
+    room_id = await alice.makes_room(invite=[STEWARD], power_level_content_override=levels)
+    group = await world.chats.adopt(Actor.person(alice.user_id), room_id)
+    assert not group.encrypted
+    # A room of the product's that was never encrypted: only older versions made such.
+    await world.database.write(lambda it: store.change(it, room_id, workspace="shop"))
+    world.messenger.registry.put(replace(group, workspace="shop"))
+    await shop.client.chats.set_discussion(news.id, group.id)
+    post = await alice.says(news.room_id, "Post")
+    root = next(each for each in world.room(room_id).timeline if "chat.rialto.post" in each["content"])
+    made = await shop.client.messages.comment(news.id, post, "Hello")
+    assert made.chat == group.id
+    await world.settle()
+    sent = world.room(room_id).timeline[-1]
+    assert sent["content"]["m.relates_to"]["event_id"] == root["event_id"]
+    found = [each async for each in shop.client.messages.comments(news.id, post)]
+    assert [(each.event_id, each.chat, each.sender) for each in found] == [(sent["event_id"], group.id, STEWARD)]
+    with pytest.raises(ApiError, match="post_not_announced"):
+        await shop.client.messages.comment(news.id, before, "Hello")
+
+
+async def test_a_discussion_group_is_made_for_a_channel_that_one_may_use(
+    world: ApiWorld, shop: Product, news: ChatView, alice: Person
+) -> None:
+    bob, ours = world.person("bob"), Actor.of_product("shop")
+    await bob.joins(news.room_id)
+    channel = await world.chats.get(ours, news.id)
+    group = await world.chats.create(ours, Kind.GROUP, name="Tea", key="tea")
+
+    async def code(actor: Actor, kind: Kind, parent: Chat) -> str:
+        with pytest.raises(RialtoError) as refused:
+            await world.chats.create(actor, kind, name="Comments", parent=parent, key=f"{actor.name} {kind}")
+        return refused.value.code
+
+    rooms = len(world.homeserver.rooms)
+    assert await code(ours, Kind.CHANNEL, channel) == "no_group"
+    assert await code(ours, Kind.GROUP, group) == "no_channel"
+    assert await code(Actor.of_product("other"), Kind.GROUP, channel) == "no_such_chat"
+    assert await code(Actor.person("@eve:world"), Kind.GROUP, channel) == "no_such_chat"
+    assert await code(Actor.person(bob.user_id), Kind.GROUP, channel) == "role_too_low"
+    assert await code(Actor.person(alice.user_id), Kind.GROUP, channel) == "role_too_low"
+    gone = await world.chats.create(ours, Kind.CHANNEL, name="Gone", key="gone")
+    await world.chats.delete(ours, gone)
+    assert await code(ours, Kind.GROUP, gone) == "no_such_chat"
+    assert len(world.homeserver.rooms) == rooms + 1
+    made = await world.chats.create(ours, Kind.GROUP, name="Comments", parent=channel, key="c")
+    assert made.parent == news.room_id
+    assert (await world.chats.create(ours, Kind.GROUP, name="Comments", parent=channel, key="c")).id == made.id
+    assert await code(ours, Kind.GROUP, channel) == "has_discussion"
+    await world.chats.delete(ours, made)
+    again = await world.chats.create(ours, Kind.GROUP, name="Comments", parent=channel, key="d")
+    assert (await shop.client.chats.get(again.id)).parent == news.id
+
+
+def scanned(png: bytes) -> str:
+    """What a camera reads from a picture."""
+    import zxingcpp
+    from PIL import Image
+
+    return str(zxingcpp.read_barcodes(Image.open(io.BytesIO(png)))[0].text)

@@ -42,6 +42,20 @@ class MessageView(View):
     created_at: Moment
 
 
+class CommentView(View):
+    """A comment on a post of a channel: which event it is and by whom, not what it says."""
+
+    event_id: str
+    chat: str = Field(description="The id of the chat that it stands in: the discussion group, or the channel.")
+    sender: str
+    external_id: str | None = Field(description="What the product calls them, if it knows them.")
+    at: Moment = Field(description="By the sender's homeserver.")
+
+
+class CommentPage(Page[CommentView]):
+    """Comments, the first first."""
+
+
 class StatusView(View):
     """What became of a message."""
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from bridge.api.endpoints import Call, Endpoint
+import asyncio
+from typing import Final
+
+from bridge.api.endpoints import Binary, Call, Endpoint
 from bridge.api.models.common import PageQuery
 from bridge.api.models.members import (
     JoinAnswer,
@@ -12,9 +15,13 @@ from bridge.api.models.members import (
     LinkView,
     NewLink,
 )
+from bridge.api.problems import Problem
 from bridge.api.routes.base import Base
 from bridge.domain.links import Link
 from bridge.store.links import Request
+
+SVG: Final = "image/svg+xml"
+PNG: Final = "image/png"
 
 
 class LinkRoutes:
@@ -38,6 +45,12 @@ class LinkRoutes:
             Endpoint(
                 "revokeLink", "DELETE", "/chats/{chat}/links/{link}", "Revoke an invite link", self.revoke, "Links",
                 "links.write",
+            ),
+            Endpoint(
+                "getLinkQr", "GET", "/chats/{chat}/links/{link}/qr", "Get an invite link as a QR code", self.qr,
+                "Links", "links.read", media=(SVG, PNG), problems=(410,),
+                description="A picture of the link's address, or of its code where there are no pages. `Accept` says "
+                "which type.",
             ),
             Endpoint(
                 "listJoinRequests", "GET", "/chats/{chat}/requests", "List join requests", self.requests, "Links",
@@ -78,6 +91,15 @@ class LinkRoutes:
     async def revoke(self, call: Call[None, None]) -> None:
         """It opens nothing any more."""
         await self._links.revoke(call.actor, await self._base.chat(call), call.params["link"])
+
+    async def qr(self, call: Call[None, None]) -> Binary:
+        """Its picture."""
+        link = await self._links.get(call.actor, await self._base.chat(call), call.params["link"])
+        if link.ended(call.now) is not None:
+            raise Problem(410, "link_ended", "This invite link lets nobody in any more.")
+        # Drawing takes its time: not on the event loop.
+        draw = self._links.qr_png if call.media == PNG else self._links.qr_svg_file
+        return Binary(call.media, await asyncio.to_thread(draw, link))
 
     async def requests(self, call: Call[None, PageQuery]) -> JoinRequestPage:
         """Who asks to join."""

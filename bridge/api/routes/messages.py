@@ -10,11 +10,14 @@ from sqlalchemy import Connection
 from appservice.events import InternalEvent
 from appservice.unit import transaction_id
 from bridge.api.endpoints import Call, Endpoint
+from bridge.api.models.common import PageQuery
 from bridge.api.models.messages import (
     Acknowledgement,
     ChangesQuery,
     ChangesView,
     ChangeView,
+    CommentPage,
+    CommentView,
     HitPage,
     HitView,
     MessageView,
@@ -23,11 +26,13 @@ from bridge.api.models.messages import (
     StatusView,
 )
 from bridge.api.routes.base import Base
+from bridge.channels.feature import PRODUCT
 from bridge.domain import kinds
 from bridge.domain.search import Kind
 from bridge.domain.ulids import ENTROPY_BYTES, ulid
 from bridge.errors import Conflict, NotFound, Refused
 from bridge.messenger import RaiseEvents
+from bridge.store import chats as chat_store
 from bridge.store import product_messages as store
 from bridge.store.chats import Chat
 from bridge.store.product_messages import ProductMessage
@@ -42,39 +47,32 @@ TAGS: Final = {
 """Of what the specification lets clients show ("m.room.message msgtypes"), what a notice needs."""
 
 
-class MessageRoutes:
-    """Handlers."""
+class Notices:
+    """Puts down what products say."""
 
     def __init__(self, base: Base, raise_events: RaiseEvents) -> None:
         self._base = base
         self._raise_events = raise_events
 
-    def endpoints(self) -> list[Endpoint]:
-        """The table."""
-        return [
-            Endpoint(
-                "sendMessage", "POST", "/chats/{chat}/messages", "Send a notice", self.send, "Messages",
-                "messages.write", MessageView, body=NewMessage, status=202,
-                description="Into unencrypted chats, and into service chats by the bot that is in them. It is sent "
-                "once, as soon as the homeserver takes it; the webhook `message.sent` says so.",
-            ),
-            Endpoint(
-                "getMessage", "GET", "/chats/{chat}/messages/{message}", "Get a notice's state", self.get, "Messages",
-                "messages.read", MessageView,
-            ),
-        ]  # fmt: skip
+    async def put(self, call: Call[NewMessage, None], chat: Chat, **more: Any) -> MessageView:
+        """Have a notice sent into a chat.
 
-    async def send(self, call: Call[NewMessage, None]) -> MessageView:
-        """Put down to be sent."""
-        chat = await self._base.chat(call)
+        Args:
+            more: of its content.
+
+        Raises:
+            Refused: the server cannot write there.
+            Conflict: the chat is archived.
+        """
         sender = await self._sender(chat)
         content: dict[str, Any] = {
             "msgtype": "m.notice",
             "body": call.body.text,
             "m.mentions": {},
-            "chat.rialto.product": {"name": call.product.name, "title": call.product.title},
+            PRODUCT: {"name": call.product.name, "title": call.product.title},
             # MSC4144: clients show the product's name in the place of the sender's.
             "com.beeper.per_message_profile": {"id": call.product.name, "displayname": call.product.title},
+            **more,
         }
         if call.body.html is not None:
             content |= {"format": "org.matrix.custom.html", "formatted_body": _harmless(call.body.html)}
@@ -97,21 +95,8 @@ class MessageRoutes:
         await self._raise_events(work)
         return _view(chat, kept[0])
 
-    async def get(self, call: Call[None, None]) -> MessageView:
-        """What became of it so far."""
-        chat = await self._base.chat(call)
-        message_id = call.params["message"]
-        found = await self._base.database.read(lambda connection: store.find(connection, chat.room_id, message_id))
-        if found is None or found.product != call.product.name:
-            raise NotFound("no_such_message", "There is no such message.")
-        return _view(chat, found)
-
     async def _sender(self, chat: Chat) -> str:
-        """Who says it: the steward, which encrypts nothing, or a bot that does.
-
-        Raises:
-            Refused: neither may.
-        """
+        """Who says it: the steward, which encrypts nothing, or a bot that does."""
         if chat.archived_at is not None:
             raise Conflict("chat_archived", "Nobody writes in an archived chat.")
         if not chat.encrypted:
@@ -121,6 +106,114 @@ class MessageRoutes:
             if sender := bots[0] if bots else await self._base.bring(chat):
                 return sender
         raise Refused("chat_encrypted", "This chat is end-to-end encrypted: the server cannot write into it.")
+
+
+class MessageRoutes:
+    """Handlers."""
+
+    def __init__(self, base: Base, notices: Notices) -> None:
+        self._base = base
+        self._notices = notices
+
+    def endpoints(self) -> list[Endpoint]:
+        """The table."""
+        return [
+            Endpoint(
+                "sendMessage", "POST", "/chats/{chat}/messages", "Send a notice", self.send, "Messages",
+                "messages.write", MessageView, body=NewMessage, status=202,
+                description="Into unencrypted chats, and into service chats by the bot that is in them. It is sent "
+                "once, as soon as the homeserver takes it; the webhook `message.sent` says so.",
+            ),
+            Endpoint(
+                "getMessage", "GET", "/chats/{chat}/messages/{message}", "Get a notice's state", self.get, "Messages",
+                "messages.read", MessageView,
+            ),
+        ]  # fmt: skip
+
+    async def send(self, call: Call[NewMessage, None]) -> MessageView:
+        """Put down to be sent."""
+        return await self._notices.put(call, await self._base.chat(call))
+
+    async def get(self, call: Call[None, None]) -> MessageView:
+        """What became of it so far."""
+        chat = await self._base.chat(call)
+        message_id = call.params["message"]
+        found = await self._base.database.read(lambda connection: store.find(connection, chat.room_id, message_id))
+        if found is None or found.product != call.product.name:
+            raise NotFound("no_such_message", "There is no such message.")
+        return _view(chat, found)
+
+
+class CommentRoutes:
+    """What is said about posts of channels."""
+
+    def __init__(self, base: Base, notices: Notices) -> None:
+        self._base = base
+        self._channels = base.services.channels
+        self._notices = notices
+
+    def endpoints(self) -> list[Endpoint]:
+        """The table."""
+        path = "/chats/{chat}/posts/{event}/comments"
+        return [
+            Endpoint(
+                "listComments", "GET", path, "List the comments on a post", self.page, "Messages", "messages.read",
+                CommentPage, query=PageQuery,
+                description="In the channel's discussion group and in the thread of the post. Which events they are "
+                "and by whom; not what they say.",
+            ),
+            Endpoint(
+                "sendComment", "POST", path, "Comment on a post", self.create, "Messages", "messages.write",
+                MessageView, body=NewMessage, status=202,
+                description="By a notice in the channel's discussion group, or in the thread of the post where there "
+                "is no group; not where that is encrypted.",
+            ),
+        ]  # fmt: skip
+
+    async def page(self, call: Call[None, PageQuery]) -> CommentPage:
+        """A page of comments."""
+        channel, event_id = await self._base.chat(call), call.params["event"]
+        query = call.query
+        found = await self._channels.comments(call.actor, channel, event_id, after=query.after, limit=query.limit)
+        names = await self._base.people.names(call.product.name, {each.sender for each in found.items})
+        rooms = {each.room_id for each in found.items}
+
+        def read(connection: Connection) -> dict[str, str]:
+            chats = [chat_store.by_room(connection, room_id) for room_id in rooms]
+            return {chat.room_id: chat.id for chat in chats if chat is not None}
+
+        ids = await self._base.database.read(read)
+        items = [
+            CommentView(
+                event_id=each.event_id,
+                chat=ids.get(each.room_id, channel.id),
+                sender=each.sender,
+                external_id=names.get(each.sender),
+                at=max(each.at, 0),
+            )
+            for each in found.items
+        ]
+        return CommentPage(items=items, next=found.next)
+
+    async def create(self, call: Call[NewMessage, None]) -> MessageView:
+        """One of the product's."""
+        channel, event_id = await self._base.chat(call), call.params["event"]
+        post = await self._channels.thread(call.actor, channel, event_id)
+        group = await self._channels.discussion(call.actor, channel)
+        place, root = channel, post.event_id
+        if group is not None:
+            # It is the product's own too: it was linked as such, and may have another owner since.
+            place = await self._base.chat_of(call, group.id)
+            if not place.encrypted and (post.root_id is None or post.root_room != place.room_id):
+                raise Conflict("post_not_announced", "The post is not announced in the discussion group.")
+            root = post.root_id or root
+        relation = {
+            "rel_type": "m.thread",
+            "event_id": root,
+            "is_falling_back": True,
+            "m.in_reply_to": {"event_id": root},
+        }
+        return await self._notices.put(call, place, **{"m.relates_to": relation})
 
 
 class DeliveryRoutes:
