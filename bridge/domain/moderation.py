@@ -85,6 +85,39 @@ UNDONE: Final = frozenset({Action.MUTE, Action.BAN, Action.SUSPEND})
 """What an appeal that is granted undoes. A word cannot be unsaid, and a message that is removed is gone."""
 
 
+class SuspensionState(StrEnum):
+    """Where a product's suspension of an account stands."""
+
+    SUSPENDING = "suspending"
+    """It is decided, and the homeserver does not know of it yet."""
+    SUSPENDED = "suspended"
+    LIFTING = "lifting"
+    """It is over, and the homeserver does not know of that yet. Then it is no more."""
+
+
+class SuspensionStep(StrEnum):
+    """What happens to it."""
+
+    SUSPEND = "suspend"
+    LIFT = "lift"
+    FINISH = "finish"
+
+
+NEXT_SUSPENSION: Final[Mapping[tuple[SuspensionState | None, SuspensionStep], SuspensionState | None]] = (
+    MappingProxyType(
+        {
+            (None, SuspensionStep.SUSPEND): SuspensionState.SUSPENDING,
+            (SuspensionState.LIFTING, SuspensionStep.SUSPEND): SuspensionState.SUSPENDING,
+            (SuspensionState.SUSPENDING, SuspensionStep.FINISH): SuspensionState.SUSPENDED,
+            (SuspensionState.SUSPENDING, SuspensionStep.LIFT): SuspensionState.LIFTING,
+            (SuspensionState.SUSPENDED, SuspensionStep.LIFT): SuspensionState.LIFTING,
+            (SuspensionState.LIFTING, SuspensionStep.FINISH): None,
+        }
+    )
+)
+"""None: there is none. What is not in it changes nothing."""
+
+
 class AppealState(StrEnum):
     """Where an appeal stands."""
 

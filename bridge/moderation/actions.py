@@ -42,12 +42,15 @@ class Actions:
         registry: Registry,
         accounts: Accounts,
         held: Callable[[str], Awaitable[bool]],
+        suspended: Callable[[str], Awaitable[bool]],
     ) -> None:
         """
         Args:
             held: whether a room is under a legal hold: nothing is removed from it.
+            suspended: whether somebody else has suspended an account too: it stays so.
         """
         self._held = held
+        self._suspended = suspended
         self._steward = steward
         self._members = members
         self._registry = registry
@@ -93,7 +96,7 @@ class Actions:
                     await self._members.unmute(SYSTEM, self._chat(report), report.subject)
                 case Action.BAN:
                     await self._members.unban(SYSTEM, self._chat(report), report.subject)
-                case Action.SUSPEND:
+                case Action.SUSPEND if not await self._suspended(report.subject):
                     await self._suspend(report.subject, False)
                 case _:
                     pass

@@ -7,9 +7,10 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from bridge.moderation.suspensions import reason_of
 from bridge.moderation.words import Book
 from bridge.store import moderation as store
-from bridge.store import policies
+from bridge.store import policies, suspensions
 
 
 class Part:
@@ -65,8 +66,19 @@ class Part:
         ]
         yield "moderation/appeals.json", appeals
         yield "moderation/bans.json", policies.banned_in(connection, person)
+        suspended = [
+            {
+                "product": each.product,
+                "state": each.state.value,
+                "reason": reason_of(self._book, each),
+                "since": each.since,
+            }
+            for each in suspensions.about(connection, person)
+        ]
+        yield "moderation/suspensions.json", suspended
 
     def erase(self, connection: Connection, person: str, pseudonym: str) -> None:
         """Their words go, and what was written about them; the decisions stay, about a pseudonym."""
         store.erase(connection, person, pseudonym)
         policies.erase(connection, person)
+        suspensions.erase(connection, person)

@@ -30,12 +30,13 @@ from bridge.moderation.policies import PolicyService
 from bridge.moderation.policy_feature import PolicyFeature
 from bridge.moderation.rights import Part
 from bridge.moderation.service import Ground, Limits, ModerationService
+from bridge.moderation.suspensions import Suspensions
 from bridge.moderation.words import Book
 from bridge.notices import Notices
 from bridge.privacy.policy import ALLOW, Decision, Policy
 from bridge.registry import Registry
 from bridge.steward import Steward
-from bridge.store import retention
+from bridge.store import retention, suspensions
 
 TOO_MANY: Final = Decision(False, "too_many_invites", "You have invited many people. Go on in an hour.")
 NOT_WANTED: Final = Decision(False, "policy", "A moderation policy of this server does not let you do that.")
@@ -92,11 +93,15 @@ class Moderation:
         async def held(room_id: str) -> bool:
             return await database.read(lambda connection: retention.is_held(connection, room_id))
 
+        async def suspended(user_id: str) -> bool:
+            return await database.read(lambda connection: suspensions.by_product(connection, user_id))
+
+        self.suspensions = Suspensions(database, administration, audit, book, clock)
         ground = Ground(
             steward=steward,
             database=database,
             registry=registry,
-            actions=Actions(steward, members, registry, administration, held),
+            actions=Actions(steward, members, registry, administration, held, suspended),
             authority=authority,
             desk=self.desk,
             notices=notices,
@@ -154,6 +159,7 @@ class Moderation:
             self.policies.background,
             self.floods.background,
             self.client_reports.background,
+            self.suspensions.background,
         ]
         screening.add("invite", self._screen)
 

@@ -111,6 +111,22 @@ moderation_bans = Table(
     comment="Bans by policy lists: lifted when no list says so any more.",
 )
 
+moderation_suspensions = Table(
+    "moderation_suspensions",
+    metadata,
+    Column("product", Text, nullable=False, comment="Who has suspended the account, which was made for it."),
+    Column("user_id", Text, nullable=False),
+    Column("state", Text, nullable=False, comment="suspending, suspended, lifting."),
+    Column("reason", LargeBinary, comment="Sealed."),
+    Column("since", BigInteger, nullable=False),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("due_at", BigInteger, comment="When the homeserver is told (again); null: it was."),
+    PrimaryKeyConstraint("product", "user_id"),
+    Index("ix_moderation_suspensions_user_id", "user_id"),
+    Index("ix_moderation_suspensions_due_at", "due_at"),
+    comment="Suspensions by products. Those by moderators are decisions about reports.",
+)
+
 moderation_floods = Table(
     "moderation_floods",
     metadata,
