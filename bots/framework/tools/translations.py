@@ -24,6 +24,8 @@ from bots.framework.tools.extraction import Scan, scan
 __all__ = ["Domain", "Gap", "Scan", "built_in", "domain_of", "extract", "main", "missing", "scan", "update"]
 
 _WIDTH = 110
+_COMMERCE = ("commerce", "shop", "food")
+"""The bots that sell say what commerce says for them: their texts lie in its catalogues."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +86,11 @@ def built_in(bots: Path) -> tuple[Domain, ...]:
     names = ("approvals", "funding_web", "pin_page", "pin_rules", "providers/sandbox")
     hosted = (bots / "payments" / f"{name}.py" for name in names)
     pages = Domain("pages", (bots / "pages", *hosted), bots / "pages" / "locales", root)
-    plugins = sorted(file.parent for file in bots.glob("*/plugin.py") if file.parent.name != "framework")
-    return (framework, pages, *(domain_of(each, root) for each in plugins))
+    sources = tuple(bots / name for name in _COMMERCE if (bots / name).is_dir())
+    commerce = Domain("commerce", sources, bots / "commerce" / "locales", root)
+    others = {"framework", *_COMMERCE}
+    plugins = sorted(file.parent for file in bots.glob("*/plugin.py") if file.parent.name not in others)
+    return (framework, pages, commerce, *(domain_of(each, root) for each in plugins))
 
 
 def domain_of(package: Path, root: Path | None = None) -> Domain:
