@@ -186,6 +186,7 @@ MESSAGES: Final[Mapping[str, str]] = MappingProxyType(
         "courier.job_refused": "That is not possible any more: the trip is {state}.",
         "courier.name": "A name has 1 to {most} letters.",
         "courier.vehicle": "Say in 1 to {most} letters what you go by.",
+        "courier.gone": "This trip is not offered to you any more.",
         "courier.busy": "You have a trip already: finish it first.",
         "courier.not_yours": "This trip is not yours.",
         "courier.locked": "Too many wrong tries. Send a photo of where you leave it, or report that it failed.",
@@ -235,6 +236,7 @@ class Courier:
         room_id: their own chat with the bot, where trips are offered.
         job: the id of the trip that they have; empty: none.
         asked_at: when they were last offered a trip; who waits longest is asked first.
+        revision: counts the changes of what is stored.
     """
 
     person: str
@@ -245,6 +247,7 @@ class Courier:
     applied_at: datetime
     asked_at: datetime
     job: str = ""
+    revision: int = field(default=0, compare=False)
 
     def __post_init__(self) -> None:
         if not self.name.strip() or len(self.name) > NAME_MAX or not self.name.isprintable():
@@ -265,7 +268,7 @@ class CourierJob:
     Attributes:
         id: of the trip, made of the order and how many trips there were before.
         order: id; ``number``: as people say it.
-        merchant: id; ``seller``: their name.
+        merchant: id; ``seller``: their name; ``account``: the part of the bot's account that pays the courier.
         pickup, dropoff: from where, and where to.
         buyer: how the courier knows who gets it: a name that is no account.
         fee: what the courier gets for it; ``tip``: on top, once it is handed over.
@@ -281,6 +284,9 @@ class CourierJob:
         note: how to find the door, in the buyer's words.
         failure: why it failed, in the courier's words.
         deadline: of the offer.
+        never: user ids of those who do not bring it: who buys it.
+        paid: whether the courier has got what they earned.
+        revision: counts the changes of what is stored.
     """
 
     id: str
@@ -288,6 +294,7 @@ class CourierJob:
     number: str
     merchant: str
     seller: str
+    account: str
     kind: JobKind
     state: JobState
     pickup: Place
@@ -310,6 +317,9 @@ class CourierJob:
     failure: str = ""
     proof: Proof = Proof.NONE
     deadline: datetime | None = None
+    never: tuple[str, ...] = ()
+    paid: bool = False
+    revision: int = field(default=0, compare=False)
 
     def __post_init__(self) -> None:
         for secret in (self.pickup_code, self.pin):
@@ -326,6 +336,11 @@ class CourierJob:
         if self.state is S.DONE and self.kind is JobKind.DELIVERY and self.tip is not None:
             return self.fee + self.tip
         return self.fee if self.state in {S.DONE, S.FAILED} else Money.zero(self.fee.currency)
+
+    @property
+    def owed(self) -> bool:
+        """Whether the courier is still to be paid for it."""
+        return bool(self.earned) and not self.paid
 
     @property
     def secret(self) -> str:
@@ -391,13 +406,14 @@ def advance_courier(courier: Courier, action: CourierAction) -> Courier:
     return replace(courier, state=state)
 
 
-def next_courier(couriers: Sequence[Courier], job: CourierJob, never: Collection[str] = ()) -> Courier | None:
+def next_courier(couriers: Sequence[Courier], job: CourierJob, busy: Collection[str] = ()) -> Courier | None:
     """Who is asked next: of those who are free and were not asked in this round, who waits longest; None: nobody.
 
     Args:
-        never: people who do not bring this: who buys it, who sells it.
+        busy: who has an offer before them just now.
     """
-    free = [each for each in couriers if each.free and each.person not in job.asked and each.person not in never]
+    not_now = {*job.asked, *job.never, *busy}
+    free = [each for each in couriers if each.free and each.person not in not_now]
     return min(free, key=lambda each: (each.asked_at, each.applied_at, each.person), default=None)
 
 
@@ -428,6 +444,8 @@ def return_of(job: CourierJob, id: str, pin: str, at: datetime, fee: Money) -> C
         opened_at=at,
         updated_at=at,
         deadline=None,
+        paid=False,
+        revision=0,
     )
 
 

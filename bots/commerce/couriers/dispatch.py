@@ -1,0 +1,100 @@
+"""What whoever brings things is to the rest: a dispatcher of trips. The pool of :mod:`bots.commerce.couriers.pool` is
+one; one that knows where drivers are can take its place."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from bots.domain.couriers import CourierJob, JobAction
+from bots.domain.money import Money
+from bots.domain.places import Place
+from bots.framework import Context
+
+__all__ = ["Dispatcher", "Moved", "Trip"]
+
+
+@dataclass(frozen=True, slots=True)
+class Trip:
+    """Something that is to be brought.
+
+    Attributes:
+        order: id; ``number``: as people say it.
+        merchant: id; ``seller``: their name; ``account``: the part of the bot's account that pays the courier.
+        buyer: how the courier knows who gets it: a name that is no account.
+        never: user ids of those who do not bring it.
+        fee: what the courier gets; ``tip``: on top, once it is handed over.
+        ready_at: when it can be picked up (aware).
+        note: how to find the door.
+    """
+
+    order: str
+    number: str
+    merchant: str
+    seller: str
+    account: str
+    pickup: Place
+    dropoff: Place
+    buyer: str
+    never: tuple[str, ...]
+    fee: Money
+    ready_at: datetime
+    tip: Money | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """Something happened to a trip.
+
+    Attributes:
+        by: user id of the courier who did it; empty: nobody of them.
+        after: as it is now; ``back``: the trip that brings it back, when it failed.
+    """
+
+    action: JobAction
+    before: CourierJob
+    after: CourierJob
+    by: str = ""
+    back: CourierJob | None = None
+
+
+Listener = Callable[[Context, Moved], Awaitable[None]]
+"""Is told of everything that happens to trips, in the commit in which it does."""
+
+
+class Dispatcher(Protocol):
+    """Finds somebody who brings things, and follows them. Writes happen in the commit of the handler at hand.
+
+    Raises CourierError for what does not follow on where a trip stands.
+    """
+
+    async def request(self, ctx: Context, trip: Trip) -> CourierJob:
+        """Have something brought; for an order that has a trip already, that one is the answer."""
+        ...
+
+    async def ready(self, ctx: Context, job_id: str, at: datetime) -> None:
+        """It can be picked up at another time than was said."""
+        ...
+
+    async def withdraw(self, ctx: Context, job_id: str, reason: str) -> None:
+        """It need not be brought any more. Twice is as once, and of a trip that has ended it means nothing."""
+        ...
+
+    async def picked_up(self, ctx: Context, job_id: str) -> None:
+        """The merchant says that the courier has it."""
+        ...
+
+    async def handed_over(self, ctx: Context, job_id: str) -> None:
+        """The merchant says that it is where it belongs."""
+        ...
+
+    async def job(self, ctx: Context, job_id: str) -> CourierJob | None:
+        """A trip by its id."""
+        ...
+
+    async def of_order(self, ctx: Context, order_id: str) -> CourierJob | None:
+        """The newest trip of an order."""
+        ...
