@@ -1,0 +1,87 @@
+"""What all parts of the buyer's side stand on."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import Connection
+
+from appservice.clock import from_ms
+from bots.commerce.addresses import AddressBook
+from bots.commerce.baskets import Baskets
+from bots.commerce.cases import Cases
+from bots.commerce.coupons import Coupons
+from bots.commerce.hand import Reader
+from bots.commerce.orders import Orders
+from bots.commerce.ratings import Ratings
+from bots.commerce.sellers import Sellers
+from bots.commerce.shelf import Shelf
+from bots.commerce.trade import Trade
+from bots.commerce.wishes import WishList
+from bots.framework import Context, Dialog, Plugin
+
+T = TypeVar("T")
+
+PAGE: Final = 10
+"""Of a list."""
+OFFERED: Final = timedelta(days=7)
+"""How long a list or a card can be answered."""
+ROUNDS: Final = 25
+"""Screens of one dialog: the next one goes on in a dialog of its own, so that no journal outgrows its bounds."""
+
+
+class Looking:
+    """Reads for a dialog, outside of any handler's unit of work."""
+
+    def __init__(self, trade: Trade) -> None:
+        self._trade = trade
+
+    async def query(self, work: Callable[[Connection], T]) -> T:
+        """Read."""
+        return await self._trade.database.read(work)
+
+    def now(self) -> datetime:
+        """The time (UTC)."""
+        return from_ms(self._trade.clock.now_ms()).astimezone(UTC)
+
+
+@dataclass(frozen=True)
+class Market:
+    """The services that the buyers' side works with; one for a plugin.
+
+    Attributes:
+        when_open: whether a merchant has to be open at the time that an order is for.
+    """
+
+    trade: Trade
+    sellers: Sellers
+    shelf: Shelf
+    baskets: Baskets
+    orders: Orders
+    cases: Cases
+    coupons: Coupons
+    addresses: AddressBook
+    wishes: WishList
+    ratings: Ratings
+    when_open: bool = False
+
+
+class Buyer(Plugin):
+    """For the parts of the buyer's side to inherit. The plugin's constructor sets :attr:`market`."""
+
+    market: Market
+
+    async def private(self, ctx: Context) -> bool:
+        """Whether the person is alone with the bot; otherwise they are told that this is nobody else's affair."""
+        if len(await ctx.humans()) <= 1:
+            return True
+        ctx.say(ctx.t("What you buy is private: please write to me in a chat of our own."), reply=True)
+        return False
+
+    async def look(self, d: Dialog, name: str, read: Callable[..., Awaitable[T]], *given: Any) -> T:
+        """What ``read(reader, …)`` finds, recorded. It changes nothing, so ``back`` goes behind it."""
+        reader: Reader = Looking(self.market.trade)
+        return await d.step(name, read, reader, *given)

@@ -1,0 +1,200 @@
+"""A product's card, and what is chosen of it: variant, extras, how many; into the cart or onto the wish list."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from bots.commerce.buying.carts import CartKeeping
+from bots.commerce.buying.extras import choose_extras
+from bots.commerce.buying.words import Speaking, joined, left_of, price_of, read_count, short, stars_of
+from bots.commerce.hand import Hand
+from bots.domain.carts import QUANTITY_MAX, CartLine
+from bots.domain.catalogue import price_at
+from bots.domain.merchants import MerchantState
+from bots.domain.money import Money
+from bots.framework import Context, Dialog, Option
+from bots.framework.i18n import Translator
+
+DESCRIPTION: Final = 400
+"""Characters of a description on the card; the rest is an option."""
+OPEN_TO_BUYERS: Final = (MerchantState.ACTIVE, MerchantState.PAUSED)
+"""What others have for sale is not shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """A variant on a card. ``left``: None where there is no end of it."""
+
+    key: str
+    name: str
+    price: Money
+    left: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A product as a dialog keeps it. ``takes_orders``: whether its merchant does at the moment."""
+
+    merchant: str
+    seller: str
+    product: str
+    name: str
+    description: str
+    image: str
+    variants: tuple[Offered, ...]
+    stars: float | None
+    ratings: int
+    takes_orders: bool
+
+    @property
+    def left(self) -> int | None:
+        """Of all variants; None: without end."""
+        counts = [each.left for each in self.variants]
+        return None if None in counts else sum(count for count in counts if count is not None)
+
+
+class Choosing(CartKeeping):
+    """The card and the way into the cart, for the plugin to inherit."""
+
+    async def card(self, d: Dialog, merchant: str, product: str, owner: str, person: str = "") -> bool:
+        """Show a product, and put it into a cart; whether the list that it came from is done with.
+
+        Args:
+            merchant: id.
+            product: key.
+            owner: whose cart: a user id or ``group:ROOM``.
+            person: who wants it, in the cart of a group.
+        """
+        shown = await self.look(d, "card", self.read_card, merchant, product)
+        if shown is None:
+            await d.say(d.t("This is not sold any more."))
+            return False
+        if shown.image:
+            await d.send({"msgtype": "m.image", "body": shown.name, "url": shown.image, "info": {}})
+        wanted = await self._wanted(d, shown)
+        if wanted == "back":
+            return False
+        if wanted == "wish":
+            variant = await self._variant(d, shown, sold_out=True)
+            if variant is not None:
+                await d.do("wish", self._wish, shown, variant)
+                await d.say(d.t("On your wish list. I tell you when its price falls, or when it is there again."))
+            return False
+        return await self._take(d, shown, owner, person, several=wanted == "several")
+
+    async def _wanted(self, d: Dialog, shown: Card) -> str:
+        while True:
+            wanted = await d.choose(card_text(Speaking(d), shown), self._options(d, shown))
+            if wanted.value != "all":
+                return wanted.value
+            await d.say(shown.description)
+
+    def _options(self, d: Dialog, shown: Card) -> list[Option]:
+        options = []
+        if shown.takes_orders and shown.left != 0:
+            options += [Option("one", d.t("Into the cart"), key="🛒"), Option("several", d.t("Several of it"))]
+        options.append(Option("wish", d.t("Onto the wish list"), key="⭐"))
+        if len(shown.description) > DESCRIPTION:
+            options.append(Option("all", d.t("Read all of the description")))
+        options.append(Option("back", d.t("Back to the list"), key="⬅️"))
+        return options
+
+    async def _take(self, d: Dialog, shown: Card, owner: str, person: str, *, several: bool) -> bool:
+        variant = await self._variant(d, shown)
+        if variant is None:
+            return False
+        groups = await self.look(d, "extras", self.extras_of, shown.merchant, shown.product)
+        missing = next((each.name for each in groups if each.impossible), None)
+        if missing is not None:
+            await d.say(d.t("This cannot be ordered now: there is not enough left of “{group}”.", group=missing))
+            return False
+        choices = await choose_extras(d, groups)
+        count = 1
+        if several:
+            most = QUANTITY_MAX if variant.left is None else min(variant.left, QUANTITY_MAX)
+            count = await d.ask(d.t("How many?"), parse=_counting(most))
+        line = CartLine(shown.merchant, shown.product, variant.key, count, choices, person)
+        added = await d.do("add", self.put_in, owner, line)
+        if added.refusal:
+            await d.say(added.refusal)
+            return False
+        things = d.n("There is {count} thing in the cart.", "There are {count} things in the cart.", added.things)
+        options = {d.t("Go on"): "on", d.t("Show the cart"): "cart"}
+        if not person:
+            options[d.t("Check out")] = "checkout"
+        following = await d.choose(d.t("In the cart: {what}", what=added.label) + "\n" + things, options)
+        if following == "on":
+            return False
+        await d.do("leave", self._leave_card, following, owner, person)
+        return True
+
+    async def _leave_card(self, ctx: Context, to: str, owner: str, person: str) -> None:
+        if to == "checkout":
+            await self.begin_checkout(ctx, owner)
+        else:
+            ctx.start(self.cart_at_hand, owner, person)
+
+    async def _variant(self, d: Dialog, shown: Card, *, sold_out: bool = False) -> Offered | None:
+        """Which variant is meant; None when it is sold out, and they have been told so.
+
+        Args:
+            sold_out: whether it may be one that is.
+        """
+        chosen = shown.variants[0]
+        if len(shown.variants) > 1:
+            say = Speaking(d)
+            options = [
+                Option(each.key, short(each.name, 100), joined([price_of(say, [each.price]), left_of(say, each.left)]))
+                for each in shown.variants
+            ]
+            picked = await d.choose(d.t("{name}: which one?", name=shown.name), options)
+            chosen = next(each for each in shown.variants if each.key == picked.value)
+        if chosen.left == 0 and not sold_out:
+            await d.say(d.t("{name} is sold out. “Onto the wish list” tells you when it is there again.",
+                            name=chosen.name))  # fmt: skip
+            return None
+        return chosen
+
+    async def read_card(self, hand: Hand, merchant_id: str, key: str) -> Card | None:
+        """A product as it stands; None when it is not sold, or its merchant sells nothing here."""
+        merchant = await self.market.sellers.get(hand, merchant_id)
+        product = await self.market.shelf.product(hand, merchant_id, key)
+        if merchant is None or product is None or not product.active or merchant.state not in OPEN_TO_BUYERS:
+            return None
+        left = await self.market.shelf.left(hand, merchant_id, key)
+        average, ratings = await self.market.ratings.average(hand, merchant_id, key)
+        return Card(
+            merchant_id,
+            merchant.name,
+            key,
+            product.name,
+            product.description,
+            product.images[0] if product.images else "",
+            tuple(Offered(each.key, each.name, price_at(each, hand.now()), left.get(each.key))
+                  for each in product.variants),
+            average,
+            ratings,
+            merchant.state is MerchantState.ACTIVE,
+        )  # fmt: skip
+
+
+def card_text(say: Translator, shown: Card) -> str:
+    """A product as people read it."""
+    facts = [
+        price_of(say, [each.price for each in shown.variants]),
+        left_of(say, shown.left),
+        stars_of(say, shown.stars, shown.ratings),
+    ]
+    paused = "" if shown.takes_orders else say.t("{merchant} takes no orders at the moment.", merchant=shown.seller)
+    lines = [shown.name, joined(facts), say.t("From {merchant}", merchant=shown.seller),
+             short(shown.description, DESCRIPTION), paused]  # fmt: skip
+    return joined(lines, "\n")
+
+
+def _counting(most: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        return read_count(text, most)
+
+    return read
