@@ -10,6 +10,7 @@ from bots.framework.i18n import _
 from bots.hub import words
 from bots.hub.area import PEOPLES, SHARED, Chosen, at_least
 from bots.hub.chats import ChatAreas
+from bots.hub.holds import Holds
 from bots.hub.services import Services
 from bridge.domain.kinds import Kind
 from bridge.domain.roles import Role
@@ -64,9 +65,15 @@ OF_ALL: Final = (
     Entry("appeal_decision", _("Decisions about me")),
     Entry("menu_data", _("My data")),
 )
+OF_MODERATORS: Final = (
+    Entry("decide_reports", _("Reports")),
+    Entry("decide_appeals", _("Appeals")),
+    Entry("manage_policies", _("Lists of who is not wanted")),
+)
+OF_OPERATORS: Final = (Entry("manage_holds", _("Legal holds")),)
 
 
-class Menus(Services, ChatAreas):
+class Menus(Services, ChatAreas, Holds):
     """The menu of everything, and the menu of each chat."""
 
     @command("menu", help=_("Show everything that I can do, to choose from"), aliases=("start",))
@@ -81,10 +88,21 @@ class Menus(Services, ChatAreas):
     @dialog
     async def main_menu(self, d: Dialog) -> None:
         """Everything."""
-        options = [Option(entry.dialog, d.t(entry.msgid)) for entry in OF_ALL]
+        entries: list[str] = await d.do("entries", self._entries)
+        offered = [each for each in (*OF_ALL, *OF_MODERATORS, *OF_OPERATORS) if each.dialog in entries]
+        options = [Option(entry.dialog, d.t(entry.msgid)) for entry in offered]
         picked = (await d.choose(d.t("What would you like to do?"), options, page_size=len(options))).value
         arguments: dict[str, tuple[object, ...]] = {"make_direct": (None,), "join_by_code": ("", "")}
         await getattr(self, picked)(d, *arguments.get(picked, ()))
+
+    async def _entries(self, ctx: Context) -> list[str]:
+        """What the person may begin: moderators and operators have entries of their own."""
+        entries = list(OF_ALL)
+        if self._messenger.moderation.is_moderator(ctx.sender):
+            entries += OF_MODERATORS
+        if await self.is_operator(ctx):
+            entries += OF_OPERATORS
+        return [each.dialog for each in entries]
 
     @command("chat", help=_("Manage a chat: chat 2"), aliases=("manage",))
     async def chat(self, ctx: Context, which: Rest = "") -> None:

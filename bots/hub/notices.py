@@ -28,7 +28,6 @@ log = logging.getLogger(__name__)
 MESSAGES: Final[Mapping[str, str]] = MappingProxyType(
     {
         # Chats and members
-        "chat.invited": "{person} has invited you to “{chat}”: {link}",
         "chat.role": "In “{chat}” you are now: {role}.",
         "chat.muted": "You cannot write in “{chat}” until {until}.",
         "chat.muted_forever": "You cannot write in “{chat}” any more.",

@@ -19,11 +19,13 @@ from bots.hub.adoption import Adoption
 from bots.hub.area import SHOWN
 from bots.hub.channels import Channels
 from bots.hub.devices import Devices
+from bots.hub.holds import Holds
 from bots.hub.links import Links
 from bots.hub.members import Members
 from bots.hub.menus import Menus
 from bots.hub.moderation import ASK, Moderation
 from bots.hub.notices import sentence
+from bots.hub.policies import Policies
 from bots.hub.privacy import Privacy
 from bots.hub.refusals import sentence as because
 from bots.hub.refusals import why
@@ -55,6 +57,8 @@ class Hub(
     Devices,
     Search,
     Moderation,
+    Policies,
+    Holds,
     Rights,
     Adoption,
 ):

@@ -80,6 +80,7 @@ _HASH: Final = re.compile(r"#(\S+)(?:\s+|$)")
 _EVENT_LINK: Final = re.compile(
     r"(?:https?://matrix\.to/#/|matrix:roomid/)(!?[^/?\s]+)/(?:e/)?(\$?[^?\s]+)", re.IGNORECASE
 )
+_ROOM_LINK: Final = re.compile(r"(?:https?://matrix\.to/#/|matrix:roomid/)(!?[^/?\s]+)(?:\?\S*)?", re.IGNORECASE)
 _DAYS: Final = MappingProxyType({"month": 30, "year": 365})
 _SECONDS: Final = MappingProxyType({"second": 1, "minute": 60, "hour": 3_600, "day": 86_400, "week": 604_800})
 
@@ -112,6 +113,16 @@ def message_link(text: str) -> tuple[Message | None, str]:
     while end < len(text) and not text[end].isspace():
         end += 1
     return Message(room_id, event_id), f"{text[: found.start()].rstrip()} {text[end:].lstrip()}".strip()
+
+
+def room(text: str) -> str:
+    """The room id or the address that a text is, whole or as a link; the text itself when it is neither."""
+    text = text.strip()
+    found = _ROOM_LINK.fullmatch(text)
+    if found is None:
+        return linked_identifier(text) or text
+    name = unquote(found[1])
+    return name if name[:1] in {"!", "#", "@"} else f"!{name}"
 
 
 def person_first(text: str, env: ParseEnv) -> tuple[UserID | None, str]:

@@ -108,6 +108,10 @@ class Base:
     def wake(self) -> None:
         """Something is to be done later."""
 
+    def is_moderator(self, user_id: str) -> bool:
+        """Whether a person decides about reports."""
+        return self._authority.is_moderator(user_id)
+
     async def _find(self, word: str) -> Report:
         word = word.strip().lstrip("#").upper()
 

@@ -37,6 +37,11 @@ ROOM_TYPE: Final = "support.feline.policy.lists.msc.v1"
 class PolicyService(Obeying):
     """Follows lists, and publishes one."""
 
+    @property
+    def alias(self) -> str:
+        """The address of our own list."""
+        return public_alias(self._steward.user_id, self._steward.server_name, ALIAS)
+
     # Lists
 
     async def lists(self, actor: Actor) -> list[PolicyList]:
@@ -180,7 +185,7 @@ class PolicyService(Obeying):
             ],
         }
         room_id = await steward.create(hidden_alias(steward.user_id, PURPOSE), body)
-        await steward.set_alias(room_id, public_alias(steward.user_id, steward.server_name, ALIAS))
+        await steward.set_alias(room_id, self.alias)
         now = self._clock.now_ms()
         found = PolicyList(room_id, NAME, True, actor.name, now, now)
 

@@ -1,4 +1,4 @@
-"""What retention holds about a person: the rules that they have set."""
+"""What retention holds about a person: the rules that they have set, the holds that they have as an operator."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ class Part:
     def export(self, connection: Connection, person: str) -> Iterable[tuple[str, Any]]:
         """Files of the archive, and what is in them."""
         yield "retention/rules.json", store.set_by(connection, person)
+        yield "retention/holds.json", store.held_by(connection, person)
 
     def erase(self, connection: Connection, person: str, pseudonym: str) -> None:
         """Forget the person; the rules stay, under a pseudonym."""

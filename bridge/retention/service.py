@@ -136,8 +136,11 @@ class RetentionService:
 
     # Holds
 
-    async def hold(self, actor: Actor, chat: Chat, reason: str) -> Hold:
+    async def hold(self, actor: Actor, chat: Chat, reason: str, *, by: str = "") -> Hold:
         """Have nothing of a chat removed, by timers, retention, people's rights or people, until it is released.
+
+        Args:
+            by: the operator for whom Rialto itself does it; who calls has made sure that it is one.
 
         Raises:
             Refused: ``reason_missing``, ``reason_too_long``.
@@ -149,14 +152,15 @@ class RetentionService:
         except BadText as error:
             raise Refused(error.code, error.human) from error
         now = self._clock.now_ms()
-        found = Hold(chat.room_id, chat.workspace, reason, actor.name, now)
+        name = by or actor.name
+        found = Hold(chat.room_id, chat.workspace, reason, name, now)
 
         def work(connection: Connection) -> Hold:
             known = store.hold_of(connection, chat.room_id)
             if known is not None and known.released_at is None:
                 return known
             store.hold(connection, found)
-            self._note(connection, actor, "retention.hold", chat, reason)
+            self._note(connection, name, "retention.hold", chat, reason)
             return found
 
         async with self._lock(chat.room_id):
@@ -164,8 +168,11 @@ class RetentionService:
         await self._apply(chat)
         return held
 
-    async def release(self, actor: Actor, chat: Chat) -> None:
+    async def release(self, actor: Actor, chat: Chat, *, by: str = "") -> None:
         """What was held may be removed again, and what should have been is removed now.
+
+        Args:
+            by: as above.
 
         Raises:
             NotFound: it is not held.
@@ -179,7 +186,7 @@ class RetentionService:
                 raise NotFound("no_such_hold", "This chat is not held.")
             store.release(connection, chat.room_id, now)
             store.sweep_now(connection, now, room_id=chat.room_id)
-            self._note(connection, actor, "retention.release", chat, "")
+            self._note(connection, by or actor.name, "retention.release", chat, "")
 
         async with self._lock(chat.room_id):
             await self._database.write(work)
@@ -213,11 +220,11 @@ class RetentionService:
             log.warning("a hold's room follows later: %s", error, extra={"room_id": chat.room_id})
             self._freezing.background.wake()
 
-    def _note(self, connection: Connection, actor: Actor, action: str, chat: Chat, reason: str) -> None:
+    def _note(self, connection: Connection, actor: str, action: str, chat: Chat, reason: str) -> None:
         self._audit.append(
             connection,
             at=self._clock.now_ms(),
-            actor=actor.name,
+            actor=actor,
             action=action,
             subject=f"chat:{chat.id}",
             outcome="done",

@@ -201,6 +201,13 @@ def set_by(connection: Connection, user_id: str) -> list[dict[str, Any]]:
     return [dict(row) for row in connection.execute(query).mappings()]
 
 
+def held_by(connection: Connection, user_id: str) -> list[dict[str, Any]]:
+    """The chats that somebody holds, as an operator: which, why, since when."""
+    columns = (legal_holds.c.room_id, legal_holds.c.reason, legal_holds.c.since)
+    query = select(*columns).where(legal_holds.c.actor == user_id)
+    return [dict(row) for row in connection.execute(query).mappings()]
+
+
 def erase(connection: Connection, user_id: str, pseudonym: str) -> None:
     """No rule and no hold names a person any more."""
     own = retention_policies.c.set_by == user_id

@@ -1,4 +1,4 @@
-"""People of a second homeserver, who never saw Rialto: they come into an encrypted group by its link, read and write there.
+"""People of a second homeserver, who never saw Rialto, come into an encrypted group by its link, read and write there.
 
 Both homeservers are real and federate by TLS. Rialto is at the first alone, and runs in the test's own process.
 """
@@ -190,13 +190,13 @@ async def test_invitations_of_another_homeserver_are_screened(world: World) -> N
     await privacy.change(alice.id, write=Audience.CONTACTS, add=Audience.NOBODY)
 
     group = await carol.create_room("Strangers", encrypted=False)
-    with pytest.raises(ClientError, match="do not take this from you|asked"):
+    with pytest.raises(ClientError, match="do not take this"):
         await carol.invite(group, alice.id)
     await carol.invite(group, bob.id)  # who takes everybody's
     assert await bob.expect_invite(carol.id) == group
 
     talk = await carol.create_room(encrypted=False, direct=True)
-    with pytest.raises(ClientError, match="do not take this from you|asked"):
+    with pytest.raises(ClientError, match="have been asked"):
         await carol.invite(talk, alice.id)
     [request] = await privacy.requests(alice.id)
     assert (request.other, request.what.value) == (carol.id, "write")
@@ -208,6 +208,6 @@ async def test_invitations_of_another_homeserver_are_screened(world: World) -> N
 
     await privacy.block(alice.id, carol.id)
     again = await carol.create_room(encrypted=False, direct=True)
-    with pytest.raises(ClientError, match="do not take this from you|asked"):
+    with pytest.raises(ClientError, match="do not take this"):
         await carol.invite(again, alice.id)
     assert await privacy.requests(alice.id) == []

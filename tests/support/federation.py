@@ -1,7 +1,7 @@
 """Two real homeservers that federate with each other, and with nobody else, on the loopback interface.
 
-The local stack does not federate: what is needed for it (a TLS listener, loopback addresses that are not refused, who may
-be spoken to) stands here alone.
+The local stack does not federate: what is needed for it (a TLS listener, loopback addresses that are not refused, who
+may be spoken to) stands here alone.
 """
 
 from __future__ import annotations

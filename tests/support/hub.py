@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from typing import Any, Final, cast
@@ -77,13 +77,17 @@ class Talk:
 class HubWorld(MessengerWorld):
     """A world whose ``@rialto`` is the hub itself."""
 
-    def __init__(self, database: Database | None = None, *, language: str = "en", **options: Any) -> None:
+    def __init__(
+        self, database: Database | None = None, *, language: str = "en", operators: Sequence[str] = (), **options: Any
+    ) -> None:
         """
         Args:
             language: of people who have not said theirs.
+            operators: user ids of those who may do what operators do.
         """
         super().__init__(database, hub=lambda world: cast(HubWorld, world).make_hub(), consumers=_membership, **options)
         self._language = language
+        self.operators = operators
         self.scheduler: Scheduler
         self.consumer: PluginConsumer
 
@@ -103,7 +107,7 @@ class HubWorld(MessengerWorld):
             clock=self.clock,
             people=People(self.database, self.clock, self.scheduler),
             catalogues=catalogues,
-            permissions=Permissions(),
+            permissions=Permissions.model_validate({"roles": {"operator": list(self.operators)}}),
             scheduler=self.scheduler,
             store=Store(self.database, Sealer(PICKLE_KEY, "state"), self.clock.now_ms),
             server_name=SERVER,

@@ -19,10 +19,9 @@ OF_PRODUCTS = ("api", "client", "webhooks", "identity", "commands", "delivery")
 NOT_SAID = frozenset(
     {
         "avatar_invalid", "bad_cursor", "chat_missing", "external_id_of_product", "external_id_taken",
-        "holds_of_operators", "key_invalid", "key_used", "kind_not_made", "list_closed", "list_configured",
-        "list_is_chat", "membership_invalid", "no_such_action", "no_such_hold", "no_such_list", "no_such_rule",
-        "one_person", "owner_is_you", "products_adopt_nothing", "room_invalid", "state_invalid", "steward_not_invited",
-        "timer_start", "too_many_generations", "workspace_of_product", "entity_invalid", "entity_own",
+        "holds_of_operators", "key_invalid", "key_used", "kind_not_made", "membership_invalid", "no_such_action",
+        "one_person", "owner_is_you", "products_adopt_nothing", "state_invalid", "steward_not_invited", "timer_start",
+        "too_many_generations", "workspace_of_product",
     }
 )  # fmt: skip
 LANGUAGES = ("de", "fr", "es", "pl", "ar")
