@@ -29,6 +29,7 @@ __all__ = [
     "Stock",
     "StockKind",
     "Variant",
+    "below",
     "chosen_price",
     "price_at",
 ]
@@ -284,6 +285,26 @@ class Choice:
 
     group: str
     modifier: str
+
+
+def below(key: str, categories: Sequence[Category]) -> frozenset[str]:
+    """A category's key and those of all that lies in it.
+
+    Raises:
+        CatalogueError: it lies in itself, however deep.
+    """
+    inside: dict[str, list[str]] = {}
+    for category in categories:
+        inside.setdefault(category.parent, []).append(category.key)
+    found, look = {key}, [key]
+    while look:
+        for inner in inside.get(look.pop(), ()):
+            if inner == key:
+                raise CatalogueError("catalogue.parent")
+            if inner not in found:
+                found.add(inner)
+                look.append(inner)
+    return frozenset(found)
 
 
 def price_at(variant: Variant, at: datetime, *, tier: str = "", quantity: int = 1) -> Money:

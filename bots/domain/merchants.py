@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
 from types import MappingProxyType
@@ -90,6 +90,7 @@ WORDS: Final[Mapping[MerchantState, str]] = MappingProxyType(
     }
 )
 """The state as people read it: English, for the translator."""
+VOCABULARIES: Final = (WORDS,)
 
 MESSAGES: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -105,6 +106,11 @@ MESSAGES: Final[Mapping[str, str]] = MappingProxyType(
         "delivery.no_point": "To know whether {merchant} delivers there, I need the place: please share its location.",
         "delivery.minimum": "{merchant} delivers there from {minimum} on; {missing} are missing.",
         "delivery.no_way": "{merchant} offers no way of delivery at the moment.",
+        "delivery.fee": "The delivery by {merchant} costs {fee} now.",
+        "delivery.no_place": "{merchant} needs to know where to deliver to.",
+        "merchant.gone": "This merchant does not sell here any more.",
+        "merchant.closed": "{merchant} is closed then. It opens again at {opens}.",
+        "merchant.shut": "{merchant} is closed then.",
     }
 )
 """The sentence of every code: English texts with named fields, for the translator."""
@@ -186,6 +192,8 @@ class Merchant:
         prepare: minutes that an order takes, unless the staff says otherwise.
         accept_within: minutes in which an order is to be answered.
         tags: kinds of kitchen or of goods, for search ("pizza").
+        auto_accept: orders are accepted, made and brought by themselves: of a demo, where nobody sits behind it.
+        revision: counts the changes of what is stored; no part of what the merchant is.
     """
 
     id: str
@@ -207,6 +215,8 @@ class Merchant:
     accept_within: int = 8
     tags: tuple[str, ...] = ()
     image: str = ""
+    auto_accept: bool = False
+    revision: int = field(default=0, compare=False)
 
     def __post_init__(self) -> None:
         if not SLUG.fullmatch(self.slug):
