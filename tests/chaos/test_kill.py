@@ -66,7 +66,9 @@ async def kill_storm(place: World, kills: int) -> None:
     dice = random.Random(seed)
     faults = place.homeserver.faults
     faults.lose_every, faults.fail_every, faults.drop_ack_every = 41, 37, 11
-    began = time.perf_counter()
+    await place.service.start_ready(place.homeserver, 30)
+    place.service.kill()
+    began = time.perf_counter()  # the first start made the database: those that follow are like the second
     await place.service.start_ready(place.homeserver, 30)
     start_up = time.perf_counter() - began
     async with place.load():
@@ -80,7 +82,7 @@ async def kill_storm(place: World, kills: int) -> None:
     await place.service.start_ready(place.homeserver, 30)
     await place.settle()
     assert place.service.starts >= kills
-    print(f"{place.service.starts - 2} kills: {place.homeserver.report()}")
+    print(f"{place.service.starts - 1} kills: {place.homeserver.report()}")
 
 
 @pytest.mark.timeout(300)

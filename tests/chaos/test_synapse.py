@@ -160,7 +160,7 @@ async def outage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Outa
     folder = tmp_path_factory.mktemp("outage")
     async with contextlib.AsyncExitStack() as stack:
         server = await stack.enter_async_context(running_synapse(folder, slots=1))
-        service = RialtoProcess(server, server.take_slot(), folder / "rialto", ["echo"])
+        service = RialtoProcess(server, server.take_slot(), folder / "rialto", ["echo"], forked=True)
         stack.push_async_callback(service.stop, 10)
         await service.start()
         human = await server.human("carol", folder / "carol")

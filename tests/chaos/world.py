@@ -104,7 +104,7 @@ async def world(
         room_ids = [homeserver.add_room([HUMAN, BOT]).room_id for _ in range(rooms)]
         sections = {**QUICK_RETRIES, **(sections or {})}
         with ServiceProcess.rialto(
-            folder, homeserver, database=database, health_port=free_port(), sections=sections
+            folder, homeserver, database=database, health_port=free_port(), sections=sections, forked=True
         ) as service:
             made = World(homeserver, service, room_ids, folder)
             try:

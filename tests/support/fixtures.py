@@ -57,7 +57,7 @@ async def rialto(synapse: Server, tmp_path: Path) -> AsyncIterator[StartRialto]:
             if database == "postgresql":
                 url = await stack.enter_async_context(scratch_postgres())
             folder = tmp_path / f"rialto{len(made)}"
-            process = RialtoProcess(synapse, synapse.take_slot(), folder, bots, url, overrides)
+            process = RialtoProcess(synapse, synapse.take_slot(), folder, bots, url, overrides, forked=True)
             made.append(process)
             stack.push_async_callback(process.stop, 10)
             if start:

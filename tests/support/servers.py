@@ -23,6 +23,7 @@ from appservice.local.process import Child, tail
 from appservice.local.registration import new_token, user_namespaces, write_registration
 from appservice.local.synapse import Account, Synapse, SynapseSettings, write_synapse
 from appservice.local.yaml import to_yaml
+from tests.support.forking import ForkedChild
 from tests.support.human import Human
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -154,7 +155,13 @@ class RialtoProcess:
         bots: Sequence[str] = ("hub", "echo"),
         database: str = "sqlite:///rialto.db",
         overrides: Mapping[str, Any] | None = None,
+        *,
+        forked: bool = False,
     ) -> None:
+        """
+        Args:
+            forked: start quickly, see :mod:`tests.support.forking`; not where a start itself is measured.
+        """
         self.server = server
         self.slot = slot
         self.folder = folder
@@ -166,7 +173,7 @@ class RialtoProcess:
         self.config = self._config(dict(overrides or {}))
         folder.mkdir(parents=True, exist_ok=True)
         write_private(self.config_path, to_yaml(self.config))
-        self.child = Child(
+        self.child = (ForkedChild if forked else Child)(
             f"rialto {slot.name}",
             [sys.executable, "-m", "appservice.cli", "run", "-c", self.config_path],
             self.log,

@@ -13,13 +13,14 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Any, Self, cast
 
 import psutil  # type: ignore[import-untyped]  # it ships no types
 from ruamel.yaml import YAML
 
 from tests.support.fake_homeserver import FakeHomeserver
 from tests.support.fake_http import HttpClient
+from tests.support.forking import RIALTO, nursery
 
 ROOT = Path(__file__).parents[2]
 PICKLE_KEY = "a pickle key that only tests use"  # nothing real is locked with it
@@ -115,18 +116,26 @@ class ServiceProcess:
     log_path: Path
     environment: dict[str, str] = field(default_factory=dict)
     health_port: int | None = None
+    forked: bool = False
+    """Start quickly, see :mod:`tests.support.forking`; not where a start itself is measured."""
     starts: int = 0
     _process: subprocess.Popen[bytes] | None = None
     _log: IO[bytes] | None = None
 
     @classmethod
     def rialto(
-        cls, folder: Path, homeserver: FakeHomeserver, *, health_port: int | None = None, **options: Any
+        cls,
+        folder: Path,
+        homeserver: FakeHomeserver,
+        *,
+        health_port: int | None = None,
+        forked: bool = False,
+        **options: Any,
     ) -> Self:
         """`rialto run` with a configuration of its own in the folder; ``options`` as of :func:`write_config`."""
         config = write_config(folder, homeserver, health_port=health_port, **options)
         arguments = [sys.executable, "-m", "appservice.cli", "run", "-c", str(config)]
-        return cls(arguments, folder / "service.log", health_port=health_port)
+        return cls(arguments, folder / "service.log", health_port=health_port, forked=forked)
 
     def __enter__(self) -> Self:
         return self
@@ -149,17 +158,28 @@ class ServiceProcess:
         """Start the process; it must not be running."""
         assert not self.running
         self._log = self.log_path.open("ab")
-        self._process = subprocess.Popen(
-            self.arguments,
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-            stdout=self._log,
-            stderr=subprocess.STDOUT,
-            env=os.environ | {"PYTHONPATH": str(ROOT)} | self.environment,
-            start_new_session=True,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509  # it takes no lock, so threads do not matter
-        )
+        environ = os.environ | {"PYTHONPATH": str(ROOT)} | self.environment
+        self._process = self._forked(environ) if self.forked else None
+        if self._process is None:
+            self._process = subprocess.Popen(
+                self.arguments,
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=self._log,
+                stderr=subprocess.STDOUT,
+                env=environ,
+                start_new_session=True,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509  # it takes no lock, so threads do not matter
+            )
         self.starts += 1
+
+    def _forked(self, environ: Mapping[str, str]) -> subprocess.Popen[bytes] | None:
+        made = nursery(self.arguments)
+        if made is None or self._log is None:
+            return None
+        arguments = self.arguments[len(RIALTO) :]
+        fork = made.start(arguments, self._log, cwd=ROOT, environ=environ, death=signal.SIGKILL)
+        return cast("subprocess.Popen[bytes]", fork)
 
     async def start_ready(self, homeserver: FakeHomeserver, seconds: float = 20) -> None:
         """Start, and wait until the service made the homeserver ping it, which is the last step of its start."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Callable
 from functools import cache
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, event
-from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
@@ -50,9 +50,11 @@ class MemoryDatabase(Database):
         return "sqlite://"
 
     async def start(self) -> None:
-        with self._engine.begin() as connection:
-            for statement in _schema():
-                connection.exec_driver_sql(statement)
+        connection = self._engine.raw_connection()
+        try:
+            _template().backup(connection.driver_connection)
+        finally:
+            connection.close()
 
     async def stop(self) -> None:
         self._engine.dispose()
@@ -78,13 +80,10 @@ class MemoryDatabase(Database):
 
 
 @cache
-def _schema() -> tuple[str, ...]:
-    """The statements that make all tables, written once: a test makes many databases."""
-    statements: list[str] = []
-    dialect = sqlite.dialect()
-
-    def record(statement: Any, *_args: object, **_kwargs: object) -> None:
-        statements.append(str(statement.compile(dialect=dialect)))
-
-    tables.metadata.create_all(sa.create_mock_engine("sqlite://", record), checkfirst=False)
-    return tuple(statements)
+def _template() -> sqlite3.Connection:
+    """A database with all tables, made once and copied: a test makes many."""
+    made = sqlite3.connect(":memory:", check_same_thread=False)
+    engine = sa.create_engine("sqlite://", poolclass=StaticPool, creator=lambda: made)
+    with engine.begin() as connection:
+        tables.metadata.create_all(connection, checkfirst=False)
+    return made
