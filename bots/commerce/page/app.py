@@ -25,6 +25,7 @@ from appservice.errors import RialtoError
 from appservice.events import InternalEvent
 from appservice.homeserver import HomeserverError
 from bots.commerce.baskets import Baskets
+from bots.commerce.engines.base import EngineFailed
 from bots.commerce.page.access import Access, Session, TokenRefused
 from bots.commerce.page.rendering import Renderer
 from bots.commerce.page.views import Chosen, Views, group_field, option_field
@@ -61,6 +62,8 @@ ENTRIES: Final = RateLimit(60, 60)
 BODY_MAX: Final = 4096
 IMAGE_S: Final = 86_400
 PAGE_SIZE: Final = 10
+MERCHANTS: Final = 20
+SHOWN: Final = (MerchantState.ACTIVE, MerchantState.PAUSED)
 
 
 class KnowsPeople(Protocol):
@@ -212,8 +215,8 @@ class MiniApp:
             except _TooOften as often:
                 told = often.verdict.explain(words)
                 return self._renderer.told(words, self._bot.name, told, status=429)
-            except DatabaseError as error:
-                log.error("a page waits for the database: %s", error)
+            except (DatabaseError, EngineFailed) as error:
+                log.error("a page has to wait: %s", error)
                 told = words.t("Something on our side does not answer. Please try again in a moment.")
                 return self._renderer.told(words, self._bot.name, told, status=503)
 
@@ -380,12 +383,12 @@ class MiniApp:
     async def _home(self, request: web.Request, visit: Visit) -> web.StreamResponse:
         query, after = request.query.get("q", "")[:100].strip(), request.query.get("after", "")[:200]
         if not query:
-            active = await self._sellers.list(visit.hand, [MerchantState.ACTIVE, MerchantState.PAUSED], limit=50)
-            return self._show(visit, "home.html", visit.views.home(active, None, {}, ""))
+            there = await self._sellers.list(visit.hand, SHOWN, after, MERCHANTS + 1)
+            return self._show(visit, "home.html", visit.views.merchants(there[:MERCHANTS], more=len(there) > MERCHANTS))
         language = visit.words.language
         found = await self._shelf.search(visit.hand, query, language=language, after=after, limit=PAGE_SIZE)
-        of = await self._merchants(visit, {each.merchant_id for each in found.items})
-        return self._show(visit, "home.html", visit.views.home([], found, of, query))
+        of = await self._sellers.many(visit.hand, {each.merchant_id for each in found.items})
+        return self._show(visit, "home.html", visit.views.found(found, of, query))
 
     async def _merchant(self, request: web.Request, visit: Visit) -> web.StreamResponse:
         merchant = await self._merchant_of(request, visit)
@@ -424,7 +427,7 @@ class MiniApp:
 
     async def _cart_page(self, visit: Visit, notice: str = "", *, bad: bool = False) -> web.Response:
         priced = await self._baskets.priced(visit.hand, visit.cart, visit.session.person)
-        of = await self._merchants(visit, set(visit.cart.merchants))
+        of = await self._sellers.many(visit.hand, set(visit.cart.merchants))
         status = 409 if bad else 200
         return self._show(visit, "cart.html", visit.views.cart(priced, of), notice=notice, bad=bad, status=status)
 
@@ -504,7 +507,7 @@ class MiniApp:
 
     async def _merchant_of(self, request: web.Request, visit: Visit) -> Merchant | None:
         found = await self._sellers.by_slug(visit.hand, request.match_info["slug"][:64])
-        return found if found is not None and found.state in {MerchantState.ACTIVE, MerchantState.PAUSED} else None
+        return found if found is not None and found.state in SHOWN else None
 
     async def _product_of(self, request: web.Request, visit: Visit) -> tuple[Merchant | None, Product | None]:
         merchant = await self._merchant_of(request, visit)
@@ -512,10 +515,6 @@ class MiniApp:
             return None, None
         product = await self._shelf.product(visit.hand, merchant.id, request.match_info["key"][:64])
         return merchant, product if product is not None and product.active else None
-
-    async def _merchants(self, visit: Visit, ids: set[str]) -> dict[str, Merchant]:
-        found = [await self._sellers.get(visit.hand, each) for each in sorted(ids)]
-        return {each.id: each for each in found if each is not None}
 
 
 class _TooOften(Exception):

@@ -128,11 +128,8 @@ class Views:
 
     # Pages
 
-    def home(
-        self, merchants: Sequence[Merchant], found: Page | None, of: Mapping[str, Merchant], query: str
-    ) -> dict[str, Any]:
-        """Where one begins: the merchants, or what a search has found."""
-        t = self._words.t
+    def merchants(self, merchants: Sequence[Merchant], *, more: bool) -> dict[str, Any]:
+        """Where one begins: who sells. ``more``: there are others behind the last one."""
         cards = []
         for merchant in merchants:
             opened, state = self._state(merchant)
@@ -146,20 +143,29 @@ class Views:
                     "image": "",
                 }
             )
-        products = []
-        if found is not None:
-            products = [self._card(of[each.merchant_id], each) for each in found.items if each.merchant_id in of]
-        lead = t("Nothing was found for “{query}”.", query=query) if query and not products else ""
+        following = Page((), merchants[-1].id) if more else Page()
         return {
-            "title": t("Results") if query else t("What would you like?"),
-            "search": t("Search"),
-            "find": t("Find"),
-            "query": query,
-            "lead": lead,
+            **self._begin(""),
+            "title": self._words.t("What would you like?"),
             "merchants": cards,
-            "products": products,
-            "more": None if found is None else self._more(found, f"{self._base}/", q=query),
+            "more": self._more(following, f"{self._base}/"),
         }
+
+    def found(self, page: Page, of: Mapping[str, Merchant], query: str) -> dict[str, Any]:
+        """What a search has found, of which merchants."""
+        t = self._words.t
+        products = [self._card(of[each.merchant_id], each) for each in page.items if each.merchant_id in of]
+        return {
+            **self._begin(query),
+            "title": t("Results"),
+            "lead": "" if products else t("Nothing was found for “{query}”.", query=query),
+            "products": products,
+            "more": self._more(page, f"{self._base}/", q=query),
+        }
+
+    def _begin(self, query: str) -> dict[str, Any]:
+        t = self._words.t
+        return {"search": t("Search"), "find": t("Find"), "query": query, "lead": "", "merchants": [], "products": []}
 
     def merchant(self, merchant: Merchant, categories: Sequence[Category], category: str, page: Page) -> dict[str, Any]:
         """A merchant's shelves."""
