@@ -385,12 +385,16 @@ def share_moved(group: GroupOrder, number: int, action: ShareAction, at: datetim
     Raises:
         GroupError: it does not follow on the share's state.
     """
-    moved = replace(_share(group.share(number), action), **changes)
+    share = group.share(number)
+    if not share.amount and action is ShareAction.MISS:  # nobody has to pay it
+        raise GroupError("group.share_refused", share=number, action=action.value)
+    moved = replace(_share(share, action), **changes)
     return _settled(group._with(moved), at)
 
 
 def taken_over(group: GroupOrder, number: int, at: datetime, within: timedelta) -> GroupOrder:
     """The host pays what somebody does not: by a share of their own. Raises GroupError."""
+    _stuck(group)
     share = _share(group.share(number), ShareAction.TAKE_OVER)
     more = replace(group.share(number), number=_next(group), payer=group.host, state=ShareState.ASKED, payment="")
     after = group._with(share)
@@ -404,6 +408,7 @@ def dropped(group: GroupOrder, number: int, at: datetime, within: timedelta) -> 
     Raises:
         GroupError: nothing would be left, or it does not follow on the share's state.
     """
+    _stuck(group)
     share = group.share(number)
     gone = _share(share, ShareAction.DROP)
     if not share.goods:  # the part of fee and tip that is left of somebody's who was dropped
@@ -439,6 +444,11 @@ def goal_of(share: Share, order: MoneyGoal, group: GroupState) -> MoneyGoal:
         return MoneyGoal.ASKED
     # What is held is taken with the order, and not before everybody's is held.
     return MoneyGoal.TAKEN if order is MoneyGoal.TAKEN and group is GroupState.ORDERED else MoneyGoal.HELD
+
+
+def _stuck(group: GroupOrder) -> None:
+    if group.state is not GroupState.STUCK:
+        raise GroupError("group.refused", state=WORDS[group.state])
 
 
 def _next(group: GroupOrder) -> int:
