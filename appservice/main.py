@@ -50,6 +50,8 @@ HUB: Final = "hub"
 """The plugin that speaks to people for the messenger."""
 WALLET: Final = "wallet"
 """The plugin that holds people's wallets."""
+SELLERS: Final = frozenset({"shop", "food"})
+"""The plugins through which merchants sell."""
 
 
 @dataclass(slots=True)
@@ -175,6 +177,7 @@ def build(config: Config, found: Plan | None = None, *, strict: bool = False) ->
             "http": {HttpClient: http},
             "messenger.manage": {Messenger: messenger},
             **_of_money(config, service, treasury),
+            **_of_commerce(config, service, clock),
         },
         metrics=service.metrics,
         homeserver=service.homeserver,
@@ -336,6 +339,16 @@ def _of_money(config: Config, service: Service, treasury: Treasury | None) -> di
         "bills.book": bills,
         "payments.wallet": {**provided["payments.wallet"], **wallet},
     }
+
+
+def _of_commerce(config: Config, service: Service, clock: Clock) -> dict[str, Mapping[type, Any]]:
+    """What the scope of commerce gives a plugin, where there is one that sells."""
+    if not any(bot.plugin in SELLERS and bot.enabled for bot in config.bots):
+        return {}
+    from bots.commerce.trade import Trade
+
+    key = config.encryption.pickle_key.get_secret_value()
+    return {"commerce.trade": {Trade: Trade(key, service.database, service.raise_events, clock, service.metrics)}}
 
 
 async def run(config: Config) -> int:

@@ -22,6 +22,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 FAST: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 SLOW: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 WAITS: Final = (60.0, 300.0, 900.0, 3_600.0, 14_400.0, 43_200.0, 86_400.0, 259_200.0, 604_800.0)
+ANSWERS: Final = (5.0, 15.0, 30.0, 60.0, 120.0, 240.0, 480.0, 900.0, 1_800.0, 3_600.0, 14_400.0, 86_400.0)
 SIZES: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0)
 
 
@@ -74,6 +75,13 @@ class Metrics:
         )
         self.bills_unknown = gauge(
             "bills_unknown", "Payments of bills that their billers have not confirmed: the money stays held.", "plugin"
+        )
+        self.orders_open = gauge("orders_open", "Orders that have not ended, by state.", "plugin", "state")
+        self.order_actions = counter(
+            "order_actions", "What happened to orders: pay, accept, reject, …", "plugin", "action"
+        )
+        self.order_accept_seconds = histogram(
+            "order_accept_seconds", "From an order's payment to its acceptance.", ANSWERS, "plugin"
         )
         self.timers_removed = counter("timers_removed", "Messages removed by timers and retention.")
         self.timers_given_up = counter("timers_given_up", "Messages that could not be removed: the steward may not.")

@@ -29,6 +29,11 @@ MESSAGES: Final[Mapping[str, str]] = MappingProxyType(
         "cart.note": "A note has at most {most} characters.",
         "cart.no_line": "The cart has no line {number}.",
         "cart.empty": "The cart is empty.",
+        "cart.gone": "“{name}” cannot be had any more.",
+        "cart.unknown": "Something in the cart cannot be had any more.",
+        "cart.price": "“{name}” costs {price} now.",
+        "cart.stock": "Of “{name}” there are only {left} left.",
+        "cart.sold_out": "“{name}” is sold out.",
     }
 )
 """The sentence of every code: English texts with named fields, for the translator."""
@@ -180,9 +185,12 @@ class Priced:
         """What is not as the person saw it."""
         if self.price is None:
             return Change(self, "gone")
-        if self.line.shown is not None and self.line.shown != self.price:
-            return Change(self, "dearer" if self.price > self.line.shown else "cheaper")
-        return None
+        shown = self.line.shown
+        if shown is None or shown == self.price:
+            return None
+        # In another currency nothing is known to be cheaper.
+        cheaper = shown.currency == self.price.currency and self.price < shown
+        return Change(self, "cheaper" if cheaper else "dearer")
 
 
 @dataclass(frozen=True, slots=True)

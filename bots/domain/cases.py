@@ -95,6 +95,7 @@ WORDS: Final[Mapping[CaseState, str]] = MappingProxyType(
     }
 )
 """The state as people read it: English, for the translator."""
+VOCABULARIES: Final = (WORDS,)
 
 MESSAGES: Final[Mapping[str, str]] = MappingProxyType(
     {

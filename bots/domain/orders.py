@@ -12,7 +12,7 @@ one as they confirmed the first.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -42,6 +42,7 @@ __all__ = [
 ]
 
 LINES_MAX: Final = 100
+QUANTITY_MAX: Final = 1_000_000
 TEXT_MAX: Final = 500
 
 
@@ -177,6 +178,9 @@ MESSAGES: Final[Mapping[str, str]] = MappingProxyType(
         "order.refused": "That is not possible any more: the order is {state}.",
         "order.lines": "An order has 1 to {most} lines.",
         "order.text": "A message has at most {most} characters.",
+        "order.quantity": "A quantity is a whole number from 1 to {most}.",
+        "order.currency": "All amounts of an order are in {currency}.",
+        "order.amounts": "Fees, discounts and tips are not below nought, and a discount is not more than the goods.",
         "order.no_line": "The order has no line {number}.",
         "order.nothing_left": "Nothing would be left of the order: reject it instead.",
         "order.unchanged": "The order stays as it is: say what is missing.",
@@ -203,6 +207,7 @@ WORDS: Final[Mapping[OrderState, str]] = MappingProxyType(
     }
 )
 """The state as people read it: English, for the translator."""
+VOCABULARIES: Final = (WORDS,)
 
 
 class OrderRefused(ValueError):
@@ -276,6 +281,14 @@ class OrderLine:
     note: str = ""
     slot: str = ""
 
+    def __post_init__(self) -> None:
+        if type(self.quantity) is not int or not 1 <= self.quantity <= QUANTITY_MAX:
+            raise OrderRefused("order.quantity", most=QUANTITY_MAX)
+        if self.price.minor < 0:
+            raise OrderRefused("order.amounts")
+        if len(self.note) > TEXT_MAX:
+            raise OrderRefused("order.text", most=TEXT_MAX)
+
     @property
     def total(self) -> Money:
         """Of the line."""
@@ -283,8 +296,9 @@ class OrderLine:
 
     @property
     def label(self) -> str:
-        """With its extras, as an invoice names it."""
-        return self.name if not self.extras else f"{self.name} ({', '.join(self.extras)})"
+        """With its extras, as an invoice names it: in so many characters as an invoice has room for."""
+        whole = self.name if not self.extras else f"{self.name} ({', '.join(self.extras)})"
+        return whole if len(whole) <= TEXT_MAX else f"{whole[: TEXT_MAX - 1]}…"
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,7 +322,9 @@ class Order:
         deadline: until when the state wants an answer; None: none.
         prepared_at: when the merchant says that it will be ready.
         reason: why it ended, in the merchant's or the buyer's words.
-        paying: who pays what, in an order that a group splits; empty: the buyer pays all.
+        was: the lines before the last amendment; empty: there was none.
+        split: the group whose people pay their shares of it; empty: the buyer pays all.
+        version: counts the changes, for whoever stores them: compare-and-set.
     """
 
     id: str
@@ -334,12 +350,20 @@ class Order:
     tracking: str = ""
     courier: str = ""
     reason: str = ""
+    was: tuple[OrderLine, ...] = ()
+    split: str = ""
+    version: int = field(default=0, compare=False)
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.lines) <= LINES_MAX:
             raise OrderRefused("order.lines", most=LINES_MAX)
         if max(len(self.gift), len(self.note), len(self.reason), len(self.tracking)) > TEXT_MAX:
             raise OrderRefused("order.text", most=TEXT_MAX)
+        extras = [money for money in (self.delivery.fee, self.discount, self.tip) if money is not None]
+        if {money.currency for money in (*(line.price for line in self.lines), *extras)} != {self.currency}:
+            raise OrderRefused("order.currency", currency=self.currency)
+        if any(money.minor < 0 for money in extras) or (self.discount is not None and self.discount > self.goods):
+            raise OrderRefused("order.amounts")
 
     @property
     def currency(self) -> str:
@@ -360,8 +384,11 @@ class Order:
 
     @property
     def total(self) -> Money:
-        """What is to be paid. Raises InvoiceError: nothing."""
-        return self.invoice("-").total
+        """What is to be paid: the total of its invoice, or nothing, of which there is no invoice."""
+        total = self.goods + self.delivery.fee
+        for extra, sign in ((self.discount, -1), (self.tip, 1)):
+            total += Money.zero(self.currency) if extra is None else extra * sign
+        return total
 
     @property
     def payment_key(self) -> str:

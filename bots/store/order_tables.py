@@ -107,6 +107,7 @@ orders = Table(
     UniqueConstraint("merchant", "number"),
     Index("ix_orders_bot_buyer", "bot", "buyer", "placed_at"),
     Index("ix_orders_merchant_state", "merchant", "state", "placed_at"),
+    Index("ix_orders_bot_state", "bot", "state"),
     Index("ix_orders_checkout", "checkout"),
     Index("ix_orders_payment", "payment"),
     Index("ix_orders_bot_settled", "bot", "settled", "updated_at"),

@@ -1,0 +1,43 @@
+"""What happens to orders by itself: for every plugin that has orders to inherit."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from bots.commerce.orders import Orders
+from bots.framework import Context, PaymentChange, Plugin, every, payment_changed, timer
+
+__all__ = ["OrderKeeping"]
+
+
+class OrderKeeping(Plugin):
+    """Timers, deadlines and payments of orders. The plugin's constructor sets :attr:`keeping`."""
+
+    locales = "bots.commerce"
+    keeping: Orders
+
+    @timer("settle")
+    async def settle_order(self, ctx: Context, data: dict[str, Any]) -> None:
+        """Bring the money of an order where it belongs."""
+        await self.keeping.settle(ctx, data["order"])
+
+    @timer("order_deadline")
+    async def order_deadline(self, ctx: Context, data: dict[str, Any]) -> None:
+        """The time of an order's state is over."""
+        await self.keeping.deadline(ctx, data["order"])
+
+    @timer("order_by_itself")
+    async def order_by_itself(self, ctx: Context, data: dict[str, Any]) -> None:
+        """The next thing that happens to an order of a demo."""
+        await self.keeping.by_itself(ctx, data["order"])
+
+    @payment_changed
+    async def order_payment_changed(self, ctx: Context, change: PaymentChange) -> None:
+        """A payment has changed in the wallet."""
+        await self.keeping.payment_changed(ctx, change)
+
+    @every(timedelta(minutes=1))
+    async def sweep_orders(self, ctx: Context) -> None:
+        """Find what was forgotten."""
+        await self.keeping.sweep(ctx)
