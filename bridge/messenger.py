@@ -337,6 +337,8 @@ class Messenger:
             delivery=self.delivery,
             search=self.search,
             moderation=self.moderation,
+            suspensions=self.moderating.suspensions,
+            rights=self.rights,
         )
         return Embedding(self.ground, self.registry, self.steward, self.audit, self.administration, services)
 

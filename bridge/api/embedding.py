@@ -22,11 +22,13 @@ from bridge.api.routes.links import LinkRoutes
 from bridge.api.routes.members import MemberRoutes
 from bridge.api.routes.messages import CommentRoutes, DeliveryRoutes, MessageRoutes, Notices, SearchRoutes
 from bridge.api.routes.people import PeopleRoutes
+from bridge.api.routes.requests import DataRequestRoutes, SuspensionRoutes
 from bridge.audit import Audit
 from bridge.background import Background
 from bridge.identity.openid import OpenId
 from bridge.identity.people import Accounts, People
 from bridge.identity.products import Products
+from bridge.identity.requests import DataRequests
 from bridge.messenger import Ground
 from bridge.registry import Registry
 from bridge.steward import ROOMS, Steward
@@ -106,9 +108,11 @@ class Embedding:
             cursors=Cursors(pickle_key),
             products=self.products,
             people=self.people,
+            requests=DataRequests(self.people, services.rights, ground.clock, pickle_key),
             webhooks=self.webhooks,
             services=services,
             homeserver_url=settings.homeserver_url or config.homeserver.url,
+            url=self._url,
             bots_in=lambda room_id: list(ground.rooms.bots_in(room_id)),
             steward=ground.steward,
             bring=self._bring,
@@ -209,6 +213,8 @@ def endpoints_of(base: Base, ground: Ground) -> list[Endpoint]:
     notices = Notices(base, ground.raise_events)
     routes: list[Route] = [
         PeopleRoutes(base),
+        SuspensionRoutes(base),
+        DataRequestRoutes(base),
         ChatRoutes(base),
         ChannelRoutes(base),
         MemberRoutes(base),

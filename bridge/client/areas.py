@@ -65,6 +65,47 @@ class People(Area):
         body = people.NewSignIn(expires_in=expires_in)
         return await self._transport.one(people.SignInToken, "POST", path_of("people", person, "sign-in"), body)
 
+    async def suspension(self, person: str) -> people.SuspensionView:
+        """The product's suspension of somebody."""
+        return await self._transport.one(people.SuspensionView, "GET", path_of("people", person, "suspension"))
+
+    async def suspend(self, person: str, reason: str) -> people.SuspensionView:
+        """Let an account read and leave, and nothing else."""
+        body = people.NewSuspension(reason=reason)
+        return await self._transport.one(people.SuspensionView, "PUT", path_of("people", person, "suspension"), body)
+
+    async def unsuspend(self, person: str) -> None:
+        """Lift a suspension."""
+        await self._transport.none("DELETE", path_of("people", person, "suspension"))
+
+    async def export(
+        self, person: str, *, openid_token: str | None = None, key: str | None = None
+    ) -> people.ExportView:
+        """Have a copy made of all that is held about somebody."""
+        body, path = people.Proof(**_given(openid_token=openid_token)), path_of("people", person, "exports")
+        return await self._transport.one(people.ExportView, "POST", path, body, key=key)
+
+    async def get_export(self, export: str) -> people.ExportView:
+        """How far an export is, and where it is fetched."""
+        return await self._transport.one(people.ExportView, "GET", path_of("exports", export))
+
+    async def fetch(self, export: people.ExportView) -> bytes:
+        """The archive of an export that is done: a zip file. It is asked for a new link first."""
+        found = await self.get_export(export.id)
+        path = path_of("archives", (found.url or "").rpartition("/")[2])
+        return await self._transport.request("GET", path, accept="application/zip")
+
+    async def erase(
+        self, person: str, *, openid_token: str | None = None, key: str | None = None
+    ) -> people.ErasureView:
+        """Have somebody erased, everywhere. There is no way back."""
+        body, path = people.Proof(**_given(openid_token=openid_token)), path_of("people", person, "erasures")
+        return await self._transport.one(people.ErasureView, "POST", path, body, key=key)
+
+    async def get_erasure(self, erasure: str) -> people.ErasureView:
+        """How far an erasure is."""
+        return await self._transport.one(people.ErasureView, "GET", path_of("erasures", erasure))
+
     async def exchange(self, token: str) -> people.SignedIn:
         """What the device does with the token. It needs no key."""
         return await self._transport.one(people.SignedIn, "POST", "/sign-in", people.SignIn(token=token))

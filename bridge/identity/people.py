@@ -33,6 +33,8 @@ from bridge.store.product_people import ProductPerson, SignIn
 log = logging.getLogger(__name__)
 
 TOKEN_BYTES: Final = 32
+OPENID_MS: Final = 3_600_000
+"""How long an OpenID token of the homeserver is good (Synapse: ``OPENID_TOKEN_VALID``)."""
 _SIGNATURE: Final = 16
 _TOKEN: Final = re.compile("[A-Za-z0-9_-]{64}")
 
@@ -146,6 +148,7 @@ class People:
         person = ProductPerson(product, external_id, user_id, False, "", True, now)
 
         def work(connection: Connection) -> ProductPerson:
+            self._spent(connection, product, user_id, openid_token)
             if store.add(connection, person):
                 self._told(connection, person, "person.link")
                 return person
@@ -199,6 +202,33 @@ class People:
         """User id to the product's own id, of those it knows."""
         return await self._database.read(lambda connection: store.names(connection, product, user_ids))
 
+    async def proven(
+        self, product: str, reference: str, openid_token: str | None
+    ) -> tuple[ProductPerson, Callable[[Connection], None]]:
+        """Somebody about whom a product asks for all: one whose account was made for it, or one whose own account it
+        links and who shows by an OpenID token that they ask. To be called in the transaction of what they ask for: it
+        uses the token up.
+
+        Raises:
+            NotFound: the product has none such.
+            Refused: the account is the person's own, and the token shows nothing, is somebody else's, or was used.
+        """
+        found = await self.get(product, reference)
+        if not found.ready:
+            raise NotFound("no_such_person", "There is no such person.")
+        if found.managed:
+            return found, lambda _connection: None
+        if openid_token is None:
+            raise Refused("person_linked", "This account is the person's own: they show that they ask by openid_token.")
+        if await self._shown(openid_token) != found.user_id:
+            raise Refused("openid_token_invalid", "The OpenID token is somebody else's.")
+
+        def use(connection: Connection) -> None:
+            if not self._spent(connection, product, found.user_id, openid_token):
+                raise Refused("openid_token_used", "The OpenID token was used before: each is good for one request.")
+
+        return found, use
+
     async def rename(self, product: str, reference: str, display_name: str) -> ProductPerson:
         """Change what others see of a person whose account is the product's.
 
@@ -206,7 +236,7 @@ class People:
             NotFound: there is none such.
             Refused: the account is the person's own.
         """
-        found = await self._managed(product, reference)
+        found = await self.managed(product, reference)
         await self._accounts.put_user(found.user_id, displayname=display_name)
 
         def work(connection: Connection) -> ProductPerson:
@@ -246,7 +276,7 @@ class People:
             NotFound: there is none such, or they are deactivated.
             Refused: the account is the person's own: they sign in by themselves.
         """
-        found = await self._managed(product, reference)
+        found = await self.managed(product, reference)
         now = self._clock.now_ms()
         random = self._random(TOKEN_BYTES)
         token = base64.urlsafe_b64encode(random + self._signature(random)).decode()
@@ -293,7 +323,13 @@ class People:
     def _signature(self, random: bytes) -> bytes:
         return hmac.digest(self._tokens, random, "sha256")[:_SIGNATURE]
 
-    async def _managed(self, product: str, reference: str) -> ProductPerson:
+    async def managed(self, product: str, reference: str) -> ProductPerson:
+        """A person whose account was made for the product.
+
+        Raises:
+            NotFound: there is none such, or they are deactivated.
+            Refused: the account is the person's own.
+        """
         found = await self.get(product, reference)
         if found.deactivated_at is not None or not found.ready:
             raise NotFound("no_such_person", "There is no such person.")
@@ -312,6 +348,12 @@ class People:
         if user_id in self._service_users():
             raise Refused("openid_token_invalid", "The OpenID token is nobody's.")
         return user_id
+
+    def _spent(self, connection: Connection, product: str, user_id: str, openid_token: str) -> bool:
+        """Remember that a token was used; False when it was before."""
+        now = self._clock.now_ms()
+        digest = _digest(f"openid\0{openid_token}")
+        return store.spend_openid(connection, digest, SignIn(product, user_id, now, now + OPENID_MS, now))
 
     def _existing(self, connection: Connection, product: str, external_id: str) -> ProductPerson:
         found = store.find(connection, product, external_id)

@@ -53,6 +53,13 @@ if TYPE_CHECKING:
 RaiseEvents = Callable[[Callable[[Connection], Iterable[InternalEvent]]], Awaitable[Any]]
 
 
+Also = Callable[[Connection, Request], None]
+
+
+def _nothing(_connection: Connection, _request: Request) -> None:
+    """Nothing more is to be done in the transaction."""
+
+
 class ErasureRefused(Refused):
     """Somebody cannot be erased now; ``obstacles`` say why."""
 
@@ -158,12 +165,16 @@ class RightsService:
         await self._database.write(lambda connection: self._note(connection, person, person, "rights.export", "done"))
         return made
 
-    async def start_export(self, person: str, by: Actor | None = None) -> Request:
+    async def start_export(self, person: str, by: Actor | None = None, also: Also = _nothing) -> Request:
         """Have an archive made in the background; the person is told when it is there (``export.ready``). While one is
         being made it is that one.
 
+        Args:
+            by: who asks, if it is not the person.
+            also: done in the same transaction, with the request.
+
         Raises:
-            TooMany: they had several today.
+            TooMany: who asks had several of them today.
         """
         person = self._person(person)
         now = self._clock.now_ms()
@@ -180,10 +191,14 @@ class RightsService:
         def work(connection: Connection) -> Request:
             open_one = store.last(connection, person, Kind.EXPORT)
             if open_one is not None and open_one.state in {State.WAITING, State.RUNNING}:
+                also(connection, open_one)
                 return open_one
-            if store.count_since(connection, person, Kind.EXPORT, now - DAY_MS) >= self._exports_per_day:
+            since = now - DAY_MS
+            # Who asks for others uses up what is theirs, and not the person's own.
+            if store.count_since(connection, person, Kind.EXPORT, request.asked_by, since) >= self._exports_per_day:
                 raise TooMany("too_many_exports", "That is enough for today. Ask again tomorrow.", retry_after=3_600)
             store.add(connection, request)
+            also(connection, request)
             self._note(connection, request.asked_by, person, "rights.ask", "export")
             return request
 
@@ -194,6 +209,10 @@ class RightsService:
     async def status(self, person: str, kind: Kind = Kind.EXPORT) -> Request | None:
         """The last request of a person: how far it is."""
         return await self._database.read(lambda connection: store.last(connection, person, kind))
+
+    async def get(self, request_id: str) -> Request | None:
+        """A request by its id: how far it is. Of an erasure that is done the person is a pseudonym."""
+        return await self._database.read(lambda connection: store.get(connection, request_id))
 
     async def archive(self, person: str, request_id: str) -> bytes:
         """A finished archive; kept for some days.
@@ -256,8 +275,12 @@ class RightsService:
     def _obstacles(self, connection: Connection, person: str) -> list[Obstacle]:
         return [found for blocked in self._blocked for found in blocked(connection, person)]
 
-    async def erase(self, person: str, by: Actor | None = None) -> Request:
+    async def erase(self, person: str, by: Actor | None = None, also: Also = _nothing) -> Request:
         """Have a person forgotten, everywhere: begun in some seconds, and not to be taken back. Once.
+
+        Args:
+            by: who asks, if it is not the person.
+            also: done in the same transaction, with the request.
 
         Raises:
             ErasureRefused: something has to end before.
@@ -282,8 +305,10 @@ class RightsService:
                 raise ErasureRefused(obstacles)
             known = store.last(connection, person, Kind.ERASE)
             if known is not None and known.state in {State.WAITING, State.RUNNING}:
+                also(connection, known)
                 return known
             store.add(connection, request)
+            also(connection, request)
             self._note(connection, request.asked_by, person, "rights.ask", "erase")
             return request
 

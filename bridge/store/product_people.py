@@ -119,6 +119,12 @@ def add_token(connection: Connection, digest: str, sign_in: SignIn) -> None:
     connection.execute(insert(sign_in_tokens), row | {"digest": digest})
 
 
+def spend_openid(connection: Connection, digest: str, sign_in: SignIn) -> bool:
+    """An OpenID token has shown who somebody is; False when it has done so before."""
+    row = {name: getattr(sign_in, name) for name in SignIn.__slots__} | {"digest": digest}
+    return connection.execute(insert_ignore(connection, sign_in_tokens, "digest"), row).rowcount == 1
+
+
 def use_token(connection: Connection, digest: str, now: int) -> SignIn | None:
     """Use a token up; None when it is unknown, used, or over. Of several at the same time one can."""
     table = sign_in_tokens.c

@@ -62,10 +62,13 @@ def all_of(connection: Connection, person: str) -> list[Request]:
     return [_must(row) for row in connection.execute(query).mappings()]
 
 
-def count_since(connection: Connection, person: str, kind: Kind, since: int) -> int:
-    """How many of a kind somebody has made since a time."""
+def count_since(connection: Connection, person: str, kind: Kind, asked_by: str, since: int) -> int:
+    """How many of a kind somebody has asked for about a person since a time."""
     query = select(func.count()).where(
-        requests.c.person == person, requests.c.kind == kind.value, requests.c.created_at >= since
+        requests.c.person == person,
+        requests.c.kind == kind.value,
+        requests.c.asked_by == asked_by,
+        requests.c.created_at >= since,
     )
     return int(connection.execute(query).scalar_one())
 

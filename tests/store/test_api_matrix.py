@@ -38,6 +38,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "NewWebhook": {"url": "https://example.org/eve", "events": ["ping"]},
     "WebhookChange": {"paused": True},
     "SecretRotation": {},
+    "NewSuspension": {"reason": "spam"},
+    "Proof": {},
 }
 
 
@@ -85,6 +87,8 @@ async def ground() -> AsyncIterator[Ground]:
             "link": "01JM3ZK8V4T9N2Q6R7S8T9V0WX",
             "report": "01JM3ZK8V4T9N2Q6R7S8T9V0WX",
         }
+        params["export"] = (await shop.client.people.export("ada")).id
+        params["erasure"] = (await shop.client.people.erase("ada")).id
         await world.person("bob").joins(chat.room_id)
         params["report"] = (await world.messenger.moderation.report("@bob:world", chat.room_id, alice.user_id)).id
         names = {endpoint.name for endpoint in world.embedding.api.endpoints}
@@ -132,7 +136,7 @@ async def test_without_the_scope(ground: Ground) -> None:
         assert (await limited.ask(endpoint.method, ground.path(endpoint)))[0] == 401
 
 
-OWNED = {"chat", "message", "event", "webhook", "link", "report"}
+OWNED = {"chat", "message", "event", "webhook", "link", "report", "export", "erasure"}
 """Parts of paths that name something of a product's."""
 
 
@@ -161,6 +165,8 @@ async def test_ids_cannot_be_guessed(ground: Ground) -> None:
         "link": ["00000000000000000000000000"],
         "report": ["00000000000000000000000000"],
         "event": ["$nothing"],
+        "export": ["00000000000000000000000000"],
+        "erasure": ["00000000000000000000000000"],
     }
     for endpoint in endpoints(ground):
         owned = [name for name in endpoint.parameters if name in OWNED]

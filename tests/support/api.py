@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from aiohttp import ClientResponse, ClientSession, web
 
-from appservice.administration import LoginToken
+from appservice.administration import Device, LoginToken
 from appservice.database import Database
 from bridge.api.embedding import PREFIX, Embedding
 from bridge.client import RialtoClient
@@ -27,6 +27,8 @@ class FakeAccounts:
     available: bool = True
     users: dict[str, dict[str, Any]] = field(default_factory=dict)
     deactivated: list[str] = field(default_factory=list)
+    suspended: frozenset[str] = frozenset()
+    media: dict[str, str] = field(default_factory=dict)
     tokens: int = 0
     error: Exception | None = None
 
@@ -41,6 +43,24 @@ class FakeAccounts:
         if self.error is not None:
             raise self.error
         self.deactivated.append(user_id)
+
+    async def suspend(self, user_id: str, suspended: bool) -> None:
+        if self.error is not None:
+            raise self.error
+        self.suspended = self.suspended | {user_id} if suspended else self.suspended - {user_id}
+
+    async def user(self, user_id: str) -> dict[str, Any] | None:
+        return self.users.get(user_id)
+
+    async def devices(self, user_id: str) -> list[Device]:
+        return []
+
+    async def media_of(self, user_id: str) -> AsyncIterator[dict[str, Any]]:
+        for media_id in [name for name, owner in self.media.items() if owner == user_id]:
+            yield {"media_id": media_id}
+
+    async def delete_media(self, server: str, media_id: str) -> bool:
+        return self.media.pop(media_id, None) is not None
 
     async def login_token(self, user_id: str) -> LoginToken:
         if self.error is not None:
@@ -124,7 +144,12 @@ class ApiWorld(MessengerWorld):
     async def start(self) -> Self:
         """Start the service, then listen."""
         await super().start()
-        self.embedding.people._accounts = self.accounts
+        accounts: Any = self.accounts
+        self.embedding.people._accounts = accounts
+        self.messenger.moderating.suspensions._accounts = accounts
+        self.messenger.moderation._actions._accounts = accounts
+        source: Any = self.messenger.rights._sources["homeserver"]
+        source._accounts = accounts
         app = web.Application(client_max_size=256 * 1024)
         app.add_subapp(PREFIX, self.embedding.app())
         self.runner = web.AppRunner(app, access_log=None, handler_cancellation=False)

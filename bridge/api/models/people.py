@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
-from bridge.api.models.common import Body, ExternalId, Moment, Page, View, line
+from bridge.api.models.common import Body, ExternalId, Moment, Page, View, line, text
 
 
 class NewPerson(Body):
@@ -71,3 +73,57 @@ class SignedIn(View):
     type: str = Field(description="`m.login.token`")
     login_token: str
     expires_in_ms: int
+
+
+class NewSuspension(Body):
+    """Why an account is suspended."""
+
+    reason: text(1_000)  # type: ignore[valid-type]
+
+
+class SuspensionView(View):
+    """A suspension by the product: the account reads and leaves, and does nothing else."""
+
+    state: Literal["suspending", "suspended", "lifting"] = Field(
+        description="suspending, lifting: decided, and the homeserver does not know of it yet."
+    )
+    reason: str
+    since: Moment
+
+
+class Proof(Body):
+    """That somebody asks whose account is their own. Of an account that was made for the product nothing is needed."""
+
+    openid_token: line(500) | None = Field(  # type: ignore[valid-type]
+        None,
+        description="`access_token` that the person's client got from "
+        "`POST /_matrix/client/v3/user/{userId}/openid/request_token`, and that was used for nothing else.",
+    )
+
+
+class RequestView(View):
+    """What was asked for about a person, and how far it is."""
+
+    id: str
+    state: Literal["waiting", "running", "sweeping", "done", "failed"] = Field(
+        description="sweeping: everything is erased, and it is looked for a day what comes late."
+    )
+    done: int = Field(description="Parts that are done.")
+    total: int = Field(description="Of so many; 0 before it has begun.")
+    problem: str | None = Field(description="Why it failed, or what could not be done: codes.")
+    created_at: Moment
+    finished_at: Moment | None
+
+
+class ExportView(RequestView):
+    """A copy of all that is held about a person, and how far it is."""
+
+    size: int | None = Field(description="Bytes of the archive; null while there is none, and when it is forgotten.")
+    url: str | None = Field(
+        description="Where the archive (a zip file) is fetched, without a key. Whoever has this has the archive."
+    )
+    url_expires_at: Moment | None = Field(description="A new one is made each time that the export is asked for.")
+
+
+class ErasureView(RequestView):
+    """The erasure of a person, and how far it is."""

@@ -19,9 +19,12 @@ from bridge.delivery.service import DeliveryService
 from bridge.errors import NotFound
 from bridge.identity.people import People
 from bridge.identity.products import Products
+from bridge.identity.requests import DataRequests
 from bridge.links.service import LinkService
 from bridge.moderation.service import ModerationService
+from bridge.moderation.suspensions import Suspensions
 from bridge.retention.service import RetentionService
+from bridge.rights.service import RightsService
 from bridge.search.service import SearchService
 from bridge.store.chats import Chat
 from bridge.timers.service import TimerService
@@ -42,6 +45,8 @@ class Services:
     delivery: DeliveryService
     search: SearchService
     moderation: ModerationService
+    suspensions: Suspensions
+    rights: RightsService
     links: LinkService
     channels: ChannelService
 
@@ -56,9 +61,12 @@ class Base:
     cursors: Cursors
     products: Products
     people: People
+    requests: DataRequests
     webhooks: WebhookService
     services: Services
     homeserver_url: str
+    url: str
+    """Where the API itself is reached."""
     bots_in: Callable[[str], Sequence[str]] = field(repr=False)
     steward: str
     bring: Callable[[Chat], Awaitable[str]] = field(repr=False)
