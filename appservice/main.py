@@ -8,10 +8,12 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from appservice.claim import DatabaseInUse
 from appservice.clock import Clock, SystemClock
 from appservice.commands.common import layout_of, load, say
 from appservice.config import Config
@@ -42,6 +44,7 @@ from bridge.messenger import Messenger
 if TYPE_CHECKING:
     from bots.framework.problems import PluginProblem
     from bots.payments.treasury import Treasury
+    from bridge.rights.service import RightsService
 
 log = logging.getLogger(__name__)
 
@@ -76,9 +79,7 @@ class Rialto:
             RialtoError: it cannot start, and why.
         """
         await self.http.start()
-        await self.service.start(
-            self.host.consumers, self.everywhere, prepare=self._prepare, complete=self._complete
-        )
+        await self.service.start(self.host.consumers, self.everywhere, prepare=self._prepare, complete=self._complete)
         self.host.publish()
 
     async def _prepare(self) -> None:
@@ -177,7 +178,7 @@ def build(config: Config, found: Plan | None = None, *, strict: bool = False) ->
             "http": {HttpClient: http},
             "messenger.manage": {Messenger: messenger},
             **_of_money(config, service, treasury),
-            **_of_commerce(config, service, clock),
+            **_of_commerce(config, service, clock, messenger),
         },
         metrics=service.metrics,
         homeserver=service.homeserver,
@@ -235,6 +236,46 @@ def _rights(config: Config, service: Service, messenger: Messenger, treasury: Tr
 
         money = MoneyPart(treasury.rights)
         messenger.rights.register(money, money.blocked)
+
+
+@asynccontextmanager
+async def people_rights(config: Config) -> AsyncIterator[tuple[RightsService, bool]]:
+    """People's rights over all that is held, for a command: everything is open, and nothing runs by itself.
+
+    Gives too whether no service runs on the database: then this process may do what the service does. Money is looked
+    at also where there is no wallet any more.
+
+    Raises:
+        RialtoError: something cannot be opened.
+    """
+    rialto = build(config)
+    service, messenger = rialto.service, rialto.messenger
+    if rialto.treasury is None:
+        from bots.payments.rights_bridge import money_part
+
+        money = money_part(config, service.database, messenger.ground.clock, messenger.audit)
+        messenger.rights.register(money, money.blocked)
+    async with AsyncExitStack() as stack:
+        await service.database.start()
+        stack.push_async_callback(service.database.stop)
+        alone = True
+        try:
+            await service.claim.take(wait=0)
+            stack.push_async_callback(service.claim.release)
+        except DatabaseInUse:
+            alone = False
+        await service.data.start()
+        stack.push_async_callback(service.data.stop)
+        await service.homeserver.start()
+        stack.push_async_callback(service.homeserver.stop)
+        if alone:  # it may have something to tell the person, at the service's next start
+            await service.writer.start()
+            stack.push_async_callback(service.writer.stop)
+            await service.inbox.start()
+        await messenger.registry.start()
+        await messenger.private.start()
+        stack.push_async_callback(messenger.private.stop)
+        yield messenger.rights, alone
 
 
 def _join_page(config: Config, messenger: Messenger, catalogues: Catalogues, clock: Clock, web: WebServer) -> None:
@@ -341,14 +382,18 @@ def _of_money(config: Config, service: Service, treasury: Treasury | None) -> di
     }
 
 
-def _of_commerce(config: Config, service: Service, clock: Clock) -> dict[str, Mapping[type, Any]]:
+def _of_commerce(
+    config: Config, service: Service, clock: Clock, messenger: Messenger
+) -> dict[str, Mapping[type, Any]]:
     """What the scope of commerce gives a plugin, where there is one that sells."""
     if not any(bot.plugin in SELLERS and bot.enabled for bot in config.bots):
         return {}
     from bots.commerce.trade import Trade
+    from bridge.audit import Audit
 
     key = config.encryption.pickle_key.get_secret_value()
-    return {"commerce.trade": {Trade: Trade(key, service.database, service.raise_events, clock, service.metrics)}}
+    trade = Trade(key, service.database, service.raise_events, clock, service.metrics)
+    return {"commerce.trade": {Trade: trade, Audit: messenger.audit}}
 
 
 async def run(config: Config) -> int:
