@@ -21,6 +21,7 @@ from bots.commerce.sellers import Sellers
 from bots.commerce.shelf import Shelf
 from bots.commerce.trade import Trade
 from bots.commerce.wishes import WishList
+from bots.domain.orders import Order
 from bots.framework import Context, Dialog, Plugin
 
 T = TypeVar("T")
@@ -85,3 +86,32 @@ class Buyer(Plugin):
         """What ``read(reader, …)`` finds, recorded. It changes nothing, so ``back`` goes behind it."""
         reader: Reader = Looking(self.market.trade)
         return await d.step(name, read, reader, *given)
+
+    async def order_named(self, ctx: Context, number: str) -> Order | None:
+        """One of the person's orders by its number, the last one without; None: they are told that there is none."""
+        if not await self.private(ctx):
+            return None
+        if number.strip():
+            order = await self.market.orders.by_number(ctx, number, buyer=ctx.sender)
+        else:
+            order = next(iter(await self.market.orders.of_buyer(ctx, ctx.sender, limit=1)), None)
+        if order is None:
+            ctx.say(ctx.t("You have no such order. “orders” shows those you have."))
+        return order
+
+    async def show_cart(self, ctx: Context, person: str, *, lead: str = "") -> None:
+        """Show a cart in the room of the event: :class:`~bots.commerce.buying.carts.CartKeeping` does.
+
+        Args:
+            person: whose: a user id, or ``group:ROOM``.
+            lead: what is said first.
+        """
+        raise NotImplementedError
+
+    async def begin_checkout(self, ctx: Context, person: str) -> None:
+        """Begin to pay a cart in the room of the event: :class:`~bots.commerce.buying.checkout.CheckingOut` does.
+
+        Args:
+            person: whose: a user id, or ``group:ROOM``.
+        """
+        raise NotImplementedError

@@ -6,21 +6,21 @@ is changed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Final
 
 from bots.commerce.buying.base import OFFERED, PAGE, ROUNDS
-from bots.commerce.buying.checkout import CheckingOut
+from bots.commerce.buying.coupons import Couponing
 from bots.commerce.buying.extras import Extras, choose_extras
+from bots.commerce.buying.shown import ShownLine, changes_of, not_had, shown_line, totals_of
 from bots.commerce.buying.undo import remember, taken_back
 from bots.commerce.buying.words import QUESTION_MAX, explain, joined, read_count, sentence, short
 from bots.commerce.hand import Hand, Reader
-from bots.domain.carts import NOTE_MAX, QUANTITY_MAX, Cart, CartError, CartLine, Priced
+from bots.domain.carts import NOTE_MAX, QUANTITY_MAX, Cart, CartError, CartLine
 from bots.domain.catalogue import Choice
-from bots.domain.money import Money
 from bots.framework import Context, Dialog, Option, Rest, command, dialog
-from bots.framework.i18n import Translator, _
+from bots.framework.i18n import _
 
 NO_NOTE: Final = "-"
 
@@ -58,21 +58,12 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """What became of a line that was to be put into a cart: a refusal in the person's language, or what it is, and how
-    many things are in the cart now."""
+    """What became of lines that were to be put into a cart, in the person's language, and how many things are in it
+    now."""
 
-    refusal: str = ""
-    label: str = ""
+    refusals: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
     things: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class ShownLine:
-    """A line of a cart in the person's words. ``number``: in the cart, from 1."""
-
-    number: int
-    label: str
-    about: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +75,7 @@ class ShownCart:
     lines: tuple[ShownLine, ...]
 
 
-class CartKeeping(CheckingOut):
+class CartKeeping(Couponing):
     """The cart, for the plugin to inherit."""
 
     browse_word: ClassVar[str] = "browse"
@@ -268,69 +259,32 @@ class CartKeeping(CheckingOut):
             return ctx.t("Taken out. “undo” puts it back.")
         return ctx.t("Changed. “undo” takes it back.")
 
-    async def put_in(self, ctx: Context, owner: str, line: CartLine) -> Added:
-        """Put a line into a cart, with the price of now."""
+    async def put_in(self, ctx: Context, owner: str, lines: Sequence[CartLine]) -> Added:
+        """Put lines into a cart, with the prices of now; what cannot be had stays out."""
+        say, refusals = ctx.translator, []
         before = await self.market.baskets.get(ctx, owner)
-        try:
-            after = before.add(line)
-        except CartError as error:
-            return Added(sentence(ctx.translator, error))
-        name = ""
+        after = before
+        for line in lines:
+            try:
+                after = after.add(line)
+            except CartError as error:
+                refusals.append(sentence(say, error))
+        wanted = {line.same: line.quantity for line in lines}
+        kept, labels = [], []
         for each in await self.market.baskets.priced(ctx, after, ctx.sender):
-            if each.line.same != line.same:
-                continue
-            if each.problem is not None:
-                return Added(sentence(ctx.translator, each.problem))
-            if each.price is None:
-                return Added(ctx.t("This is not sold any more."))
-            after = after.seen({each.index: each.price})
-            name = joined([each.name, ", ".join(each.extras)], " – ")
-        self.market.baskets.put(ctx, owner, before, after)
-        remember(ctx, owner, before, after)
-        label = ctx.t("{count} × {name}", count=line.quantity, name=short(name, 200))
-        return Added("", label, sum(each.quantity for each in after.lines))
-
-
-def shown_line(say: Translator, each: Priced, merchant: str) -> ShownLine:
-    """A line of a cart in words."""
-    line = each.line
-    name = each.name or say.t("Something that is not sold any more")
-    label = say.t("{count} × {name}", count=line.quantity, name=short(name, 85))
-    total = each.total
-    cost = say.t("cannot be had now") if total is None else say.t("{price}", price=total)
-    if each.problem is not None:
-        cost = sentence(say, each.problem)
-    note = say.t("note: {note}", note=line.note) if line.note else ""
-    return ShownLine(each.index + 1, label, short(joined([cost, ", ".join(each.extras), note, merchant]), 200))
-
-
-def changes_of(say: Translator, lines: Sequence[Priced]) -> list[str]:
-    """What is not as the person saw it last."""
-    found = []
-    for each in lines:
-        change = each.change
-        if change is None:
-            continue
-        name = each.name or say.t("Something that is not sold any more")
-        if change.kind == "gone":
-            found.append(say.t("⚠️ {name} cannot be had now.", name=name))
-        else:
-            found.append(say.t("⚠️ {name} costs {price} now, not {before}.", name=name, price=each.price,
-                               before=each.line.shown))  # fmt: skip
-    return found
-
-
-def totals_of(say: Translator, lines: Sequence[Priced], names: Mapping[str, str]) -> list[str]:
-    """What the goods of each merchant come to."""
-    sums: dict[tuple[str, str], Money] = {}
-    for each in lines:
-        total = each.total
-        if total is not None:
-            key = (each.line.merchant, total.currency)
-            sums[key] = sums.get(key, Money.zero(total.currency)) + total
-    return [
-        say.t("{merchant}: {total}", merchant=names[merchant], total=total) for (merchant, _), total in sums.items()
-    ]
+            if each.line.same not in wanted:
+                kept.append(each.line)
+            elif each.price is None:
+                refusals.append(not_had(say, each))
+            else:
+                kept.append(replace(each.line, shown=each.price))
+                name = short(joined([each.name, ", ".join(each.extras)], " – "), 200)
+                labels.append(say.t("{count} × {name}", count=wanted[each.line.same], name=name))
+        if labels:
+            after = Cart(tuple(kept), before.version + 1)
+            self.market.baskets.put(ctx, owner, before, after)
+            remember(ctx, owner, before, after)
+        return Added(tuple(refusals), tuple(labels), sum(each.quantity for each in kept))
 
 
 def _value(line: ShownLine) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from bots.commerce.buying.carts import CartKeeping
 from bots.commerce.buying.extras import choose_extras
-from bots.commerce.buying.words import Speaking, joined, left_of, price_of, read_count, short, stars_of
+from bots.commerce.buying.words import Speaking, counting, joined, left_of, price_of, short, stars_of
 from bots.commerce.hand import Hand
 from bots.domain.carts import QUANTITY_MAX, CartLine
 from bots.domain.catalogue import price_at
@@ -114,17 +113,17 @@ class Choosing(CartKeeping):
         count = 1
         if several:
             most = QUANTITY_MAX if variant.left is None else min(variant.left, QUANTITY_MAX)
-            count = await d.ask(d.t("How many?"), parse=_counting(most))
+            count = await d.ask(d.t("How many?"), parse=counting(most))
         line = CartLine(shown.merchant, shown.product, variant.key, count, choices, person)
-        added = await d.do("add", self.put_in, owner, line)
-        if added.refusal:
-            await d.say(added.refusal)
+        added = await d.do("add", self.put_in, owner, [line])
+        if added.refusals:
+            await d.say("\n".join(added.refusals))
             return False
         things = d.n("There is {count} thing in the cart.", "There are {count} things in the cart.", added.things)
         options = {d.t("Go on"): "on", d.t("Show the cart"): "cart"}
         if not person:
             options[d.t("Check out")] = "checkout"
-        following = await d.choose(d.t("In the cart: {what}", what=added.label) + "\n" + things, options)
+        following = await d.choose(d.t("In the cart: {what}", what=added.labels[0]) + "\n" + things, options)
         if following == "on":
             return False
         await d.do("leave", self._leave_card, following, owner, person)
@@ -191,10 +190,3 @@ def card_text(say: Translator, shown: Card) -> str:
     lines = [shown.name, joined(facts), say.t("From {merchant}", merchant=shown.seller),
              short(shown.description, DESCRIPTION), paused]  # fmt: skip
     return joined(lines, "\n")
-
-
-def _counting(most: int) -> Callable[[str], int]:
-    def read(text: str) -> int:
-        return read_count(text, most)
-
-    return read

@@ -6,14 +6,15 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from bots.domain import cases, merchants, orders
-from bots.domain.money import Money
-from bots.framework import Dialog, InvalidValue, Option
+from bots.domain.money import Money, MoneyError
+from bots.framework import Dialog, InvalidValue, Option, ParseEnv
 from bots.framework.arguments import Text
 from bots.framework.i18n import Translator, _
 
 QUESTION_MAX: Final = 950
 """A question of a choice has 1,000 characters at most."""
 COUNT: Final = _("That is no number from 1 to {most}.")
+CURRENCY: Final = _("This is paid in {currency}.")
 STATES: Final = frozenset({*orders.WORDS.values(), *merchants.WORDS.values(), *cases.WORDS.values()})
 """What the field ``state`` of a refusal holds: English words that are translated before they are put in."""
 
@@ -87,6 +88,26 @@ def read_count(text: str, most: int, least: int = 1) -> int:
     return number
 
 
+def counting(most: int, least: int = 1) -> Callable[[str], int]:
+    """A parser of how many."""
+
+    def read(text: str) -> int:
+        return read_count(text, most, least)
+
+    return read
+
+
 def further(d: Dialog, value: str = "more") -> Option:
     """The option that shows the next page of a list."""
     return Option(value, d.t("Show more"), aliases=("more", d.t("more")))
+
+
+def read_amount(text: str, currency: str, env: ParseEnv) -> Money:
+    """An amount, in this currency where none is named. Raises InvalidValue."""
+    try:
+        amount = Money.parse(text, currency, env.translator.language)
+    except MoneyError as error:
+        raise InvalidValue.of_money(error) from None
+    if amount.currency != currency:
+        raise InvalidValue("buying.currency", CURRENCY, clear=True, currency=currency)
+    return amount
