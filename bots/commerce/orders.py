@@ -210,7 +210,7 @@ class Orders(OrderBook):
         Raises:
             OrderRefused: it does not follow on the state; say how the order stands.
         """
-        merchant = await self._merchant(ctx, order)
+        merchant = await self.merchant(ctx, order)
         wait = self._within(order, action, merchant) if within is None else within
         after = advance(order, action, ctx.now(), within=wait, **{"version": order.version + 1, **changes})
         self._write(ctx, order, after, action, by, spoilt=spoilt)
@@ -284,7 +284,8 @@ class Orders(OrderBook):
 
         ctx.store(write)
 
-    async def _merchant(self, ctx: Context, order: Order) -> Merchant:
+    async def merchant(self, ctx: Context, order: Order) -> Merchant:
+        """The merchant of an order."""
         merchant = await self._sellers.get(ctx, order.merchant)
         if merchant is None:
             raise LookupError(f"an order has its merchant: {order.id}")
@@ -315,14 +316,17 @@ class Orders(OrderBook):
 
     # What happens by itself
 
+    def purse(self, order: Order) -> Purse:
+        """Where the money of an order is."""
+        return self.cashier if not order.split or self.split is None else self.split
+
     async def settle(self, ctx: Context, order_id: str) -> None:
         """Bring the money of an order where its state says. The timer "settle"; may be repeated for ever."""
         order = await self.get(ctx, order_id)
         if order is None:
             return
-        merchant = await self._merchant(ctx, order)
-        purse: Purse = self.cashier if not order.split or self.split is None else self.split
-        brought = await purse.bring(ctx, order, merchant)
+        merchant = await self.merchant(ctx, order)
+        brought = await self.purse(order).bring(ctx, order, merchant)
         if brought.payment != order.payment and brought.payment:
             payment = brought.payment
             ctx.store(lambda connection: sql.asked(connection, order.id, payment))
@@ -378,7 +382,7 @@ class Orders(OrderBook):
     async def by_itself(self, ctx: Context, order_id: str) -> None:
         """The next thing that happens to an order of a merchant that accepts by itself: a demo."""
         order = await self.get(ctx, order_id)
-        merchant = None if order is None else await self._merchant(ctx, order)
+        merchant = None if order is None else await self.merchant(ctx, order)
         if order is None or merchant is None or not merchant.auto_accept:
             return
         action = _BY_ITSELF.get(order.state)

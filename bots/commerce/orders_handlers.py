@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from bots.commerce.cases import Cases
 from bots.commerce.orders import Orders
 from bots.framework import Context, PaymentChange, Plugin, every, payment_changed, timer
 
@@ -12,10 +13,12 @@ __all__ = ["OrderKeeping"]
 
 
 class OrderKeeping(Plugin):
-    """Timers, deadlines and payments of orders. The plugin's constructor sets :attr:`keeping`."""
+    """Timers, deadlines and payments of orders and cases. The plugin's constructor sets :attr:`keeping`, and
+    :attr:`case_keeping` where there are cases."""
 
     locales = "bots.commerce"
     keeping: Orders
+    case_keeping: Cases | None = None
 
     @timer("settle")
     async def settle_order(self, ctx: Context, data: dict[str, Any]) -> None:
@@ -41,3 +44,11 @@ class OrderKeeping(Plugin):
     async def sweep_orders(self, ctx: Context) -> None:
         """Find what was forgotten."""
         await self.keeping.sweep(ctx)
+        if self.case_keeping is not None:
+            await self.case_keeping.sweep(ctx)
+
+    @timer("case_settle")
+    async def settle_case(self, ctx: Context, data: dict[str, Any]) -> None:
+        """Give back what a case says."""
+        if self.case_keeping is not None:
+            await self.case_keeping.settle(ctx, data["case"])

@@ -6,16 +6,32 @@ order's payment under the key of the case, which makes it one however often it i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Final
 
+from bots.domain.invoices import line_refund
 from bots.domain.money import Money
+from bots.domain.orders import WORDS as ORDER_WORDS
+from bots.domain.orders import Order, OrderState
 
-__all__ = ["CLOSED", "MESSAGES", "NEXT", "Case", "CaseAction", "CaseKind", "CaseRefused", "CaseState", "advance"]
+__all__ = [
+    "CLOSED",
+    "MESSAGES",
+    "NEXT",
+    "POSSIBLE",
+    "Case",
+    "CaseAction",
+    "CaseKind",
+    "CaseRefused",
+    "CaseState",
+    "advance",
+    "begin",
+    "worth",
+]
 
 TEXT_MAX: Final = 2_000
 PHOTOS_MAX: Final = 5
@@ -103,9 +119,23 @@ MESSAGES: Final[Mapping[str, str]] = MappingProxyType(
         "case.text": "Please say in 1 to {most} characters what is the matter.",
         "case.photos": "At most {most} photos, please.",
         "case.amount": "The amount is above nought and not more than what was paid.",
+        "case.not_now": "That is not possible now: the order is {state}.",
+        "case.twice": "You have asked that already, and it is not decided yet.",
     }
 )
 """The sentence of every code: English texts with named fields, for the translator."""
+
+
+POSSIBLE: Final[Mapping[CaseKind, frozenset[OrderState]]] = MappingProxyType(
+    {
+        CaseKind.CANCELLATION: frozenset({OrderState.ACCEPTED, OrderState.READY}),
+        CaseKind.RETURN: frozenset({OrderState.DELIVERED}),
+        CaseKind.COMPLAINT: frozenset(
+            {OrderState.ACCEPTED, OrderState.READY, OrderState.DISPATCHED, OrderState.FAILED, OrderState.DELIVERED}
+        ),
+    }
+)
+"""When something can be wanted. Before an order is accepted its buyer cancels it alone; a concluded one is over."""
 
 
 class CaseRefused(ValueError):
@@ -138,6 +168,7 @@ class Case:
         photos: ``mxc://`` addresses with what opens them, as JSON of an EncryptedFile or a bare address.
         amount: what is, or was, given back; None: nothing, or not yet known.
         answer: the merchant's or operator's words.
+        version: counts the changes, for whoever stores them: compare-and-set.
     """
 
     id: str
@@ -152,6 +183,7 @@ class Case:
     amount: Money | None = None
     answer: str = ""
     deadline: datetime | None = None
+    version: int = field(default=0, compare=False)
 
     def __post_init__(self) -> None:
         if not self.text.strip() or len(self.text) > TEXT_MAX or len(self.answer) > TEXT_MAX:
@@ -161,6 +193,35 @@ class Case:
         if self.amount is not None and self.amount.minor <= 0:
             raise CaseRefused("case.amount")
         object.__setattr__(self, "lines", MappingProxyType(dict(self.lines)))
+
+
+def begin(case: Case, order: Order, others: Iterable[Case]) -> Case:
+    """The case, if it can be opened.
+
+    Args:
+        others: all that there are about the order.
+
+    Raises:
+        CaseRefused: not as the order stands, or one like it is open.
+    """
+    if order.state not in POSSIBLE[case.kind]:
+        raise CaseRefused("case.not_now", state=ORDER_WORDS[order.state])
+    if any(each.kind is case.kind and each.state not in CLOSED for each in others):
+        raise CaseRefused("case.twice")
+    for number in case.lines:
+        order.line(number)
+    return case
+
+
+def worth(order: Order, lines: Mapping[int, int]) -> Money:
+    """What so many of some lines (by number, from 1) were paid with, discount and tax included; without lines all that
+    was paid. More than was bought counts as all of it. Raises OrderRefused: there is no such line."""
+    if not lines:
+        return order.total
+    if not order.total:
+        return Money.zero(order.currency)
+    wanted = {number - 1: min(quantity, order.line(number).quantity) for number, quantity in lines.items()}
+    return line_refund(order.invoice("-"), {index: many for index, many in wanted.items() if many > 0}, {})
 
 
 def advance(case: Case, action: CaseAction, at: datetime, *, within: timedelta | None = None, **changes: Any) -> Case:
