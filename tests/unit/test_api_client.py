@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from aiohttp import web
 
+from bridge.api.endpoints import PARAMETERS
+from bridge.api.models.people import ExportView
 from bridge.client import ApiError, RialtoClient
+from bridge.client.areas import Area, Retention
+from tests.support.api import ApiWorld
 
 PRODUCT = {
     "name": "shop",
@@ -165,3 +172,58 @@ async def test_the_key_is_not_shown(server: Server, client: RialtoClient) -> Non
         server.answers = [answered(200, PRODUCT)]
         await nobody.product.get()
     assert "Authorization" not in server.requests[1][2]
+
+
+SENT: dict[str, Any] = {
+    "accept": True, "action": "dismiss", "chat": "01JM3ZK8V4T9N2Q6R7S8T9V0WX", "days": 5, "display_name": "Ada",
+    "erasure": "01JM3ZK8V4T9N2Q6R7S8T9V0WX", "event_id": "$event", "events": ["ping"], "external_id": "ada",
+    "group": None, "kind": "group", "link": "01JM3ZK8V4T9N2Q6R7S8T9V0WX", "message": "01JM3ZK8V4T9N2Q6R7S8T9V0WX",
+    "name": "Tea", "openid_token": "token", "person": "ada", "reason": "why", "report": "01JM3ZK8V4T9N2Q6R7S8T9V0WX",
+    "role": "writer", "seconds": 60, "text": "words", "token": "token", "url": "https://example.org/",
+    "webhook": "01JM3ZK8V4T9N2Q6R7S8T9V0WX",
+}  # fmt: skip
+"""What a method is given for each parameter that must be."""
+EXPORT = {
+    "id": "01JM3ZK8V4T9N2Q6R7S8T9V0WX", "state": "done", "done": 1, "total": 1, "problem": None, "created_at": 1,
+    "finished_at": 2, "size": 3, "url": f"https://x/{PARAMETERS['archive'].example}", "url_expires_at": 3,
+}  # fmt: skip
+
+
+async def test_the_client_has_every_operation(server: Server) -> None:
+    """Each method asks for an operation that there is, and each operation is asked for by a method."""
+    async with ApiWorld() as world, RialtoClient(server.url, "key", attempts=1) as client:
+
+        def pattern(path: str) -> re.Pattern[str]:
+            return re.compile(re.sub(r"{(\w+)}", lambda found: f"({PARAMETERS[found[1]].pattern})", path))
+
+        left = {(each.method, pattern(each.path)) for each in world.embedding.api.endpoints}
+        wanted = set(left)
+        for area in [value for value in vars(client).values() if isinstance(value, Area)]:
+            for name, method in inspect.getmembers(area, inspect.ismethod):
+                if name.startswith("_"):
+                    continue
+                for retention_of in ({}, {"chat": SENT["chat"]}) if type(area) is Retention else ({},):
+                    seen = len(server.requests)
+                    await _called(server, method, **retention_of)
+                    for verb, raw, _, _ in server.requests[seen:]:
+                        path = unquote(raw.partition("?")[0]).removeprefix("/api/v1")
+                        found = {each for each in wanted if each[0] == verb and each[1].fullmatch(path)}
+                        assert len(found) == 1, (name, verb, path)
+                        left -= found
+        assert not left
+
+
+async def _called(server: Server, method: Any, **more: Any) -> None:
+    """Call a method of the client; what it makes of the answer is another matter."""
+    parameters = inspect.signature(method).parameters.values()
+    values = {each.name: SENT[each.name] for each in parameters if each.default is each.empty and each.name != "export"}
+    if "export" in inspect.signature(method).parameters:
+        wants_view = "View" in str(inspect.signature(method).parameters["export"].annotation)
+        values["export"] = ExportView(**EXPORT) if wants_view else EXPORT["id"]
+    values |= {name: value for name, value in more.items() if name in inspect.signature(method).parameters}
+    server.answers = [answered(200, EXPORT), problem(404, "nothing")]
+    try:
+        made = method(**values)
+        await (anext(made) if inspect.isasyncgen(made) else made)
+    except ApiError:
+        return
