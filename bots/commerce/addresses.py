@@ -35,7 +35,7 @@ MESSAGES: Final[Mapping[str, str]] = MappingProxyType(
 
 
 class AddressRefused(ValueError):
-    """Something that cannot be done with an address book. ``msgid`` with ``values`` is for people; ``code`` for logs."""
+    """Something that an address book cannot do. ``msgid`` with ``values`` is for people; ``code`` is for logs."""
 
     def __init__(self, code: str, **values: Any) -> None:
         super().__init__(code)
@@ -57,6 +57,7 @@ class Address:
         name: as the person calls it.
         hint: for who brings it: "third floor, ring twice".
         usual: whether it is offered first.
+        person: whose it is.
     """
 
     id: str
@@ -64,6 +65,7 @@ class Address:
     place: Place
     hint: str = ""
     usual: bool = False
+    person: str = ""
 
     def __post_init__(self) -> None:
         if not self.name.strip() or len(self.name) > NAME_MAX:
@@ -101,59 +103,58 @@ class AddressBook:
             AddressRefused: there is one of this name, or there are too many. In the commit TradeBusy: there is by now.
         """
         known = await self.list(hand, person)
-        address = Address(self._trade.new_id(), name.strip(), place, hint.strip(), usual or not known)
+        address = Address(self._trade.new_id(), name.strip(), place, hint.strip(), usual or not known, person)
         if any(_folded(each.name) == _folded(address.name) for each in known):
             raise AddressRefused("address.taken", name=address.name)
         if len(known) >= ADDRESSES_MAX:
             raise AddressRefused("address.many", most=ADDRESSES_MAX)
-        row = self._row(person, address, hand.now_ms())
+        row = self._row(address, hand.now_ms())
         hand.store(lambda connection: sql.add(connection, row))
         if address.usual and known:
-            self.make_usual(hand, person, address.id)
+            await self.make_usual(hand, address)
         return address
 
-    async def change(self, hand: Hand, person: str, address: Address) -> None:
+    async def change(self, hand: Hand, address: Address) -> None:
         """Write an address with another name, place or hint.
 
         Raises:
             AddressRefused: it is gone, or there is another of this name.
         """
-        rows = await hand.query(lambda connection: sql.of_person(connection, person))
+        rows = await hand.query(lambda connection: sql.of_person(connection, address.person))
         before = next((row for row in rows if row.id == address.id), None)
         if before is None:
             raise AddressRefused("address.gone")
-        address = replace(address, name=address.name.strip(), hint=address.hint.strip())
-        after = replace(self._row(person, address, before.created_at), version=before.version, usual=before.usual)
+        written = replace(address, name=address.name.strip(), hint=address.hint.strip())
+        after = replace(self._row(written, before.created_at), version=before.version, usual=before.usual)
         if any(row.name == after.name and row.id != address.id for row in rows):
-            raise AddressRefused("address.taken", name=address.name)
-        seen = before
-        hand.store(lambda connection: sql.change(connection, seen, after))
+            raise AddressRefused("address.taken", name=written.name)
+        hand.store(lambda connection: sql.change(connection, before, after))
 
-    async def rename(self, hand: Hand, person: str, address: Address, name: str) -> Address:
+    async def rename(self, hand: Hand, address: Address, name: str) -> Address:
         """Give an address another name. Raises AddressRefused: there is one of it."""
         after = replace(address, name=name.strip())
-        await self.change(hand, person, after)
+        await self.change(hand, after)
         return after
 
-    def make_usual(self, hand: Hand, person: str, address_id: str) -> None:
+    async def make_usual(self, hand: Hand, address: Address) -> None:
         """Offer an address first."""
-        hand.store(lambda connection: sql.make_usual(connection, person, address_id))
+        hand.store(lambda connection: sql.make_usual(connection, address.person, address.id))
 
-    def drop(self, hand: Hand, person: str, address_id: str) -> None:
+    def drop(self, hand: Hand, address: Address) -> None:
         """Forget an address."""
-        hand.store(lambda connection: sql.drop(connection, person, address_id))
+        hand.store(lambda connection: sql.drop(connection, address.person, address.id))
 
-    def _row(self, person: str, address: Address, at: int) -> AddressRow:
+    def _row(self, address: Address, at: int) -> AddressRow:
         held = {"name": address.name, "place": place_out(address.place), "hint": address.hint}
         sealed = self._trade.seal(PLACE, address.id, held)
-        digest = self._trade.digest("address", person, _folded(address.name))
-        return AddressRow(address.id, person, digest, int(address.usual), sealed, at)
+        digest = self._trade.digest("address", address.person, _folded(address.name))
+        return AddressRow(address.id, address.person, digest, int(address.usual), sealed, at)
 
     def _address(self, row: AddressRow) -> Address:
         held = self._trade.open(PLACE, row.id, row.sealed)
         place = place_in(held["place"])
         assert place is not None, "an address has a place"
-        return Address(row.id, held["name"], place, held["hint"], bool(row.usual))
+        return Address(row.id, held["name"], place, held["hint"], bool(row.usual), row.person)
 
 
 def _folded(text: str) -> str:

@@ -5,20 +5,24 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from bots.commerce.baskets import Baskets
 from bots.commerce.cases import Cases
 from bots.commerce.orders import Orders
+from bots.commerce.wishes import WishList
 from bots.framework import Context, PaymentChange, Plugin, every, payment_changed, timer
 
 __all__ = ["OrderKeeping"]
 
 
 class OrderKeeping(Plugin):
-    """Timers, deadlines and payments of orders and cases. The plugin's constructor sets :attr:`keeping`, and
-    :attr:`case_keeping` where there are cases."""
+    """Timers, deadlines and payments of orders and cases. The plugin's constructor sets :attr:`keeping`, and the others
+    where there are such."""
 
     locales = "bots.commerce"
     keeping: Orders
     case_keeping: Cases | None = None
+    wish_keeping: WishList | None = None
+    cart_keeping: Baskets | None = None
 
     @timer("settle")
     async def settle_order(self, ctx: Context, data: dict[str, Any]) -> None:
@@ -46,6 +50,20 @@ class OrderKeeping(Plugin):
         await self.keeping.sweep(ctx)
         if self.case_keeping is not None:
             await self.case_keeping.sweep(ctx)
+
+    @every(timedelta(hours=1))
+    async def hourly_keeping(self, ctx: Context) -> None:
+        """Tell people of their wishes; forget what nobody has touched for long."""
+        if self.wish_keeping is not None:
+            await self.wish_keeping.hourly(ctx)
+        if self.cart_keeping is not None:
+            self.cart_keeping.purge(ctx)
+
+    @timer("wish_look")
+    async def look_at_wishes(self, ctx: Context, data: dict[str, Any]) -> None:
+        """Go on to tell people of their wishes."""
+        if self.wish_keeping is not None:
+            await self.wish_keeping.look(ctx, data["after"])
 
     @timer("case_settle")
     async def settle_case(self, ctx: Context, data: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, delete, func, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, delete, select, tuple_, update
 
 from appservice.store.upsert import upsert
 from bots.store.order_tables import wishes
@@ -27,10 +27,12 @@ class WishRow:
     created_at: int
 
 
-def put(connection: Connection, row: WishRow) -> None:
-    """Store a wish; one that is there already gets what the person knows now."""
+def put(connection: Connection, row: WishRow, most: int) -> None:
+    """Store a wish; one that is there already gets what the person knows now. Of more than ``most`` the oldest go."""
     known = {"room_id": row.room_id, "currency": row.currency, "price": row.price, "there": row.there}
     upsert(connection, wishes, asdict(row), known)
+    for old in of_person(connection, row.bot, row.person)[:-most]:
+        drop(connection, old.bot, old.person, old.merchant, old.product, old.variant)
 
 
 def drop(connection: Connection, bot: str, person: str, merchant: str, product: str, variant: str) -> None:
@@ -43,12 +45,6 @@ def of_person(connection: Connection, bot: str, person: str) -> list[WishRow]:
     query = select(wishes).where(wishes.c.bot == bot, wishes.c.person == person)
     query = query.order_by(wishes.c.created_at, wishes.c.merchant, wishes.c.product, wishes.c.variant)
     return [_wish(row) for row in connection.execute(query).mappings()]
-
-
-def count(connection: Connection, bot: str, person: str) -> int:
-    """How many wishes a person has."""
-    query = select(func.count()).select_from(wishes).where(wishes.c.bot == bot, wishes.c.person == person)
-    return int(connection.execute(query).scalar_one())
 
 
 def page(connection: Connection, bot: str, after: Sequence[str], limit: int) -> list[WishRow]:
