@@ -87,6 +87,10 @@ class Buyer(Plugin):
         reader: Reader = Looking(self.market.trade)
         return await d.step(name, read, reader, *given)
 
+    async def stored(self, d: Dialog) -> None:
+        """What happened until here is in the database: what is read from now on shows it."""
+        await d.step("stored", _nothing)
+
     async def order_named(self, ctx: Context, number: str) -> Order | None:
         """One of the person's orders by its number, the last one without; None: they are told that there is none."""
         if not await self.private(ctx):
@@ -115,3 +119,7 @@ class Buyer(Plugin):
             person: whose: a user id, or ``group:ROOM``.
         """
         raise NotImplementedError
+
+
+async def _nothing() -> None:
+    """A step commits what was done before it."""

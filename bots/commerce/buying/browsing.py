@@ -13,12 +13,12 @@ from bots.commerce.buying.base import OFFERED, PAGE, ROUNDS
 from bots.commerce.buying.choosing import OPEN_TO_BUYERS, Choosing
 from bots.commerce.buying.words import QUESTION_MAX, Speaking, further, joined, left_of, price_of, short, stars_of
 from bots.commerce.engines.base import Listed
-from bots.commerce.hand import Hand
+from bots.commerce.hand import Hand, Reader
 from bots.domain.catalogue import price_at
 from bots.domain.merchants import Merchant, MerchantState
 from bots.domain.money import Money
 from bots.framework import Context, Dialog, Option, dialog
-from bots.framework.i18n import Translator
+from bots.framework.i18n import Translator, fold
 
 MERCHANTS: Final = "merchants"
 SHELVES: Final = "shelves"
@@ -28,6 +28,8 @@ CARD: Final = "card"
 MORE: Final = "--more"
 ALL: Final = "--all"
 """Values of options; that of a category is a dash and its key."""
+LOOKED_AT: Final = 500
+"""Merchants among whom a name is looked for."""
 FEW: Final = 5
 """So few of something that is worth saying."""
 
@@ -155,6 +157,15 @@ class Browsing(Choosing):
         if where.kind == MERCHANTS:
             return Where(SHELVES, row.key, language=where.language)
         return replace(where, kind=CARD, merchant=row.merchant, product=row.key, came_from=where.kind)
+
+    async def merchant_called(self, reader: Reader, text: str) -> Merchant | None:
+        """A merchant by their short name or their name, as people type it."""
+        wanted = fold(text)
+        found = await self.market.sellers.by_slug(reader, wanted)
+        if found is not None and found.state in OPEN_TO_BUYERS:
+            return found
+        some = await self.market.sellers.list(reader, OPEN_TO_BUYERS, limit=LOOKED_AT)
+        return next((each for each in some if fold(each.name) == wanted), None)
 
     # Reading
 

@@ -14,7 +14,7 @@ from bots.commerce.buying.base import OFFERED, PAGE, ROUNDS
 from bots.commerce.buying.coupons import Couponing
 from bots.commerce.buying.extras import Extras, choose_extras
 from bots.commerce.buying.shown import ShownLine, changes_of, not_had, shown_line, totals_of
-from bots.commerce.buying.undo import remember, taken_back
+from bots.commerce.buying.undo import can_take_back, remember, taken_back
 from bots.commerce.buying.words import QUESTION_MAX, explain, joined, read_count, sentence, short
 from bots.commerce.hand import Hand, Reader
 from bots.domain.carts import NOTE_MAX, QUANTITY_MAX, Cart, CartError, CartLine
@@ -68,11 +68,12 @@ class Added:
 
 @dataclass(frozen=True, slots=True)
 class ShownCart:
-    """A cart in the person's words, as a dialog keeps it."""
+    """A cart in the person's words, as a dialog keeps it. ``undo``: whether its last change can be taken back."""
 
     version: int
     text: str
     lines: tuple[ShownLine, ...]
+    undo: bool = False
 
 
 class CartKeeping(Couponing):
@@ -91,7 +92,7 @@ class CartKeeping(Couponing):
 
     @command("cart remove", help=_("Take a line out of your cart: cart remove 2"))
     async def cart_remove(self, ctx: Context, line: int) -> None:
-        """Take a line out of your cart, by its number; “undo” puts it back."""
+        """Take a line out of your cart, by its number; “cart undo” puts it back."""
         await self._edit_now(ctx, Edit("quantity", line))
 
     @command("cart quantity", help=_("Have so many of a line: cart quantity 2 5"), aliases=("cart set",))
@@ -106,21 +107,24 @@ class CartKeeping(Couponing):
 
     @command("cart empty", help=_("Empty your cart"), aliases=("cart clear",))
     async def cart_empty(self, ctx: Context) -> None:
-        """Take everything out of your cart; “undo” puts it back."""
+        """Take everything out of your cart; “cart undo” puts it back."""
         await self._edit_now(ctx, Edit("empty"))
 
-    @command("undo", help=_("Take the last change of your cart back"))
+    @command("undo", help=_("Take the last change of your cart back"), aliases=("cart undo",))
     async def undo_cart(self, ctx: Context) -> None:
         """Have your cart as it was before its last change."""
         if not await self.private(ctx):
             return
-        before = await self.market.baskets.get(ctx, ctx.sender)
-        after = await taken_back(ctx, before, ctx.sender)
+        await self.show_cart(ctx, ctx.sender, lead=await self._take_back(ctx, ctx.sender))
+
+    async def _take_back(self, ctx: Context, owner: str) -> str:
+        """Have a cart as it was before its last change; what is said of it."""
+        before = await self.market.baskets.get(ctx, owner)
+        after = await taken_back(ctx, before, owner)
         if after is None:
-            ctx.say(ctx.t("There is nothing to take back."))
-            return
-        self.market.baskets.put(ctx, ctx.sender, before, after)
-        await self.show_cart(ctx, ctx.sender, lead=ctx.t("Your cart is as it was before."))
+            return ctx.t("There is nothing to take back.")
+        self.market.baskets.put(ctx, owner, before, after)
+        return ctx.t("The cart is as it was before.")
 
     async def _edit_now(self, ctx: Context, edit: Edit) -> None:
         if not await self.private(ctx):
@@ -149,6 +153,7 @@ class CartKeeping(Couponing):
             lead: what is said first.
         """
         for _round in range(ROUNDS):
+            await self.stored(d)
             shown = await d.do("cart", self._shown, owner, person, lead)
             if not shown.lines:
                 await d.end(shown.text)
@@ -160,6 +165,8 @@ class CartKeeping(Couponing):
                 lead = await d.do("change", self._apply, owner, shown.version, Edit("empty", person=person))
             elif picked.value == "coupon":
                 lead = await self.ask_for_coupon(d, owner)
+            elif picked.value == "undo":
+                lead = await d.do("undo", self._take_back, owner)
             else:
                 line = next(each for each in shown.lines if _value(each) == picked.value)
                 lead = await self._edit(d, owner, shown, line)
@@ -177,6 +184,8 @@ class CartKeeping(Couponing):
             options.append(Option("checkout", d.t("Check out"), key="✅"))
             options.append(Option("coupon", d.t("Enter a coupon")))
         options.append(Option("empty", d.t("Empty the cart")))
+        if shown.undo:
+            options.append(Option("undo", d.t("Take the last change back"), key="↩️"))
         return options
 
     async def _shown(self, ctx: Context, owner: str, person: str, lead: str) -> ShownCart:
@@ -186,6 +195,8 @@ class CartKeeping(Couponing):
         mine = [each for each in priced if not person or each.line.person == person]
         if not mine:
             empty = ctx.t("The cart is empty. Type “{word}” to look round.", word=self.browse_word)
+            if await can_take_back(ctx, cart, owner):
+                empty = ctx.t("The cart is empty. Type “undo” to have it as it was before.")
             return ShownCart(cart.version, joined([lead, empty], "\n\n"), ())
         names = await self.names(ctx, [each.line.merchant for each in mine])
         several = len(names) > 1
@@ -197,7 +208,7 @@ class CartKeeping(Couponing):
             [lead, ctx.t("Your cart:"), *changes_of(ctx.translator, mine), *totals_of(ctx.translator, mine, names)],
             "\n",
         )
-        return ShownCart(cart.version, short(text, QUESTION_MAX), lines)
+        return ShownCart(cart.version, short(text, QUESTION_MAX), lines, await can_take_back(ctx, cart, owner))
 
     async def names(self, reader: Reader, merchants: Sequence[str]) -> dict[str, str]:
         """What merchants are called, by id."""
@@ -254,10 +265,8 @@ class CartKeeping(Couponing):
         self.market.baskets.put(ctx, owner, before, after)
         remember(ctx, owner, before, after)
         if edit.kind == "empty":
-            return ctx.t("The cart is empty now. “undo” puts everything back.")
-        if edit.kind == "quantity" and not edit.count:
-            return ctx.t("Taken out. “undo” puts it back.")
-        return ctx.t("Changed. “undo” takes it back.")
+            return ctx.t("Everything is taken out.")
+        return ctx.t("Taken out.") if edit.kind == "quantity" and not edit.count else ctx.t("Changed.")
 
     async def put_in(self, ctx: Context, owner: str, lines: Sequence[CartLine]) -> Added:
         """Put lines into a cart, with the prices of now; what cannot be had stays out."""
@@ -293,7 +302,7 @@ def _value(line: ShownLine) -> str:
 
 def _page(shown: ShownCart) -> int:
     """Ten lines at most stand on a page, and what can be done with them beside."""
-    return PAGE + 3 if len(shown.lines) <= PAGE else PAGE
+    return PAGE + 4 if len(shown.lines) <= PAGE else PAGE
 
 
 def _quantity(text: str) -> int:

@@ -161,6 +161,7 @@ class CheckingOut(Delivering, Couponing):
         """The cart once the buyer knows of everything that has changed in it."""
         lead = ""
         for _round in range(ROUNDS):
+            await self.stored(d)
             review = await d.do("review", self._review, owner)
             if review.refusal:
                 await d.end(joined([lead, review.refusal], "\n"))

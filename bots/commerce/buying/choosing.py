@@ -135,6 +135,11 @@ class Choosing(CartKeeping):
         else:
             ctx.start(self.cart_at_hand, owner, person)
 
+    async def _wish(self, ctx: Context, shown: Card, variant: Offered) -> None:
+        self.market.wishes.add(
+            ctx, ctx.sender, shown.merchant, shown.product, variant.key, variant.price, there=variant.left != 0
+        )
+
     async def _variant(self, d: Dialog, shown: Card, *, sold_out: bool = False) -> Offered | None:
         """Which variant is meant; None when it is sold out, and they have been told so.
 

@@ -11,7 +11,7 @@ from bots.commerce.buying.carts import CartKeeping
 from bots.commerce.buying.words import counting, explain, joined, sentence, short
 from bots.commerce.hand import Hand
 from bots.domain.cases import PHOTOS_MAX, TEXT_MAX, WORDS, Case, CaseAction, CaseKind, CaseRefused
-from bots.domain.orders import OrderState
+from bots.domain.orders import OrderRefused, OrderState
 from bots.framework import Context, Dialog, Option, Rest, Said, command, dialog
 from bots.framework.i18n import Translator, _, fold
 
@@ -79,8 +79,8 @@ class Complaining(CartKeeping):
     @dialog
     async def ask_to_cancel(self, d: Dialog, order_id: str) -> None:
         """Ask the merchant to cancel an order that they have accepted."""
-        text = await d.ask(d.t("The merchant has accepted this order already, and is asked. Why should it be cancelled?"),
-                           parse=_reason)  # fmt: skip
+        question = d.t("The merchant has accepted it already, and is asked. Why should it be cancelled?")
+        text = await d.ask(question, parse=_reason)
         await d.say(await d.do("open", self._open_case, order_id, CaseKind.CANCELLATION, text, {}, []))
 
     async def _lines(self, hand: Hand, order_id: str) -> Lines:
@@ -121,7 +121,7 @@ class Complaining(CartKeeping):
             return ctx.t("There is no such order any more.")
         try:
             await self.market.cases.open(ctx, order, kind, text, lines, photos)
-        except CaseRefused as error:
+        except (CaseRefused, OrderRefused) as error:
             return sentence(ctx.translator, error)
         return ctx.t("The merchant is asked. I tell you what they say.")
 

@@ -12,6 +12,7 @@ from bots.commerce.buying.words import QUESTION_MAX, further, joined, sentence, 
 from bots.commerce.hand import Hand
 from bots.commerce.orders import Happened
 from bots.commerce.telling import buyer_card, buyer_words
+from bots.domain.carts import QUANTITY_MAX, CartLine
 from bots.domain.cases import CLOSED, CaseState
 from bots.domain.money import Money
 from bots.domain.orders import ENDED, WORDS, Action, Fulfilment, Order, OrderRefused, OrderState
@@ -97,6 +98,34 @@ class Following(Complaining, Rating):
         order = await self.order_named(ctx, number)
         if order is not None:
             await self.reorder(ctx, order.id)
+
+    async def reorder(self, ctx: Context, order_id: str) -> None:
+        """Put the lines of an order into the cart, and show it."""
+        order = await self.market.orders.get(ctx, order_id)
+        if order is None or order.buyer != ctx.sender:
+            return
+        lines = [
+            CartLine(order.merchant, line.product, line.variant, min(line.quantity, QUANTITY_MAX), line.choices)
+            for line in order.was or order.lines
+        ]
+        added = await self.put_in(ctx, ctx.sender, lines)
+        lead = ctx.t("In the cart: {what}", what=list(added.labels)) if added.labels else ""
+        await self.show_cart(ctx, ctx.sender, lead=joined([lead, *added.refusals], "\n"))
+
+    async def my_cases(self, ctx: Context) -> None:
+        """Show the person's complaints, returns and cancellations, the newest first."""
+        if not await self.private(ctx):
+            return
+        lines = []
+        for case in await self.market.cases.of_buyer(ctx, ctx.sender, PAGE):
+            order = await self.market.orders.get(ctx, case.order)
+            if order is not None:
+                text = self.case_text(ctx.translator, case)
+                lines.append(ctx.t("Order {number}. {case}", number=order.number, case=text))
+        if not lines:
+            ctx.say(ctx.t("You have no complaints and no returns."))
+            return
+        ctx.say("\n".join([*lines, ctx.t("Type “order” and its number to do something about one.")]))
 
     # The list
 

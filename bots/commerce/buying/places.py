@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from bots.commerce.buying.words import explain
 from bots.domain.places import Place, PlaceError, Point
 from bots.framework import InvalidValue, ParseEnv
 from bots.framework.arguments.places import place_of, read_place
+from bots.framework.i18n import _
+
+SHORTEST: Final = 4
+"""Letters and digits of an address."""
+ADDRESS: Final = _("That is no address. Write street, number and town, or share a location.")
 
 
 def read_address(text: str, env: ParseEnv) -> Place:
@@ -17,9 +24,12 @@ def read_address(text: str, env: ParseEnv) -> Place:
         except InvalidValue as error:
             if error.clear:
                 raise
+    words = " ".join(text.split())
+    if shared is None and (len(words) < SHORTEST or not any(letter.isalpha() for letter in words)):
+        raise InvalidValue("buying.address", ADDRESS, clear=True)
     try:
         if shared is not None:
             return Place(str(shared), Point(shared.latitude, shared.longitude))
-        return Place(" ".join(text.split()))
+        return Place(words)
     except PlaceError as error:
         raise explain(error) from None

@@ -1,4 +1,4 @@
-"""“undo”: how a cart was before its last change, kept for a day."""
+"""Taking back: how a cart was before its last change, kept for a day."""
 
 from __future__ import annotations
 
@@ -35,6 +35,12 @@ def remember(ctx: Context, owner: str, before: Cart, after: Cart) -> None:
         ctx.user_state.set(BEFORE, kept)
     else:
         ctx.user_state.delete(BEFORE)
+
+
+async def can_take_back(ctx: Context, cart: Cart, owner: str) -> bool:
+    """Whether the last change of a cart can be taken back."""
+    kept = await ctx.user_state.get(BEFORE)
+    return kept is not None and kept.owner == owner and kept.version == cart.version
 
 
 async def taken_back(ctx: Context, cart: Cart, owner: str) -> Cart | None:
