@@ -92,9 +92,6 @@ def upgrade() -> None:
         sa.Column(
             "body", sa.Text(), nullable=False, comment="JSON: who is done, the shares with amounts and payments."
         ),
-        sa.Column(
-            "settled", sa.SmallInteger(), nullable=False, comment="0: money is still to be brought where it belongs."
-        ),
         sa.Column("opened_at", sa.BigInteger(), nullable=False),
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
         sa.Column("revision", sa.Integer(), nullable=False, comment="Counts the changes: compare-and-set."),
@@ -103,14 +100,12 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("group_orders", schema=None) as batch_op:
         batch_op.create_index("ix_group_orders_order", ["bot", "order_id"], unique=False)
-        batch_op.create_index("ix_group_orders_settled", ["bot", "settled", "updated_at"], unique=False)
         batch_op.create_index("ix_group_orders_state", ["bot", "state", "deadline"], unique=False)
 
 
 def downgrade() -> None:
     with op.batch_alter_table("group_orders", schema=None) as batch_op:
         batch_op.drop_index("ix_group_orders_state")
-        batch_op.drop_index("ix_group_orders_settled")
         batch_op.drop_index("ix_group_orders_order")
 
     op.drop_table("group_orders")

@@ -76,7 +76,6 @@ group_orders = Table(
     Column("order_id", Text, nullable=False, server_default=text("''"), comment="Once there is one."),
     Column("deadline", BigInteger, comment="Until when people add, or pay; null: none."),
     Column("body", Text, nullable=False, comment="JSON: who is done, the shares with amounts and payments."),
-    Column("settled", SmallInteger, nullable=False, comment="0: money is still to be brought where it belongs."),
     Column("opened_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
     Column("revision", Integer, nullable=False, comment="Counts the changes: compare-and-set."),
@@ -84,5 +83,4 @@ group_orders = Table(
     UniqueConstraint("bot", "active"),
     Index("ix_group_orders_order", "bot", "order_id"),
     Index("ix_group_orders_state", "bot", "state", "deadline"),
-    Index("ix_group_orders_settled", "bot", "settled", "updated_at"),
 )

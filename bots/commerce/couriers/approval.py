@@ -33,7 +33,7 @@ class CourierApproval(DeskBase):
                 vehicle=vehicle,
             )
 
-        await self.tell_operators(ctx, asks)
+        await self.desk_tell_operators(ctx, asks)
 
     @command("couriers", help=_("The couriers here"), permission=Role.OPERATOR)
     async def list_couriers(self, ctx: Context, after: str = "") -> None:
@@ -96,10 +96,10 @@ class CourierApproval(DeskBase):
             state = ctx.t(COURIER_WORDS[courier.state])
             ctx.say(ctx.t("That is not possible: {person} is {state}.", person=person, state=state))
             return
-        say = await self.words_of(ctx, person)
+        say = await self.desk_words_of(ctx, person)
         ctx.say(_decided(say, action, reason), room_id=await own_chat(ctx, person), notice=False)
         details = {"reason": reason} if reason else {}
-        self.audited(ctx, f"courier.{action.value}", f"courier:{person}", "done", **details)
+        self.desk_audited(ctx, f"courier.{action.value}", f"courier:{person}", "done", **details)
         ctx.say(ctx.t("{person}: {state}", person=person, state=ctx.t(COURIER_WORDS[after.state])))
 
 

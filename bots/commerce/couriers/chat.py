@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from bots.commerce.couriers import texts
 from bots.commerce.couriers.approval import CourierApproval
-from bots.commerce.couriers.pool import LAPSE, OFFER, PAY, SEARCH, TAKEN_AWAY
+from bots.commerce.couriers.pool import CHANGED, LAPSE, OFFER, PAY, SEARCH, TAKEN_AWAY
 from bots.domain.couriers import (
     COURIER_WORDS,
     HAS_COURIER,
@@ -91,10 +91,10 @@ class Couriering(CourierApproval):
         if not await d.confirm(d.t("{name}, {vehicle}. Shall I ask whether you may bring orders?", name=name,
                                    vehicle=vehicle)):  # fmt: skip
             await d.end(d.t("Then not."))
-        await d.do("apply", self._apply, name, vehicle)
+        await d.do("apply", self._courier_applies, name, vehicle)
         await d.say(d.t("I have asked. I tell you as soon as somebody has decided."))
 
-    async def _apply(self, ctx: Context, name: str, vehicle: str) -> None:
+    async def _courier_applies(self, ctx: Context, name: str, vehicle: str) -> None:
         before, now = await self.pool.courier(ctx, ctx.sender), ctx.now()
         if before is None:
             self.pool.apply(ctx, Courier(ctx.sender, name, vehicle, ctx.room_id, CourierState.APPLIED, now, now))
@@ -112,15 +112,15 @@ class Couriering(CourierApproval):
     @command("online", help=_("Be offered trips"))
     async def go_online(self, ctx: Context) -> None:
         """Be offered trips from now on."""
-        await self._turn(ctx, CourierAction.GO_ONLINE)
+        await self._courier_turns(ctx, CourierAction.GO_ONLINE)
 
     @command("offline", help=_("Be offered no more trips"))
     async def go_offline(self, ctx: Context) -> None:
         """Be offered no more trips. One that you have is still yours to bring."""
-        await self._turn(ctx, CourierAction.GO_OFFLINE)
+        await self._courier_turns(ctx, CourierAction.GO_OFFLINE)
 
-    async def _turn(self, ctx: Context, action: CourierAction) -> None:
-        courier = await self._courier(ctx)
+    async def _courier_turns(self, ctx: Context, action: CourierAction) -> None:
+        courier = await self._as_courier(ctx)
         if courier is None:
             return
         online = action is CourierAction.GO_ONLINE
@@ -145,7 +145,7 @@ class Couriering(CourierApproval):
         else:
             ctx.say(ctx.t("You are offline."))
 
-    async def _courier(self, ctx: Context) -> Courier | None:
+    async def _as_courier(self, ctx: Context) -> Courier | None:
         """The person as a courier, in their own chat; otherwise None, and they are told."""
         if not await alone(ctx):
             ctx.say(ctx.t("Couriers talk with me in an encrypted chat of our own."))
@@ -160,11 +160,11 @@ class Couriering(CourierApproval):
     @timer(OFFER)
     async def trip_offered(self, ctx: Context, data: dict[str, Any]) -> None:
         """Offer a trip, in the courier's own chat."""
-        job = await self._offered_to(ctx, data["trip"], data["offer"])
+        job = await self._trip_offered_to(ctx, data["trip"], data["offer"])
         if job is not None:
             ctx.start(self.answer_offer, job.id, job.offers)
 
-    async def _offered_to(self, ctx: Context, job_id: str, offer: int) -> CourierJob | None:
+    async def _trip_offered_to(self, ctx: Context, job_id: str, offer: int) -> CourierJob | None:
         job = await self.pool.job(ctx, job_id)
         mine = job is not None and job.courier == ctx.sender and job.offers == offer
         return job if mine and job is not None and job.state is JobState.OFFERED else None
@@ -172,7 +172,7 @@ class Couriering(CourierApproval):
     @dialog
     async def answer_offer(self, d: Dialog, job_id: str, offer: int) -> None:
         """Whether a courier takes a trip, and then the trip."""
-        text = await d.do("offer", self._offer, job_id, offer)
+        text = await d.do("offer", self._trip_offer, job_id, offer)
         if not text:
             return
         options = [
@@ -180,18 +180,18 @@ class Couriering(CourierApproval):
             Option("pass", d.t("Not this one"), key="👎"),
         ]
         taken = (await d.choose(text, options, timeout=self.offered_for)).value == "take"
-        refused = await d.do("answer", self._answer, job_id, offer, taken)
+        refused = await d.do("answer", self._trip_answered, job_id, offer, taken)
         if refused:
             await d.end(refused)
         if not taken:
             await d.end(d.t("I ask somebody else."))
-        await self._along(d, job_id)
+        await self._along_trip(d, job_id)
 
-    async def _offer(self, ctx: Context, job_id: str, offer: int) -> str:
-        job = await self._offered_to(ctx, job_id, offer)
+    async def _trip_offer(self, ctx: Context, job_id: str, offer: int) -> str:
+        job = await self._trip_offered_to(ctx, job_id, offer)
         return "" if job is None else texts.offered(ctx.translator, job, int(self.offered_for.total_seconds()))
 
-    async def _answer(self, ctx: Context, job_id: str, offer: int, taken: bool) -> str:
+    async def _trip_answered(self, ctx: Context, job_id: str, offer: int, taken: bool) -> str:
         try:
             if taken:
                 await self.pool.accept(ctx, job_id, offer, ctx.sender)
@@ -206,7 +206,7 @@ class Couriering(CourierApproval):
     @command("trip", help=_("Show the trip that you have"))
     async def trip(self, ctx: Context) -> None:
         """Show what you are bringing, and go on with it."""
-        courier = await self._courier(ctx)
+        courier = await self._as_courier(ctx)
         if courier is None:
             return
         if not courier.job:
@@ -217,34 +217,34 @@ class Couriering(CourierApproval):
     @dialog
     async def go_along(self, d: Dialog, job_id: str) -> None:
         """A trip from where it stands to its end."""
-        await self._along(d, job_id)
+        await self._along_trip(d, job_id)
 
-    async def _along(self, d: Dialog, job_id: str) -> None:
+    async def _along_trip(self, d: Dialog, job_id: str) -> None:
         while True:
-            way = await d.do("way", self._way, job_id)
+            way = await d.do("way", self._trip_way, job_id)
             if way.stage == "over":
                 await d.end(way.text)
-            step = await d.choose(way.text, self._steps(d, way.stage))
+            step = await d.choose(way.text, self._trip_steps(d, way.stage))
             said = ""
             if step.value in {"fetched", "brought"}:
                 said = await d.ask(d.t("Which four digits have they told you?"))
             elif step.value == "photo":
                 sent = await d.ask(d.t("Please send the photo."), parse=Said)
-                job_id = await self._handed_by_photo(d, job_id, sent.attachment)
+                job_id = await self._trip_by_photo(d, job_id, sent.attachment)
                 continue
             elif step.value == "failed":
                 why = await d.choose(
                     d.t("What is the matter?"), {d.t(words): words for words in texts.FAILURES.values()}
                 )
                 said = why
-            after = await d.do(step.value, self._step, job_id, step.value, said)
+            after = await d.do(step.value, self._trip_step, job_id, step.value, said)
             if after.text:
                 await d.say(after.text)
             if after.stage == "end":
                 await d.end()
             job_id = after.stage or job_id
 
-    def _steps(self, d: Dialog, stage: str) -> list[Option]:
+    def _trip_steps(self, d: Dialog, stage: str) -> list[Option]:
         if stage == "taken":
             return [
                 Option("fetched", d.t("I have it"), key="📦"),
@@ -258,14 +258,14 @@ class Couriering(CourierApproval):
             Option("failed", d.t("I cannot hand it over"), key="🚫"),
         ]
 
-    async def _way(self, ctx: Context, job_id: str) -> Way:
+    async def _trip_way(self, ctx: Context, job_id: str) -> Way:
         job = await self.pool.job(ctx, job_id)
         if job is None or job.courier != ctx.sender or job.state not in HAS_COURIER:
             return Way(ctx.t("This trip is over."), "over")
         stage = "taken" if job.state is JobState.TAKEN else "back" if job.kind is JobKind.RETURN else "carried"
         return Way(texts.on_the_way(ctx.translator, job), stage)
 
-    async def _step(self, ctx: Context, job_id: str, step: str, said: str) -> Way:
+    async def _trip_step(self, ctx: Context, job_id: str, step: str, said: str) -> Way:
         """What a courier says that they did: what they hear, and the trip that they go on with (``end``: none)."""
         say, person = ctx.translator, ctx.sender
         try:
@@ -285,17 +285,17 @@ class Couriering(CourierApproval):
             return Way(ctx.t("You have it. On your way!"), "")
         return Way(ctx.t("Done, thank you. You have earned {amount}.", amount=after.earned), "end")
 
-    async def _handed_by_photo(self, d: Dialog, job_id: str, photo: Attachment | None) -> str:
+    async def _trip_by_photo(self, d: Dialog, job_id: str, photo: Attachment | None) -> str:
         if photo is None or photo.kind != "image":
             await d.say(d.t("That is no photo."))
             return job_id
-        after = await d.do("photo", self._photo, job_id, photo)
+        after = await d.do("photo", self._trip_photo, job_id, photo)
         await d.say(after.text)
         if after.stage == "end":
             await d.end()
         return job_id
 
-    async def _photo(self, ctx: Context, job_id: str, photo: Attachment) -> Way:
+    async def _trip_photo(self, ctx: Context, job_id: str, photo: Attachment) -> Way:
         try:
             job = await self.pool.show_photo(ctx, job_id, ctx.sender)
         except CourierError as error:
@@ -316,12 +316,21 @@ class Couriering(CourierApproval):
                           seller=job.seller)  # fmt: skip
             ctx.say(words, notice=False)
 
+    @timer(CHANGED)
+    async def trip_changed(self, ctx: Context, data: dict[str, Any]) -> None:
+        """The merchant has said something of a trip: show its courier what there is to do now."""
+        courier = await self.pool.courier(ctx, ctx.sender)
+        if courier is not None and courier.job:
+            ctx.start(self.go_along, courier.job)
+        else:
+            ctx.say(ctx.t("The merchant says that you have done it. Thank you!"))
+
     # What they earn
 
     @command("earnings", help=_("What you have earned by bringing"))
     async def earnings(self, ctx: Context) -> None:
         """What you have earned today and in all, and your last trips."""
-        if await self._courier(ctx) is None:
+        if await self._as_courier(ctx) is None:
             return
         jobs = await self.pool.trips_of(ctx, ctx.sender, SUMMED_MOST)
         if not jobs:

@@ -71,8 +71,12 @@ class Dispatcher(Protocol):
     Raises CourierError for what does not follow on where a trip stands.
     """
 
-    async def request(self, ctx: Context, trip: Trip) -> CourierJob:
-        """Have something brought; for an order that has a trip already, that one is the answer."""
+    async def request(self, ctx: Context, trip: Trip, again: str = "") -> CourierJob:
+        """Have something brought; for an order that has a trip already, that one is the answer.
+
+        Args:
+            again: the id of the trip before, which has come to its end: there is to be another one.
+        """
         ...
 
     async def ready(self, ctx: Context, job_id: str, at: datetime) -> None:
@@ -89,6 +93,10 @@ class Dispatcher(Protocol):
 
     async def handed_over(self, ctx: Context, job_id: str) -> None:
         """The merchant says that it is where it belongs."""
+        ...
+
+    async def failed(self, ctx: Context, job_id: str, why: str) -> None:
+        """The merchant says that it cannot be handed over."""
         ...
 
     async def job(self, ctx: Context, job_id: str) -> CourierJob | None:

@@ -41,7 +41,7 @@ from bots.framework import Context
 from bots.framework.context import TIMER_FIRED
 from bots.store import couriers as sql
 
-__all__ = ["LAPSE", "OFFER", "PAY", "SEARCH", "TAKEN_AWAY", "Pool"]
+__all__ = ["CHANGED", "LAPSE", "OFFER", "PAY", "SEARCH", "TAKEN_AWAY", "Pool"]
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +50,7 @@ LAPSE: Final = "trip lapse"
 OFFER: Final = "trip offer"
 PAY: Final = "trip pay"
 TAKEN_AWAY: Final = "trip withdrawn"
+CHANGED: Final = "trip changed"
 """Names of timers, which :class:`bots.commerce.couriers.chat.Couriering` hears."""
 PAUSE: Final = timedelta(seconds=30)
 """Between two rounds in which nobody took it."""
@@ -97,14 +98,18 @@ class Pool:
 
     # Trips, for who has something brought
 
-    async def request(self, ctx: Context, trip: Trip) -> CourierJob:
-        """Have something brought; for an order that has a trip already, that one is the answer."""
-        there = await self.of_order(ctx, trip.order)
-        if there is not None and (there.state not in ENDED or there.state is JobState.DONE):
+    async def request(self, ctx: Context, trip: Trip, again: str = "") -> CourierJob:
+        """Have something brought; for an order that has a trip already, that one is the answer.
+
+        Args:
+            again: the id of the trip before, which has come to its end: there is to be another one.
+        """
+        there = None if again else await self.of_order(ctx, trip.order)
+        if there is not None and there.state is not JobState.WITHDRAWN:
             return there
         now = ctx.now()
         job = CourierJob(
-            id=self._trade.id_for(trip.order, "trip", "" if there is None else there.id),
+            id=self._trade.id_for(trip.order, "trip", again if there is None else there.id),
             order=trip.order,
             number=trip.number,
             merchant=trip.merchant,
@@ -154,12 +159,21 @@ class Pool:
 
     async def picked_up(self, ctx: Context, job_id: str) -> None:
         """The merchant says that the courier has it. Raises CourierError."""
-        await self._move(ctx, await self._known(ctx, job_id), JobAction.PICK_UP, "")
+        job = await self._known(ctx, job_id)
+        await self._move(ctx, job, JobAction.PICK_UP, "")
+        await self._tell(ctx, job, CHANGED)
 
     async def handed_over(self, ctx: Context, job_id: str) -> None:
         """The merchant says that it is where it belongs. Raises CourierError."""
         job = await self._known(ctx, job_id)
         await self._end(ctx, job, advance(job, JobAction.HAND_OVER, ctx.now(), proof=Proof.STAFF), "")
+        await self._tell(ctx, job, CHANGED)
+
+    async def failed(self, ctx: Context, job_id: str, why: str) -> None:
+        """The merchant says that it cannot be handed over. Raises CourierError."""
+        job = await self._known(ctx, job_id)
+        await self._brings_back(ctx, job, why, "")
+        await self._tell(ctx, job, CHANGED)
 
     async def job(self, ctx: Context, job_id: str) -> CourierJob | None:
         """A trip by its id."""
@@ -283,6 +297,9 @@ class Pool:
     async def fail(self, ctx: Context, job_id: str, person: str, why: str) -> CourierJob:
         """It cannot be handed over: the trip that brings it back. Raises CourierError."""
         job = self._at_stage(await self._known(ctx, job_id), JobState.CARRIED, person)
+        return await self._brings_back(ctx, job, why, person)
+
+    async def _brings_back(self, ctx: Context, job: CourierJob, why: str, by: str) -> CourierJob:
         now = ctx.now()
         after = advance(job, JobAction.FAIL, now, failure=why)
         back = return_of(after, self._trade.id_for(job.id, "return"), self._digits(), now, job.fee)
@@ -293,7 +310,7 @@ class Pool:
         if courier is not None:
             self._write_courier(ctx, courier, replace(courier, job=back.id))
         self.pay_soon(ctx, after, now)
-        await self._listener(ctx, Moved(JobAction.FAIL, job, after, person, back))
+        await self._listener(ctx, Moved(JobAction.FAIL, job, after, by, back))
         return back
 
     @staticmethod

@@ -1,0 +1,70 @@
+"""What an operator sets for food."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from bots.commerce.desk import DeskSettings
+from bots.commerce.orders import Terms
+from bots.domain.currencies import CURRENCIES
+from bots.domain.money import Money, MoneyError
+from bots.food.groups.service import GroupTerms
+
+
+def _amounts(value: dict[str, str]) -> dict[str, str]:
+    for currency, amount in value.items():
+        if currency not in CURRENCIES:
+            raise ValueError(f"needs codes of currencies (ISO 4217) such as EUR, got {currency!r}")
+        try:
+            money = Money.of(amount, currency)
+        except MoneyError as error:
+            raise ValueError(f"{currency}: {error.human}") from None
+        if money.minor < 0:
+            raise ValueError(f"{currency}: needs an amount that is not below nought, got {amount!r}")
+    return value
+
+
+class Settings(BaseModel):
+    """What an operator can set."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    pay_minutes: int = Field(15, ge=1, le=1440, description="Minutes that a buyer has to confirm the payment.")
+    agree_minutes: int = Field(
+        10, ge=1, le=1440, description="Minutes that a buyer has to say whether they want what is left of an order."
+    )
+    conclude_days: int = Field(3, ge=1, le=365, description="Days after the delivery in which a buyer can complain.")
+    share_minutes: int = Field(
+        10,
+        ge=1,
+        le=1440,
+        description="Minutes that each has to confirm their share of a group order; less than pay_minutes.",
+    )
+    offer_seconds: int = Field(25, ge=5, le=600, description="Seconds that a courier has to answer an offer.")
+    search_pause_seconds: int = Field(
+        30, ge=1, le=3600, description="Seconds between two rounds in which no courier took a trip."
+    )
+    courier_least: Annotated[dict[str, str], AfterValidator(_amounts)] = Field(
+        default_factory=lambda: {"EUR": "3.00"},
+        description="What a trip earns at least, by currency, whatever the buyer paid for the delivery.",
+    )
+    desk: DeskSettings = Field(default_factory=DeskSettings, description="The merchants' side.")
+
+    def terms(self) -> Terms:
+        """How long orders wait."""
+        return Terms(
+            timedelta(minutes=self.pay_minutes),
+            timedelta(minutes=self.agree_minutes),
+            timedelta(days=self.conclude_days),
+        )
+
+    def group_terms(self) -> GroupTerms:
+        """How long groups wait."""
+        return GroupTerms(timedelta(minutes=self.share_minutes))
+
+    def least(self) -> dict[str, Money]:
+        """What a trip earns at least."""
+        return {currency: Money.of(amount, currency) for currency, amount in self.courier_least.items()}
