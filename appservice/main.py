@@ -42,6 +42,10 @@ from bridge.messenger import Ground as MessengerGround
 from bridge.messenger import Messenger
 
 if TYPE_CHECKING:
+    from bots.commerce.baskets import Baskets
+    from bots.commerce.sellers import Sellers
+    from bots.commerce.shelf import Shelf
+    from bots.commerce.trade import Trade
     from bots.framework.problems import PluginProblem
     from bots.payments.treasury import Treasury
     from bridge.rights.service import RightsService
@@ -178,7 +182,7 @@ def build(config: Config, found: Plan | None = None, *, strict: bool = False) ->
             "http": {HttpClient: http},
             "messenger.manage": {Messenger: messenger},
             **_of_money(config, service, treasury),
-            **_of_commerce(config, service, clock, messenger),
+            **_of_commerce(config, service, clock, messenger, people, catalogues, web),
         },
         metrics=service.metrics,
         homeserver=service.homeserver,
@@ -253,7 +257,7 @@ async def people_rights(config: Config) -> AsyncIterator[tuple[RightsService, bo
     if rialto.treasury is None:
         from bots.payments.rights_bridge import money_part
 
-        money = money_part(config, service.database, messenger.ground.clock, messenger.audit)
+        money = money_part(config, service.database, messenger.ground.clock)
         messenger.rights.register(money, money.blocked)
     async with AsyncExitStack() as stack:
         await service.database.start()
@@ -383,7 +387,13 @@ def _of_money(config: Config, service: Service, treasury: Treasury | None) -> di
 
 
 def _of_commerce(
-    config: Config, service: Service, clock: Clock, messenger: Messenger
+    config: Config,
+    service: Service,
+    clock: Clock,
+    messenger: Messenger,
+    people: People,
+    catalogues: Catalogues,
+    web: WebServer,
 ) -> dict[str, Mapping[type, Any]]:
     """What the scope of commerce gives a plugin, where there is one that sells."""
     if not any(bot.plugin in SELLERS and bot.enabled for bot in config.bots):
@@ -393,7 +403,61 @@ def _of_commerce(
 
     key = config.encryption.pickle_key.get_secret_value()
     trade = Trade(key, service.database, service.raise_events, clock, service.metrics)
-    return {"commerce.trade": {Trade: trade, Audit: messenger.audit}}
+    provided: dict[type, Any] = {Trade: trade, Audit: messenger.audit}
+    if config.web.enabled:
+        provided |= _mini_apps(config, service, trade, people, catalogues, web)
+    return {"commerce.trade": provided}
+
+
+def _mini_apps(
+    config: Config, service: Service, trade: Trade, people: People, catalogues: Catalogues, web: WebServer
+) -> dict[type, Any]:
+    """The pages of the bots that sell, and the way into them."""
+    from bots.commerce.page.access import Access
+    from bots.commerce.page.app import PREFIX, Bot, MiniApp
+    from bots.commerce.page.apps import MiniApps
+    from bots.commerce.page.door import AppDoor
+    from bots.commerce.page.pictures import Pictures
+    from bots.commerce.page.rendering import Renderer
+    from bots.pages.forms import Origin
+    from bots.pages.links import Links
+
+    key, url, clients = (
+        config.encryption.pickle_key.get_secret_value(),
+        config.web.public_url,
+        config.web.widget_clients,
+    )
+    links, renderer, origin = Links(key), Renderer(catalogues, url, clients), Origin(key, url)
+    access = Access(
+        service.database,
+        service.homeserver,
+        trade.clock,
+        server_name=config.homeserver.server_name,
+        pickle_key=key,
+        public_url=url,
+    )
+
+    def make(bot: Bot, sellers: Sellers, shelf: Shelf, baskets: Baskets) -> MiniApp:
+        return MiniApp(
+            bot,
+            access,
+            links,
+            sellers,
+            shelf,
+            baskets,
+            renderer,
+            origin,
+            database=service.database,
+            raise_events=service.raise_events,
+            people=people,
+            rooms=service.rooms,
+            thumbnails=Pictures(service.homeserver, bot.user_id),
+            clock=trade.clock,
+        )
+
+    apps = MiniApps(make, {bot.instance: bot.display_name for bot in config.bots})
+    web.mount(PREFIX, apps.app())
+    return {AppDoor: AppDoor(links, url, apps, widgets=bool(clients))}
 
 
 async def run(config: Config) -> int:

@@ -1,27 +1,38 @@
-"""``rialto people``: what money knows of somebody, their tier, holding their wallet, their data, forgetting them."""
+"""``rialto people``: tiers and limits of somebody, holding their wallet, all their data, forgetting them."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import re
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from appservice.commands.common import Exit, UsageError, add_config, add_data, add_json, load, print_json, say
+from appservice.commands.common import Exit, UsageError, add_config, add_data, add_json, load, print_json, say, warn
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from bots.payments.guard import Guard
     from bots.payments.ledger import Account, Ledger
-    from bots.payments.rights import Rights
     from bridge.audit import Audit
+    from bridge.domain.rights import Obstacle
+    from bridge.rights.service import RightsService
+    from bridge.store.rights import Request
 
 T = TypeVar("T")
 OPERATOR = "operator"
+POLL_S = 0.2
+UNFINISHED = frozenset({"waiting", "running"})
+PROBLEMS = {
+    "account_open": "their account is not closed: it is of another homeserver, or homeserver.admin_token is none",
+    "chat_out_of_reach": "in a chat in which Rialto has no power any more what they said stays",
+}
+"""What an erasure could not reach, by its code."""
 
 
 def add(commands: Any) -> None:
@@ -33,8 +44,8 @@ def add(commands: Any) -> None:
         "tier": (_tier, "move somebody to another tier of limits"),
         "hold": (_hold, "let nothing leave a wallet"),
         "release": (_release, "end a hold"),
-        "export": (_export, "all that money knows of somebody, as a zip file"),
-        "erase": (_erase, "forget who somebody was; the books stay whole"),
+        "export": (_export, "all that is held about somebody, as a zip file"),
+        "erase": (_erase, "forget who somebody was, everywhere; the books stay whole"),
     }
     for name, (handler, words) in handlers.items():
         action = actions.add_parser(name, help=words, description=handler.__doc__)
@@ -46,6 +57,9 @@ def add(commands: Any) -> None:
             action.add_argument("-o", "--output", type=Path, metavar="FILE", help="where to (default: NAME.zip)")
         if name == "erase":
             action.add_argument("--yes", action="store_true", help="do it: it cannot be taken back")
+            action.add_argument(
+                "--wait", type=float, default=600, metavar="SECONDS", help="how long to wait for it (default: 600)"
+            )
         add_config(action)
         add_data(action)
         add_json(action)
@@ -58,7 +72,6 @@ class _Office:
     guard: Guard
     audit: Audit
     ledger: Ledger
-    rights: Rights
     currency: str
     write: Callable[[Callable[[Connection], Any]], Awaitable[Any]]
     read: Callable[[Callable[[Connection], Any]], Awaitable[Any]]
@@ -90,12 +103,9 @@ def _with_office(arguments: argparse.Namespace, work: Callable[[_Office], Awaita
     from bots.framework.clock import SystemClock
     from bots.payments.guard import Guard
     from bots.payments.ledger import Ledger
-    from bots.payments.rights import Rights
-    from bots.payments.rights_parts import MONEY_BOTS, register_parts
     from bridge.audit import Audit
 
-    if not re.fullmatch(r"@[^:\s]+:\S+", arguments.person):
-        raise UsageError(f"{arguments.person} is no user id such as @alice:example.org")
+    _check(arguments.person)
     _, config = load(arguments)
     key = config.encryption.pickle_key.get_secret_value()
 
@@ -105,16 +115,30 @@ def _with_office(arguments: argparse.Namespace, work: Callable[[_Office], Awaita
         try:
             guard, ledger = Guard.of(config.payments), Ledger(database, clock)
             audit = Audit(database, Sealer(key, "payments"))
-            rights = Rights(database, clock, ledger, guard, audit)
-            register_parts(rights, key, [bot.instance for bot in config.bots if bot.plugin in MONEY_BOTS])
             currency = config.payments.default_currency
-            return await work(
-                _Office(guard, audit, ledger, rights, currency, database.write, database.read, clock.now_ms())
-            )
+            return await work(_Office(guard, audit, ledger, currency, database.write, database.read, clock.now_ms()))
         finally:
             await database.stop()
 
     return asyncio.run(run())
+
+
+def _with_rights(arguments: argparse.Namespace, work: Callable[[RightsService, bool], Awaitable[T]]) -> T:
+    from appservice.main import people_rights
+
+    _check(arguments.person)
+    _, config = load(arguments)
+
+    async def run() -> T:
+        async with people_rights(config) as (rights, alone):
+            return await work(rights, alone)
+
+    return asyncio.run(run())
+
+
+def _check(person: str) -> None:
+    if not re.fullmatch(r"@[^:\s]+:\S+", person):
+        raise UsageError(f"{person} is no user id such as @alice:example.org")
 
 
 def _show(arguments: argparse.Namespace) -> int:
@@ -191,45 +215,118 @@ def _release(arguments: argparse.Namespace) -> int:
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    """Write all that money knows of somebody into a zip file: each table as JSON and as CSV. Give it to nobody else."""
+    """Write all that is held about somebody into a zip file: by the messenger, bots, money, and the homeserver. Give it
+    to nobody else.
+
+    How far it is stands on standard error.
+    """
+    from bridge.actor import SYSTEM
+
     person = arguments.person
     file: Path = arguments.output or Path(re.sub(r"[^A-Za-z0-9._-]+", "-", person.strip("@")) + ".zip")
 
-    async def work(office: _Office) -> bytes:
-        data = await office.rights.export(person)
-        await office.decide(person, "rights.export", "done", lambda _c: None)
-        return data
+    async def work(rights: RightsService, _alone: bool) -> bytes:
+        return await rights.export(person, _Progress(arguments.json), SYSTEM)
 
-    data = _with_office(arguments, work)
+    data = _with_rights(arguments, work)
     file.touch(mode=0o600)
     file.write_bytes(data)
     return _done(arguments, {"file": str(file), "bytes": len(data)}, f"{file}: {len(data)} bytes")
 
 
 def _erase(arguments: argparse.Namespace) -> int:
-    """Forget who somebody was: a random pseudonym takes their place, what they wrote goes, the books stay whole.
+    """Forget who somebody was: what they said is redacted, their account is closed, all that is held about them goes.
+    Where others need the row a random pseudonym takes their place; the books stay whole.
 
-    Refused while there is money in their wallet or on its way, while something of theirs is open, and while the wallet
-    is held. Without --yes it only says whether it would be done.
+    Refused while there is money in their wallet or on its way, while something of theirs is open, while the wallet is
+    held, and while a chat of theirs is under a legal hold. Without --yes it only says whether it would be done. A
+    service that runs does it, within a minute; where none runs this command does. How far it is stands on standard
+    error; what comes late is erased by the service, for a day.
     """
+    from bridge.actor import SYSTEM
+    from bridge.rights.service import ErasureRefused
+
     person = arguments.person
 
-    async def work(office: _Office) -> str | None:
-        obstacles = await office.rights.obstacles(person)
-        if obstacles or not arguments.yes:
-            if arguments.json:
-                print_json({"erased": False, "obstacles": [each.code for each in obstacles]})
-            for each in () if arguments.json else obstacles:
-                say(each.human)
-            if not obstacles and not arguments.json:
-                say(f"{person} can be erased: say --yes. It cannot be taken back.")
-            return None if obstacles else ""
-        return await office.rights.erase(person, OPERATOR)
+    async def work(rights: RightsService, alone: bool) -> Request | Sequence[Obstacle]:
+        if not arguments.yes:
+            return await rights.obstacles(person)
+        try:
+            request = await rights.erase(person, SYSTEM)
+        except ErasureRefused as refused:
+            return refused.obstacles
+        return await _followed(rights, request, alone, _Progress(arguments.json), arguments.wait)
 
-    name = _with_office(arguments, work)
-    if not name:
-        return Exit.FAILED if name is None else Exit.OK
-    return _done(arguments, {"erased": True, "pseudonym": name}, f"{person} is {name} now")
+    found = _with_rights(arguments, work)
+    if isinstance(found, Sequence):
+        if arguments.json:
+            print_json({"erased": False, "obstacles": [each.code for each in found]})
+        for each in () if arguments.json else found:
+            say(each.human)
+        if not found and not arguments.json:
+            say(f"{person} can be erased: say --yes. It cannot be taken back.")
+        return Exit.FAILED if found else Exit.OK
+    return _say_erased(arguments, found)
+
+
+async def _followed(
+    rights: RightsService, request: Request, alone: bool, progress: _Progress, patience: float
+) -> Request:
+    """Wait until somebody is erased, or it failed, or for so many seconds; the request as it then is."""
+    doing = asyncio.create_task(rights.carry_out(request.id)) if alone else None
+    deadline = time.monotonic() + patience
+    try:
+        while request.state in UNFINISHED and time.monotonic() < deadline:
+            over = doing is not None and doing.done()
+            if not over:
+                await asyncio.sleep(POLL_S)
+            request = await rights.get(request.id) or request
+            progress(request.done, request.total, request.stage)
+            if over:
+                break  # as far as it can be done now
+    finally:
+        if doing is not None:
+            doing.cancel()
+            await asyncio.wait([doing])
+    if doing is not None and not doing.cancelled():
+        doing.result()
+    return request
+
+
+def _say_erased(arguments: argparse.Namespace, request: Request) -> int:
+    from bridge.domain.rights import State
+
+    problems = (request.problem or "").split(",") if request.problem else []
+    erased = request.state in {State.SWEEPING, State.DONE}
+    if arguments.json:
+        fields = {"erased": erased, "state": request.state.value, "problems": problems}
+        print_json({"person": arguments.person, **fields} | ({"pseudonym": request.person} if erased else {}))
+    elif erased:
+        say(f"{arguments.person} is {request.person} now")
+        for each in problems:
+            say(PROBLEMS.get(each, each))
+    elif request.state is State.FAILED:
+        say(f"{arguments.person} was not erased: {request.problem}")
+    else:
+        say(f"{arguments.person} is not erased yet; the service goes on with it when it can ({request.state.value})")
+    return Exit.OK if erased else Exit.FAILED
+
+
+class _Progress:
+    """Says on standard error how far something is: a line for people, or a JSON object a line."""
+
+    def __init__(self, as_json: bool) -> None:
+        self._json = as_json
+        self._last: tuple[int, int, str] = (0, 0, "")
+
+    def __call__(self, done: int, total: int, stage: str) -> None:
+        if not total or (done, total, stage) == self._last:
+            return
+        self._last = (done, total, stage)
+        if self._json:
+            warn(json.dumps({"done": done, "total": total, "stage": stage}))
+        else:
+            warn(f"{done} of {total}{': ' + stage if stage else ''}")
 
 
 def _done(arguments: argparse.Namespace, fields: dict[str, Any], words: str) -> int:

@@ -1,41 +1,30 @@
 """What people may ask for: all that money's parts know of them, and to be forgotten.
 
-Every part that keeps tables with people in them registers how it gives them out and how it forgets. Ledger, guard and
-audit log are registered from the start. Nothing of the books is deleted: a random pseudonym takes the person's place,
-what they wrote goes, and all chains of hashes stay whole.
+Every part that keeps tables with people in them registers how it gives them out and how it forgets. Ledger and guard
+are registered from the start. All of it is a part of :mod:`bridge.rights`, whose the audit log is. Nothing of the books
+is deleted: a random pseudonym takes the person's place, what they wrote goes, and all chains of hashes stay whole.
 """
 
 from __future__ import annotations
 
-import asyncio
-import csv
-import io
-import re
-import secrets
-import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from sqlalchemy import Connection
 
-from appservice import json
-from appservice.database import Database
 from appservice.errors import RialtoError
 from bots.domain.money import Money
 from bots.domain.rights import Obstacle
 from bots.framework.clock import Clock, from_ms
 from bots.payments.guard import Guard
 from bots.payments.ledger import Account, Ledger
-from bots.payments.statements import harmless
 from bots.store import guard as guard_store
 from bots.store import ledger as ledger_store
 from bots.store import ledger_reading
 from bots.store import rights as rights_store
-from bridge import audit as audits
-from bridge.audit import ERASED, Audit
 
-__all__ = ["ErasureRefused", "ExportTooLarge", "Obstacle", "Rights", "Table"]
+__all__ = ["ErasureRefused", "Obstacle", "Rights", "Table"]
 
 Table = Iterable[Mapping[str, Any]]
 """Rows of plain JSON values."""
@@ -46,16 +35,7 @@ Erase = Callable[[Connection, str, str, int], None]
 Blocked = Callable[[Connection, str], Sequence[Obstacle]]
 """What has to end before a person can be erased."""
 
-MOST_BYTES: Final = 64 * 1024 * 1024
-"""Of an export, before it is compressed."""
 PAGE: Final = 500
-_NUMBER: Final = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
-
-
-class ExportTooLarge(RialtoError):
-    """There is more of a person than an export in memory holds."""
-
-    code = "export_too_large"
 
 
 class ErasureRefused(RialtoError):
@@ -81,21 +61,9 @@ class _Part:
 class Rights:
     """Gives out what is known of a person, and forgets who they were."""
 
-    def __init__(
-        self,
-        database: Database,
-        clock: Clock,
-        ledger: Ledger,
-        guard: Guard,
-        audit: Audit,
-        *,
-        random: Callable[[int], bytes] = secrets.token_bytes,
-    ) -> None:
-        self._database = database
+    def __init__(self, clock: Clock, ledger: Ledger, guard: Guard) -> None:
         self._clock = clock
         self._guard = guard
-        self._audit = audit
-        self._random = random
         self._others: list[_Part] = []
         # Their rows are locked in this order everywhere, after those of the other parts.
         self._books = (
@@ -112,28 +80,9 @@ class Rights:
             erase: forgets the person; runs in the commit that all parts erase in.
             blocked: says what has to end before; nothing if None.
         """
-        if name in {part.name for part in self._parts} | {"audit"}:
+        if name in {part.name for part in self._parts}:
             raise ValueError(f"{name} is registered already")
         self._others.append(_Part(name, export, erase, blocked or (lambda _connection, _person: ())))
-
-    async def export(self, person: str) -> bytes:
-        """All that is known of a person: a zip file with each table as JSON and as CSV, and a table of contents.
-
-        Each part is read in a transaction of its own: what moves meanwhile may be in one and not yet in another.
-
-        Raises:
-            ExportTooLarge: it does not fit into memory.
-        """
-        found: dict[str, list[Mapping[str, Any]]] = {}
-        size = 0
-        exports = [(part.name, part.export) for part in self._parts] + [("audit", self._audit_export)]
-        for name, give in exports:
-            size = await self._database.read(
-                lambda connection, name=name, give=give, size=size: _collect(  # type: ignore[misc]
-                    name, give(connection, person), found, size
-                )
-            )
-        return await asyncio.to_thread(_zipped, person, found, self._clock.now_ms())
 
     def tables(self, connection: Connection, person: str) -> Iterator[tuple[str, Table]]:
         """All tables of money that name a person, by part and name, without the audit log."""
@@ -142,8 +91,8 @@ class Rights:
                 yield f"{part.name}/{name}", rows
 
     def blocked(self, connection: Connection, person: str) -> tuple[Obstacle, ...]:
-        """As :meth:`obstacles`, in a transaction that is there."""
-        return self._obstacles(connection, person)
+        """What has to end before a person can be erased."""
+        return tuple(obstacle for part in self._parts for obstacle in part.blocked(connection, person))
 
     def forget(self, connection: Connection, person: str, name: str) -> None:
         """Forget who somebody was, in a commit that forgets more than money; the audit log is the caller's. Once the
@@ -158,7 +107,7 @@ class Rights:
         now = self._clock.now_ms()
         if rights_store.in_books(connection, name):
             return
-        if obstacles := self._obstacles(connection, person):
+        if obstacles := self.blocked(connection, person):
             raise ErasureRefused(obstacles)
         for part in self._others:
             part.erase(connection, person, name, now)
@@ -166,45 +115,14 @@ class Rights:
             return
         self._guard.lock(connection, (person,), now)
         # Once more: from here on nothing moves.
-        if obstacles := self._obstacles(connection, person):
+        if obstacles := self.blocked(connection, person):
             raise ErasureRefused(obstacles)
         for part in self._books:
             part.erase(connection, person, name, now)
 
-    async def obstacles(self, person: str) -> tuple[Obstacle, ...]:
-        """What has to end before a person can be erased."""
-        return await self._database.read(lambda connection: self._obstacles(connection, person))
-
-    async def erase(self, person: str, by: str) -> str:
-        """Forget who somebody was, in one commit; the pseudonym that stands in their place.
-
-        Args:
-            person: a user id.
-            by: who asked for it, for the audit log: the person, or ``operator``.
-
-        Raises:
-            ErasureRefused: there is money in the wallet or on its way, or another part objects.
-        """
-        name, now = audits.pseudonym(self._random), self._clock.now_ms()
-
-        def work(connection: Connection) -> None:
-            self.forget(connection, person, name)
-            self._audit.erase(connection, person, name)
-            actor = name if by == person else by
-            self._audit.append(connection, at=now, actor=actor, action=ERASED, subject=name, outcome="done")
-
-        await self._database.write(work)
-        return name
-
     @property
     def _parts(self) -> tuple[_Part, ...]:
         return (*self._others, *self._books)
-
-    def _obstacles(self, connection: Connection, person: str) -> tuple[Obstacle, ...]:
-        return tuple(obstacle for part in self._parts for obstacle in part.blocked(connection, person))
-
-    def _audit_export(self, connection: Connection, person: str) -> Mapping[str, Table]:
-        return {"entries": map(audits.fields, self._audit.about(connection, person))}
 
 
 # --- the books
@@ -304,59 +222,3 @@ def _amount(minor: int, currency: str) -> str:
 
 def _time(at: int) -> str:
     return from_ms(at).isoformat(timespec="milliseconds")
-
-
-# --- the file
-
-
-def _collect(part: str, tables: Mapping[str, Table], found: dict[str, list[Mapping[str, Any]]], size: int) -> int:
-    """Read the tables of a part; how many bytes all that was found has by now as JSON."""
-    for name, rows in tables.items():
-        kept = found[f"{part}/{name}"] = []
-        for row in rows:
-            size += len(json.dumps(row))
-            if size > MOST_BYTES:
-                raise ExportTooLarge("there is more than an export holds", part=part, bytes=MOST_BYTES)
-            kept.append(row)
-    return size
-
-
-def _zipped(person: str, found: Mapping[str, Sequence[Mapping[str, Any]]], now: int) -> bytes:
-    out = io.BytesIO()
-    moment = from_ms(now)
-    contents = {
-        "person": person,
-        "made_at": _time(now),
-        "tables": {name: len(rows) for name, rows in found.items()},
-    }
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-
-        def add(name: str, data: bytes) -> None:
-            info = zipfile.ZipInfo(name, moment.timetuple()[:6])
-            info.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(info, data)
-
-        add("contents.json", json.dumps(contents))
-        for name, rows in found.items():
-            add(f"{name}.json", b"[\n" + b",\n".join(json.dumps(row) for row in rows) + b"\n]\n")
-            add(f"{name}.csv", _csv(rows))
-    return out.getvalue()
-
-
-def _csv(rows: Sequence[Mapping[str, Any]]) -> bytes:
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    out = io.StringIO(newline="")
-    writer = csv.writer(out)
-    writer.writerow(columns)
-    for row in rows:
-        writer.writerow([_cell(row.get(name)) for name in columns])
-    return b"\xef\xbb\xbf" + out.getvalue().encode("utf-8", "replace")
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        # An amount may begin with a sign; nothing else may.
-        return value if _NUMBER.fullmatch(value) else harmless(value)
-    return json.dumps(value).decode()

@@ -133,7 +133,7 @@ class Treasury:
         self.rates = Rates(section.rates, ground.http, database, clock)
         self.receipts = Receipts(database, sealer)
         self.statements = Statements(database, self.ledger, sealer)
-        self.rights = Rights(database, clock, self.ledger, self.guard, self.audit)
+        self.rights = Rights(clock, self.ledger, self.guard)
         register_parts(self.rights, pickle_key, [bot.instance for bot in config.bots if bot.plugin in MONEY_BOTS])
         try:
             providers = make_providers(

@@ -7,8 +7,10 @@ import io
 import json
 import re
 import sqlite3
+import sys
 import time
 import zipfile
+from asyncio.subprocess import PIPE
 from contextlib import closing
 from typing import Any
 
@@ -18,7 +20,7 @@ import pytest
 from appservice.terminal.client import ClientError
 from tests.support.fixtures import NewHuman, StartRialto
 from tests.support.human import Human
-from tests.support.servers import RialtoProcess
+from tests.support.servers import REPOSITORY, RialtoProcess
 from tests.support.service_process import free_port
 
 pytestmark = pytest.mark.timeout(300)
@@ -229,3 +231,29 @@ async def test_a_copy_and_to_be_forgotten(rialto: StartRialto, alice: Human, bob
         assert time.monotonic() < deadline, rows_with(process, alice.id, alice.device_id)
         await asyncio.sleep(0.5)
     assert rows_with(process, bob.id)
+
+    # The same by an operator, while no service runs.
+    await bob.say(tea, "Farewell")
+    await process.stop()
+    code, answer = await people(process, "export", bob.id, "-o", str(process.folder / "bob.zip"))
+    assert (code, answer["person"]) == (0, bob.id)
+    with zipfile.ZipFile(process.folder / "bob.zip") as archive:
+        names = archive.namelist()
+    assert {"homeserver/account.json", "chats/memberships.json", "keys/devices.json"} <= set(names)
+    (process.folder / "bob.zip").unlink()
+    code, answer = await people(process, "erase", bob.id, "--yes")
+    assert (code, answer["erased"], answer["problems"]) == (0, True, [])
+    assert not rows_with(process, bob.id, bob.device_id)
+    async with aiohttp.ClientSession() as session:
+        body |= {"identifier": {"type": "m.id.user", "user": bob.id}, "password": bob.password}
+        async with session.post(f"{bob.url}/_matrix/client/v3/login", json=body) as response:
+            assert response.status == 403
+
+
+async def people(process: RialtoProcess, *arguments: str) -> tuple[int, dict[str, Any]]:
+    """``rialto people``: the exit code, and what it answers."""
+    command = (sys.executable, "-m", "appservice.cli", "people", *arguments, "--json", "-c", str(process.config_path))
+    child = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE, cwd=REPOSITORY)
+    out, err = await child.communicate()
+    assert out, err.decode()
+    return child.returncode or 0, json.loads(out)
