@@ -105,9 +105,17 @@ def _database_url(value: str) -> str:
     return value
 
 
+def _origin(value: str) -> str:
+    # It stands in a header of its own grammar: nothing but an origin may get there.
+    if not re.fullmatch(r"[a-z][a-z0-9+.-]{0,20}://[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?", value):
+        raise ValueError(f"needs an origin like https://app.element.io, without a path, got {value!r}")
+    return value
+
+
 Address = Annotated[str, AfterValidator(_address)]
 ServerName = Annotated[str, AfterValidator(_server_name)]
 AllowedServer = Annotated[str, AfterValidator(_allowed_server)]
+WidgetClient = Annotated[str, AfterValidator(_origin)]
 Localpart = Annotated[str, AfterValidator(_localpart)]
 OptionalLocalpart = Annotated[str, AfterValidator(_optional_localpart)]
 InstanceName = Annotated[str, AfterValidator(_instance)]
@@ -320,6 +328,13 @@ class Web(Model):
         le=64 * 1024 * 1024,
         description="Bytes of a request at most; a larger one is answered 413.",
     )
+    widget_clients: tuple[WidgetClient, ...] = Field(
+        (),
+        description=(
+            "Origins of the Matrix clients that may show the pages of shops beside a room (https://app.element.io). "
+            "None: the pages are opened by links from the chat only."
+        ),
+    )
 
 
 DEFAULT_BOTS: tuple[Bot, ...] = (
@@ -327,6 +342,8 @@ DEFAULT_BOTS: tuple[Bot, ...] = (
     Bot(plugin="echo", localpart="echo", display_name="Echo", enabled=False),
     Bot(plugin="wallet", localpart="wallet", display_name="Wallet", enabled=False),
     Bot(plugin="bills", localpart="bills", display_name="Bills", enabled=False),
+    Bot(plugin="shop", localpart="shop", display_name="Shop", enabled=False),
+    Bot(plugin="food", localpart="food", display_name="Food", enabled=False),
 )
 
 

@@ -92,6 +92,8 @@ def config_values(ports: dict[str, int], pickle_key: str, *, local: bool = False
             {"plugin": "echo", "localpart": "echo", "display_name": "Echo", "enabled": local},
             {"plugin": "wallet", "localpart": "wallet", "display_name": "Wallet", "enabled": local},
             {"plugin": "bills", "localpart": "bills", "display_name": "Bills", "enabled": local},
+            {"plugin": "shop", "localpart": "shop", "display_name": "Shop", "enabled": local},
+            {"plugin": "food", "localpart": "food", "display_name": "Food", "enabled": local},
         ],
         "metrics": {"listen": f"127.0.0.1:{ports['metrics']}"},
     }

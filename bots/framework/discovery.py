@@ -39,6 +39,8 @@ BUILT_IN: Final[Mapping[str, str]] = {
     "echo": "bots.echo:Echo",
     "wallet": "bots.wallet:Wallet",
     "bills": "bots.bills:Bills",
+    "shop": "bots.shop:Shop",
+    "food": "bots.food:Food",
 }
 """What comes with Rialto."""
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
