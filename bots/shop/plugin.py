@@ -55,19 +55,13 @@ class Shop(Buying, Desk, OrderKeeping):
         trade = setup.service(Trade)
         sellers, shelf = Sellers(trade, setup.instance), Shelf(trade, setup.instance)
         self.keeping = Orders(trade, setup, sellers, shelf, settings.terms())
-        cases, coupons = Cases(trade, self.keeping), Coupons(trade)
+        self.case_keeping = cases = Cases(trade, self.keeping)
+        self.wish_keeping = wishes = WishList(trade, setup.instance, shelf)
+        self.cart_keeping = baskets = Baskets(trade, setup.instance, shelf)
+        coupons = Coupons(trade)
         self.open_market(
             Market(
-                trade,
-                sellers,
-                shelf,
-                Baskets(trade, setup.instance, shelf),
-                self.keeping,
-                cases,
-                coupons,
-                AddressBook(trade),
-                WishList(trade, setup.instance, shelf),
-                Ratings(trade),
+                trade, sellers, shelf, baskets, self.keeping, cases, coupons, AddressBook(trade), wishes, Ratings(trade)
             )
         )
         self.open_desk(

@@ -198,9 +198,10 @@ class Browsing(Choosing):
 
     async def _read_merchants(self, hand: Hand, where: Where) -> Screen:
         found = await self.market.sellers.list(hand, OPEN_TO_BUYERS, where.after, PAGE + 1)
+        averages = await self.market.ratings.averages(hand, [(each.id, "") for each in found[:PAGE]])
         rows = []
         for merchant in found[:PAGE]:
-            stars, ratings = await self.market.ratings.average(hand, merchant.id)
+            stars, ratings = averages[merchant.id, ""]
             about = joined([", ".join(merchant.tags), short(merchant.description, 120)])
             rows.append(Row(merchant.id, merchant.name, about, stars=stars, ratings=ratings))
         return Screen(rows=tuple(rows), next=found[PAGE - 1].id if len(found) > PAGE else "")
