@@ -455,7 +455,7 @@ def _mini_apps(
             clock=trade.clock,
         )
 
-    apps = MiniApps(make, {bot.instance: bot.display_name for bot in config.bots})
+    apps = MiniApps(make, {bot.instance: bot.display_name or bot.instance for bot in config.bots})
     web.mount(PREFIX, apps.app())
     return {AppDoor: AppDoor(links, url, apps, widgets=bool(clients))}
 

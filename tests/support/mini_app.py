@@ -23,7 +23,8 @@ from appservice.events import InternalEvent
 from appservice.homeserver import HomeserverError
 from bots.commerce.baskets import Baskets
 from bots.commerce.page.access import Access
-from bots.commerce.page.app import PURPOSE, Bot, MiniApp, PageHand, link_subject
+from bots.commerce.page.app import PREFIX, PURPOSE, Bot, MiniApp, PageHand, link_subject
+from bots.commerce.page.apps import MiniApps
 from bots.commerce.page.rendering import Renderer
 from bots.commerce.sellers import Sellers
 from bots.commerce.shelf import Shelf
@@ -100,11 +101,11 @@ class FakeServer:
     def __init__(self) -> None:
         self.tokens: dict[str, Any] = {}
 
-    async def request(self, method: str, path: str, **kwargs: Any) -> Any:
+    async def request(self, method: str, path: str, *, query: Mapping[str, str]) -> Any:
         assert (method, path) == ("GET", "/_matrix/federation/v1/openid/userinfo")
-        if kwargs["query"]["access_token"] not in self.tokens:
+        if query["access_token"] not in self.tokens:
             raise HomeserverError(401, "M_UNKNOWN_TOKEN", "no such token")
-        return self.tokens[kwargs["query"]["access_token"]]
+        return self.tokens[query["access_token"]]
 
 
 class Rooms:
@@ -124,6 +125,7 @@ class AppSite:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         self.database = database
+        self.clients = clients
         self.url = f"http://127.0.0.1:{port}"
         self.clock = ManualClock(datetime(2026, 6, 1, 12, 0, tzinfo=UTC))
         self.seconds = 0.0
@@ -137,16 +139,24 @@ class AppSite:
         self.baskets = Baskets(self.trade, BOT.instance, self.shelf)
         self.sellers = Sellers(self.trade, BOT.instance)
         self.web = WebServer(Web(enabled=True, listen=f"127.0.0.1:{port}", public_url=self.url))
-        self.app = MiniApp(
-            BOT,
-            Access(database, self.server, self.clock, server_name="example.org", pickle_key=KEY, public_url=self.url),
+        self.apps = MiniApps(self.make, {BOT.instance: BOT.name})
+        self.app = self.apps.add(BOT.instance, BOT.user_id, self.sellers, self.shelf, self.baskets)
+        self.web.mount(PREFIX, self.apps.app())
+
+    def make(self, bot: Bot, sellers: Sellers, shelf: Shelf, baskets: Baskets) -> MiniApp:
+        """The app of a bot."""
+        return MiniApp(
+            bot,
+            Access(
+                self.database, self.server, self.clock, server_name="example.org", pickle_key=KEY, public_url=self.url
+            ),
             self.links,
-            self.sellers,
-            self.shelf,
-            self.baskets,
-            Renderer(Catalogues(), self.url, clients),
+            sellers,
+            shelf,
+            baskets,
+            Renderer(Catalogues(), self.url, self.clients),
             Origin(KEY, self.url),
-            database=database,
+            database=self.database,
             raise_events=self.raise_events,
             people=self.people,
             rooms=Rooms(self.members_in),
@@ -154,7 +164,6 @@ class AppSite:
             clock=self.clock,
             monotonic=lambda: self.seconds,
         )
-        self.web.mount(self.app.prefix, self.app.app())
 
     async def raise_events(self, work: Callable[[Connection], Iterable[InternalEvent]]) -> None:
         """Commit, and note what the bot would be told."""

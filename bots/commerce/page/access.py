@@ -11,6 +11,7 @@ import base64
 import hmac
 import re
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
@@ -37,7 +38,7 @@ _USER: Final = re.compile(r"@[^:\s]{0,200}:[^\s/?#@]{1,230}")
 class AsksHomeserver(Protocol):
     """The part of :class:`appservice.homeserver.Homeserver` that is used."""
 
-    async def request(self, method: str, path: str, **kwargs: Any) -> Any: ...
+    async def request(self, method: str, path: str, *, query: Mapping[str, str]) -> Any: ...
 
 
 class TokenRefused(Exception):

@@ -1,4 +1,4 @@
-"""The mini app over HTTP: ``server.mount("/app/INSTANCE", app)``, one for each bot that sells.
+"""The mini app of one bot over HTTP; :class:`bots.commerce.page.apps.MiniApps` has them all.
 
 Whatever is shown is read at that moment, and whatever is changed names the version of the cart that it was seen in: so
 a page and a conversation that are open at the same time never undo each other. A change from the page is told in the
@@ -64,6 +64,26 @@ IMAGE_S: Final = 86_400
 PAGE_SIZE: Final = 10
 MERCHANTS: Final = 20
 SHOWN: Final = (MerchantState.ACTIVE, MerchantState.PAUSED)
+
+
+ROUTES: Final = (
+    ("GET", "/enter/{token}", "enter"),
+    ("POST", "/enter/{token}", "open"),
+    ("GET", "/widget", "widget"),
+    ("POST", "/openid", "openid"),
+    ("GET", "/page.js", "script"),
+    ("GET", "/", "home"),
+    ("GET", "/m/{slug}", "merchant"),
+    ("GET", "/m/{slug}/p/{key}", "product"),
+    ("POST", "/m/{slug}/p/{key}", "add"),
+    ("GET", "/m/{slug}/p/{key}/image", "image"),
+    ("GET", "/cart", "cart"),
+    ("POST", "/cart", "change"),
+    ("GET", "/cart/version", "version"),
+)
+"""Method, path and answer."""
+
+Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class KnowsPeople(Protocol):
@@ -174,34 +194,34 @@ class MiniApp:
         self._monotonic = monotonic
         self._base = f"{PREFIX}/{quote(bot.instance)}"
         self._looks, self._sends, self._entries = RateLimiter(LOOKS), RateLimiter(SENDS), RateLimiter(ENTRIES)
+        self._answers: dict[str, Answer] = {
+            "enter": self._safely(self._enter),
+            "open": self._safely(self._open),
+            "widget": self._safely(self._widget),
+            "openid": self._openid,
+            "script": self._script,
+            "home": self._known(self._home),
+            "merchant": self._known(self._merchant),
+            "product": self._known(self._product),
+            "add": self._known(self._add),
+            "image": self._known(self._image),
+            "cart": self._known(self._cart),
+            "change": self._known(self._change),
+            "version": self._known(self._version),
+        }
 
     @property
     def prefix(self) -> str:
-        """Where it is mounted."""
+        """Where its addresses begin."""
         return self._base
 
-    def app(self) -> web.Application:
-        """The routes below :attr:`prefix`."""
-        app = web.Application()
-        router = app.router
-        router.add_get("/enter/{token}", self._safely(self._enter))
-        router.add_post("/enter/{token}", self._safely(self._open))
-        router.add_get("/widget", self._safely(self._widget))
-        router.add_post("/openid", self._openid)
-        router.add_get("/page.js", self._script)
-        router.add_get("/", self._known(self._home))
-        router.add_get("/m/{slug}", self._known(self._merchant))
-        router.add_get("/m/{slug}/p/{key}", self._known(self._product))
-        router.add_post("/m/{slug}/p/{key}", self._known(self._add))
-        router.add_get("/m/{slug}/p/{key}/image", self._known(self._image))
-        router.add_get("/cart", self._known(self._cart))
-        router.add_post("/cart", self._known(self._change))
-        router.add_get("/cart/version", self._known(self._version))
-        return app
+    def answer(self, name: str, request: web.Request) -> Awaitable[web.StreamResponse]:
+        """The answer of one of :data:`ROUTES`."""
+        return self._answers[name](request)
 
     # Frame
 
-    def _safely(self, answer: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> Any:
+    def _safely(self, answer: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> Answer:
         async def handle(request: web.Request) -> web.StreamResponse:
             words = self._renderer.translation(accepted_languages(request))
             try:
@@ -222,7 +242,7 @@ class MiniApp:
 
         return handle
 
-    def _known(self, answer: Callable[[web.Request, Visit], Awaitable[web.StreamResponse]]) -> Any:
+    def _known(self, answer: Callable[[web.Request, Visit], Awaitable[web.StreamResponse]]) -> Answer:
         async def handle(request: web.Request) -> web.StreamResponse:
             session = await self._access.session(request, self._bot.instance)
             if session is None:

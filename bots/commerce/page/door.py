@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import quote
@@ -11,8 +10,12 @@ from urllib.parse import quote
 from sqlalchemy import Connection
 
 from appservice.homeserver import HomeserverError, path
+from bots.commerce.baskets import Baskets
 from bots.commerce.page.app import CART_TIMER, CHECKOUT_TIMER, PREFIX, PURPOSE, link_subject
-from bots.framework import Context, Plugin, command, timer
+from bots.commerce.page.apps import MiniApps
+from bots.commerce.sellers import Sellers
+from bots.commerce.shelf import Shelf
+from bots.framework import Context, Plugin, Setup, command, timer
 from bots.framework.i18n import _
 from bots.framework.own_chat import alone
 from bots.pages.links import Links
@@ -29,42 +32,46 @@ WIDGET: Final = "im.vector.modular.widgets"
 """The state event by which clients show a page beside a room (MSC1236, as clients have it)."""
 
 
-@dataclass(frozen=True, slots=True)
 class AppDoor:
-    """Where the pages are.
+    """The way into the pages of all bots that sell; a plugin gets it by its scope ``commerce.trade``."""
 
-    Attributes:
-        url: of the listener as browsers know it; "" when there are none.
-        widgets: whether clients may show them beside a room.
-    """
+    def __init__(self, links: Links, url: str, apps: MiniApps, *, widgets: bool = False) -> None:
+        """
+        Args:
+            url: of the listener, as browsers know it.
+            widgets: whether clients may show the pages beside a room.
+        """
+        self._links = links
+        self._url = url
+        self._apps = apps
+        self.widgets = widgets
 
-    links: Links
-    url: str
-    widgets: bool = False
+    def open(self, setup: Setup, sellers: Sellers, shelf: Shelf, baskets: Baskets) -> None:
+        """Serve the pages of a bot: what it sells, and the carts of its people."""
+        self._apps.add(setup.instance, setup.user_id, sellers, shelf, baskets)
 
     def link(self, ctx: Context, bot: str) -> str:
         """A link that opens the page once, for the person at hand; those before it end. It counts from the commit
         on."""
         subject, person, now = link_subject(bot, ctx.room_id), ctx.sender, ctx.now_ms()
-        path, keep = self.links.draft(
+        drafted, keep = self._links.draft(
             purpose=PURPOSE, person=person, subject=subject, ttl_s=LINK_LASTS.total_seconds(), now=now
         )
 
         def replace(connection: Connection) -> None:
-            self.links.withdraw(connection, purpose=PURPOSE, person=person, subject=subject, now=now)
+            self._links.withdraw(connection, purpose=PURPOSE, person=person, subject=subject, now=now)
             keep(connection)
 
         ctx.store(replace)
-        return f"{self.url}{PREFIX}/{quote(bot)}/enter/{path.rsplit('/', 1)[1]}"
+        return f"{self._url}{PREFIX}/{quote(bot)}/enter/{drafted.rsplit('/', 1)[1]}"
 
     def widget(self, bot: str, user_id: str, name: str) -> tuple[str, dict[str, Any]]:
         """State key and content of the widget of a bot."""
         key = f"rialto-{bot}"
-        address = f"{self.url}{PREFIX}/{quote(bot)}/widget?roomId=$matrix_room_id&widgetId=$matrix_widget_id"
         content = {
             "id": key,
             "type": "m.custom",
-            "url": address,
+            "url": f"{self._url}{PREFIX}/{quote(bot)}/widget?roomId=$matrix_room_id&widgetId=$matrix_widget_id",
             "name": name,
             "creatorUserId": user_id,
             "data": {"title": name},
@@ -75,10 +82,16 @@ class AppDoor:
 class Paged(Plugin):
     """A bot with a mini app. What it shows and how it goes on to pay is the bot's."""
 
-    door: AppDoor
-    instance: str
+    _door: AppDoor | None = None
+    _instance: str = ""
 
-    async def show_cart(self, ctx: Context, person: str, *, lead: str) -> None:
+    def open_page(self, setup: Setup, sellers: Sellers, shelf: Shelf, baskets: Baskets) -> None:
+        """Have pages, where the installation serves any."""
+        self._door, self._instance = setup.services.get(AppDoor), setup.instance
+        if self._door is not None:
+            self._door.open(setup, sellers, shelf, baskets)
+
+    async def show_cart(self, ctx: Context, person: str, *, lead: str = "") -> None:
         """Say how a person's cart stands, in the room of the event; ``lead`` says why."""
         raise NotImplementedError
 
@@ -89,22 +102,18 @@ class Paged(Plugin):
     @command("app", help=_("Open it as a page"), aliases=("page", "open app"))
     async def app(self, ctx: Context) -> None:
         """Open catalogue and cart as a page for a phone or a computer; what you choose there is in the chat too."""
-        if not self.door.url:
+        if self._door is None:
             ctx.say(ctx.t("This installation has no pages. Everything works here in the chat."))
             return
         if not await alone(ctx):
             ctx.say(ctx.t("The page is yours alone: please ask me for it in our own chat."))
             return
-        link = self.door.link(ctx, self.instance)
+        link = self._door.link(ctx, self._instance)
         ctx.say(ctx.t("Open this page within 10 minutes. The link works once, and only for you:\n{link}", link=link))
-        await self._beside(ctx)
-
-    async def _beside(self, ctx: Context) -> None:
-        """Put the page beside the room, where the bot may: clients with widgets then need no link."""
-        if not self.door.widgets or not await self._may_set(ctx):
-            return
-        key, content = self.door.widget(self.instance, ctx.user_id, await ctx.display_name(ctx.user_id))
-        ctx.set_state(WIDGET, content, key)
+        if self._door.widgets and await self._may_set(ctx):
+            # Beside the room, where the bot may: clients with widgets then need no link.
+            key, content = self._door.widget(self._instance, ctx.user_id, await ctx.display_name(ctx.user_id))
+            ctx.set_state(WIDGET, content, key)
 
     async def _may_set(self, ctx: Context) -> bool:
         """Whether the bot has the power for the widget's state event, and it is not there yet."""
