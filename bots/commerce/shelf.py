@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Collection
 from dataclasses import replace
+from functools import partial
+from typing import Literal
 
 from sqlalchemy import Connection
 
 from bots.commerce.engines import BuiltIn, CatalogueEngine, Page
 from bots.commerce.hand import Hand, Reader
+from bots.commerce.importing import ImportPlan, as_csv, as_yaml, planned, undone
 from bots.commerce.trade import Trade
 from bots.domain.catalogue import Category, Choice, Product, Stock, StockKind
+from bots.domain.merchants import Merchant
 from bots.store import catalogue as sql
-from bots.store import catalogue_search
+from bots.store import catalogue_search, imports, merchants
 from bots.store.stock import StockKey
 
 __all__ = ["Shelf"]
@@ -150,6 +155,93 @@ class Shelf:
             ctx.store(lambda connection: sql.counted_anew(connection, key, count, now))
             return
         self._rewrite(ctx, merchant_id, product_key, lambda product: _counted(product, variant_key, count), variant_key)
+
+    # Files
+
+    async def plan_import(
+        self, ctx: Reader, merchant_id: str, data: bytes, name: str, *, complete: bool = False
+    ) -> ImportPlan:
+        """What a CSV or YAML file would do to a merchant's catalogue; nothing happens.
+
+        Args:
+            name: of the file: its end says what it is.
+            complete: what the file does not name goes.
+        """
+
+        merchant, products, categories = await self._whole(ctx, merchant_id)
+        plan = partial(planned, currency=merchant.currency, language=merchant.language, complete=complete)
+        # A large file takes seconds, in which everybody else goes on.
+        return await asyncio.to_thread(plan, data, name, products, categories)
+
+    async def apply_import(self, ctx: Hand, merchant_id: str, plan: ImportPlan) -> str:
+        """Do what a plan says, in the commit of what is at hand: all of it or nothing. Its id.
+
+        In the commit TradeBusy: the catalogue is not as it was planned for. The handler is run again: make the plan in
+        the one that applies it.
+
+        Raises:
+            ValueError: the file has errors.
+        """
+        if plan.errors:
+            raise ValueError("a plan with errors is not applied")
+        change = await self._change(ctx, merchant_id, plan)
+        now = ctx.now_ms()
+        ctx.store(lambda connection: imports.apply(connection, merchant_id, change, now))
+        return self.trade.new_id()
+
+    async def undo_import(self, ctx: Hand, merchant_id: str) -> ImportPlan | None:
+        """Take the last import back, in the commit of what is at hand; what was done, None: there is nothing to undo.
+
+        What has been changed since by other means stays as it is: the plan names it in ``kept``. What was sold since is
+        not put back on the shelf.
+        """
+        plan = await self.plan_undo(ctx, merchant_id)
+        if plan is None:
+            return None
+        change = await self._change(ctx, merchant_id, plan)
+        now = ctx.now_ms()
+        ctx.store(lambda connection: imports.apply(connection, merchant_id, change, now, undoable=False))
+        return plan
+
+    async def plan_undo(self, ctx: Reader, merchant_id: str) -> ImportPlan | None:
+        """What taking the last import back would do; None: there is nothing to undo."""
+
+        def read(connection: Connection) -> ImportPlan | None:
+            undo = imports.last(connection, merchant_id)
+            if undo is None:
+                return None
+            return undone(undo, imports.live(connection, merchant_id), sql.categories(connection, merchant_id))
+
+        return await ctx.query(read)
+
+    async def export(self, ctx: Reader, merchant_id: str, kind: Literal["csv", "yaml"]) -> bytes:
+        """A merchant's whole catalogue as a file, which an import reads back to the same."""
+
+        merchant, products, categories = await self._whole(ctx, merchant_id)
+        if kind == "csv":
+            return as_csv(products, categories)
+        return await asyncio.to_thread(as_yaml, products, categories, merchant.currency)
+
+    async def _whole(self, ctx: Reader, merchant_id: str) -> tuple[Merchant, list[Product], list[Category]]:
+        def read(connection: Connection) -> tuple[Merchant | None, list[Product], list[Category]]:
+            merchant = merchants.get(connection, self.instance, merchant_id)
+            return merchant, imports.live(connection, merchant_id), sql.categories(connection, merchant_id)
+
+        merchant, products, categories = await ctx.query(read)
+        if merchant is None:
+            raise LookupError(f"there is no merchant {merchant_id}")
+        return merchant, products, categories
+
+    async def _change(self, ctx: Reader, merchant_id: str, plan: ImportPlan) -> imports.Change:
+        shelves = {each.key: each for each in await ctx.query(lambda c: sql.categories(c, merchant_id))}
+        products: dict[str, tuple[Product | None, Product | None]] = {}
+        products.update({each.key: (None, each) for each in plan.added})
+        products.update({each.after.key: (each.before, each.after) for each in plan.changed})
+        products.update({each.key: (each, None) for each in plan.removed})
+        categories: dict[str, tuple[Category | None, Category | None]] = {}
+        categories.update({each.key: (shelves.get(each.key), each) for each in plan.categories})
+        categories.update({key: (shelves.get(key), None) for key in plan.no_categories})
+        return imports.Change(products, categories, plan.counted, plan.order)
 
     def _rewrite(
         self, ctx: Hand, merchant_id: str, key: str, change: Callable[[Product], Product], counted: str

@@ -1,0 +1,243 @@
+"""What a YAML file says. The tree of nodes is read as it is written: no value is made of text that was not meant so
+(``9.50`` stays the text “9.50”, ``no`` stays “no”), and nothing refers to anything else. Pure."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.events import AliasEvent, NodeEvent
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from bots.commerce.importing.entries import (
+    CATEGORY_KEYS,
+    PRODUCTS_MAX,
+    Cell,
+    Entries,
+    Entry,
+    GroupEntry,
+    OptionEntry,
+)
+from bots.commerce.importing.problems import MESSAGES, FileRefused, Problem, Problems
+from bots.commerce.importing.reading import nearest_of
+
+__all__ = ["read_yaml"]
+
+DEPTH_MAX: Final = 20
+TOP: Final = ("currency", "complete", "categories", "products")
+PRODUCT_KEYS: Final = (
+    "key", "name", "description", "category", "categories", "extras", "tax", "language", "weight", "images", "active",
+    "remove", "price", "stock", "rules", "variants",
+)  # fmt: skip
+VARIANT_KEYS: Final = ("key", "name", "price", "stock", "rules")
+GROUP_KEYS: Final = ("key", "name", "choose", "options")
+OPTION_KEYS: Final = ("key", "name", "price", "available")
+RULE_KEYS: Final = ("price", "since", "until", "tier", "least")
+TAGS: Final = frozenset({"str", "int", "float", "bool", "null", "timestamp", "map", "seq"})
+
+
+def read_yaml(text: str, problems: Problems, currency: str) -> Entries:
+    """What the file says; every fault of its shape is added to ``problems``.
+
+    Args:
+        currency: of the merchant: the file may name it, and no other.
+
+    Raises:
+        FileRefused: it is no YAML, or one that does more than say something.
+    """
+    root = _composed(text)
+    return _Reader(problems).file(root, currency)
+
+
+def _composed(text: str) -> Node:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # they would quote the file on standard error
+            _plain(text)
+            node = YAML(typ="safe", pure=True).compose(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        reason = (error.problem or "it cannot be read").partition("'")[0].strip()[:100]
+        raise _refused(0 if mark is None else mark.line + 1, "import.yaml", reason=reason) from None
+    except RecursionError:
+        raise _refused(0, "import.yaml_deep") from None
+    except (ValueError, AttributeError, TypeError, KeyError, IndexError):
+        # The parser raises all kinds of errors on text that is no YAML.
+        raise _refused(0, "import.yaml", reason="it cannot be read") from None
+    if not isinstance(node, Node):
+        raise _refused(0, "import.empty")
+    return node
+
+
+def _plain(text: str) -> None:
+    """Refuse what refers to something else before anything is built of it: ten lines can stand for a thousand
+    million values."""
+    depth = 0
+    for event in YAML(typ="safe", pure=True).parse(text):
+        line = event.start_mark.line + 1
+        name = type(event).__name__
+        depth += name.endswith("StartEvent") - name.endswith("EndEvent")
+        if depth > DEPTH_MAX:
+            raise _refused(line, "import.yaml_deep")
+        if isinstance(event, AliasEvent) or (isinstance(event, NodeEvent) and event.anchor is not None):
+            raise _refused(line, "import.yaml_alias")
+
+
+def _refused(line: int, code: str, **values: object) -> FileRefused:
+    return FileRefused(Problem(line, "", MESSAGES[code], values))
+
+
+class _Reader:
+    """Takes nodes apart and collects what is wrong with their shape."""
+
+    def __init__(self, problems: Problems) -> None:
+        self._problems = problems
+
+    def file(self, root: Node, currency: str) -> Entries:
+        entries = Entries()
+        if isinstance(root, SequenceNode):  # a list of products and nothing else
+            self._products(root, entries)
+            return entries
+        members = self._members(root, TOP, "a list of products")
+        named = self._cell(members.get("currency"), "currency")
+        if named is not None and named.text.upper() != currency:
+            self._problems.add(named.line, "currency", "import.currency", currency=currency, other=named.text)
+        complete = self._cell(members.get("complete"), "complete")
+        if complete is not None:
+            if complete.text.casefold() not in {"yes", "no", "true", "false"}:
+                self._problems.add(complete.line, "complete", "import.yes_no")
+            entries.complete = complete.text.casefold() in {"yes", "true"}
+        for node in self._list(members.get("categories"), "categories"):
+            entries.categories.append(self._cells(self._members(node, CATEGORY_KEYS, "a category"), CATEGORY_KEYS))
+        if "products" in members:
+            self._products(members["products"], entries)
+        return entries
+
+    def _products(self, node: Node, entries: Entries) -> None:
+        lines: dict[str, int] = {}
+        for each in self._list(node, "products"):
+            if len(entries.products) >= PRODUCTS_MAX:
+                raise _refused(_line(each), "import.too_many", most=PRODUCTS_MAX)
+            entry = self._product(each)
+            named = next((entry.cells[name].text for name in ("key", "name") if name in entry.cells), "")
+            first = lines.setdefault(named.casefold(), entry.line)
+            if not named:
+                self._problems.add(entry.line, "name", "import.missing")
+            elif first != entry.line:
+                self._problems.add(entry.line, "", "import.twice", name=named, first=first)
+            else:
+                entries.products.append(entry)
+
+    def _product(self, node: Node) -> Entry:
+        members = self._members(node, PRODUCT_KEYS, "a product")
+        cells = self._cells(members, ("key", "name", "description", "tax", "language", "weight", "active", "remove"))
+        for name in ("category", "images"):
+            if name in members:
+                cells[name] = self._joined(members[name], name)
+        if "categories" in members:
+            cells["category"] = self._joined(members["categories"], "categories")
+        variants = [
+            self._members(each, VARIANT_KEYS, "a variant") for each in self._list(members.get("variants"), "variants")
+        ]
+        told = variants or [{name: each for name, each in members.items() if name in {"price", "stock", "rules"}}]
+        groups = None if "extras" not in members else self._groups(members["extras"])
+        return Entry(
+            _line(node),
+            cells,
+            [self._variant(each, whole=not variants) for each in told],
+            groups,
+            [self._rules(each.get("rules")) for each in told],
+        )
+
+    def _variant(self, members: Mapping[str, Node], *, whole: bool) -> dict[str, Cell]:
+        cells = self._cells(members, ("price", "stock") if whole else ("key", "name", "price", "stock"))
+        renamed = {"key": "variant key", "name": "variant"}
+        return {renamed.get(name, name): cell for name, cell in cells.items()}
+
+    def _rules(self, node: Node | None) -> list[Mapping[str, Cell]] | None:
+        if node is None:
+            return None
+        rules = [self._members(each, RULE_KEYS, "a price") for each in self._list(node, "rules")]
+        return [self._cells(each, RULE_KEYS) for each in rules]
+
+    def _groups(self, node: Node) -> list[GroupEntry]:
+        groups = []
+        for each in self._list(node, "extras"):
+            members = self._members(each, GROUP_KEYS, "a group of extras")
+            options = tuple(self._option(option) for option in self._list(members.get("options"), "options"))
+            groups.append(GroupEntry(self._cells(members, ("key", "name", "choose")), options, _line(each)))
+        return groups
+
+    def _option(self, node: Node) -> OptionEntry:
+        if isinstance(node, ScalarNode):
+            cell = self._cell(node, "name")
+            return OptionEntry({} if cell is None else {"name": cell}, _line(node))
+        return OptionEntry(self._cells(self._members(node, OPTION_KEYS, "an extra"), OPTION_KEYS), _line(node))
+
+    # Pieces
+
+    def _members(self, node: Node, known: Sequence[str], wanted: str) -> dict[str, Node]:
+        found: dict[str, Node] = {}
+        if not isinstance(node, MappingNode) or not self._untagged(node):
+            self._problems.add(_line(node), "", "import.yaml_shape", wanted=wanted)
+            return found
+        for name_node, value in node.value:
+            name = str(name_node.value) if isinstance(name_node, ScalarNode) else ""
+            line = _line(name_node)
+            if name == "<<":
+                self._problems.add(line, "", "import.yaml_tag")
+            elif name in found:
+                self._problems.add(line, name, "import.column_twice")
+            elif name not in known:
+                near = nearest_of(name.casefold(), known)
+                if near is None:
+                    self._problems.add(line, name[:40], "import.unknown", name=name, columns=", ".join(known))
+                else:
+                    self._problems.add(line, name[:40], "import.unknown_near", name=name, near=near)
+            else:
+                found[name] = value
+        return found
+
+    def _list(self, node: Node | None, name: str) -> Iterator[Node]:
+        if node is None or _null(node):
+            return
+        if not isinstance(node, SequenceNode) or not self._untagged(node):
+            self._problems.add(_line(node), name, "import.yaml_shape", wanted="a list")
+            return
+        yield from node.value
+
+    def _cells(self, members: Mapping[str, Node], names: Sequence[str]) -> dict[str, Cell]:
+        found = {name: self._cell(members[name], name) for name in names if name in members}
+        return {name: cell for name, cell in found.items() if cell is not None}
+
+    def _cell(self, node: Node | None, name: str) -> Cell | None:
+        if node is None:
+            return None
+        if not isinstance(node, ScalarNode) or not self._untagged(node):
+            self._problems.add(_line(node), name, "import.yaml_shape", wanted="one value")
+            return None
+        return Cell("" if _null(node) else str(node.value).strip(), _line(node), name)
+
+    def _joined(self, node: Node, name: str) -> Cell:
+        """One value or a list of them, as a CSV would have it."""
+        if isinstance(node, SequenceNode):
+            cells = [self._cell(each, name) for each in node.value]
+            return Cell(" | ".join(cell.text for cell in cells if cell is not None), _line(node), name)
+        return self._cell(node, name) or Cell("", _line(node), name)
+
+    def _untagged(self, node: Node) -> bool:
+        kind = str(node.tag).removeprefix("tag:yaml.org,2002:")
+        if kind not in TAGS:
+            self._problems.add(_line(node), "", "import.yaml_tag")
+        return kind in TAGS
+
+
+def _null(node: Node) -> bool:
+    return isinstance(node, ScalarNode) and str(node.tag).endswith(":null")
+
+
+def _line(node: Node) -> int:
+    return int(node.start_mark.line) + 1
