@@ -13,6 +13,7 @@ from bots.commerce.couriers import Pool
 from bots.commerce.desk import Desk, Desks
 from bots.commerce.orders import Orders
 from bots.commerce.orders_handlers import OrderKeeping
+from bots.commerce.page.door import Paged
 from bots.commerce.ratings import Ratings
 from bots.commerce.sellers import Sellers
 from bots.commerce.shelf import Shelf
@@ -31,7 +32,7 @@ from bridge.audit import Audit
 __all__ = ["Food"]
 
 
-class Food(Dining, Grouping, Bringing, Buying, Desk, OrderKeeping):
+class Food(Dining, Grouping, Bringing, Buying, Desk, OrderKeeping, Paged):
     """Brings food from restaurants: to one, or to a group; and lets people cook and bring."""
 
     name = "food"
@@ -76,6 +77,7 @@ class Food(Dining, Grouping, Bringing, Buying, Desk, OrderKeeping):
                 when_open=True,
             )
         )
+        self.open_page(setup, sellers, shelf, self.cart_keeping)
         self.open_desk(
             Desks(
                 trade,

@@ -13,6 +13,7 @@ from bots.commerce.coupons import Coupons
 from bots.commerce.desk import Desk, Desks
 from bots.commerce.orders import Orders
 from bots.commerce.orders_handlers import OrderKeeping
+from bots.commerce.page.door import Paged
 from bots.commerce.ratings import Ratings
 from bots.commerce.sellers import Sellers
 from bots.commerce.shelf import Shelf
@@ -29,7 +30,7 @@ LAST: Final = Key("last list", str, default="", secret=True)
 SEARCH_MAX: Final = 200
 
 
-class Shop(Buying, Desk, OrderKeeping):
+class Shop(Buying, Desk, OrderKeeping, Paged):
     """Sells what merchants offer, and lets people become merchants."""
 
     name = "shop"
@@ -64,6 +65,7 @@ class Shop(Buying, Desk, OrderKeeping):
                 trade, sellers, shelf, baskets, self.keeping, cases, coupons, AddressBook(trade), wishes, Ratings(trade)
             )
         )
+        self.open_page(setup, sellers, shelf, baskets)
         self.open_desk(
             Desks(
                 trade,
