@@ -19,6 +19,7 @@ from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection
 
+from appservice.events import InternalEvent
 from appservice.metrics import Metrics
 from bots.commerce.baskets import Baskets
 from bots.commerce.cashier import Cashier
@@ -37,6 +38,7 @@ from bots.domain.orders import Action, Delivery, Fulfilment, Order
 from bots.domain.places import Circle, Place, Point, Zone
 from bots.domain.stock import StockLevel
 from bots.framework import Context, Plugin, Setup, command
+from bots.framework.consumer import SCHEDULE_FIRED
 from bots.framework.testing import Message, Person, Room
 from bots.framework.testing.world import BOT_SERVER, PICKLE_KEY, PluginType
 from bots.payments.merchants import MerchantAccounts, MerchantPayouts, Merchants
@@ -129,7 +131,10 @@ class CommerceWorld(MoneyWorld):
             terms: of the stall.
         """
         self.jobs = Jobs()
+        self._ticks = 0
         self.metrics = Metrics()
+        self.trade: Trade
+        """Made at each start of the service."""
         sellers = plugins or (Stall,)
 
         def more(world: MoneyWorld) -> Mapping[type, Any]:
@@ -371,6 +376,17 @@ class CommerceWorld(MoneyWorld):
         hand = _Hand(self)
         work(hand)
         await hand.commit()
+
+    async def ticks(self, handler: str) -> None:
+        """An ``@every`` handler of the bot runs: the world's clock does not bring these by itself."""
+        self._ticks += 1
+        content = {"schedule": f"handler:{handler}", "due": self.clock.now_ms(), "data": {"name": handler}}
+        consumer = f"{self.instance}:{self.seller}"
+        event = InternalEvent(
+            f"tick:{handler}:{self._ticks}", consumer, f"plugin:{self.instance}", SCHEDULE_FIRED, content
+        )
+        await self.raise_events(lambda _connection: [event])
+        await self.settle()
 
     async def pass_minutes(self, minutes: float) -> None:
         """Time passes."""
