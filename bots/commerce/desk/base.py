@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import Any, Final, Protocol
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from bots.commerce.cases import Cases
 from bots.commerce.coupons import Coupons
 from bots.commerce.orders import Orders
 from bots.commerce.sellers import Sellers
@@ -30,9 +31,6 @@ from bots.framework.i18n import Translator, _
 from bots.framework.own_chat import own_chat
 from bots.payments.merchants import MerchantAccounts, MerchantPayouts
 from bridge.audit import Audit
-
-if TYPE_CHECKING:
-    from bots.commerce.cases import Cases
 
 __all__ = ["RANKS", "ROLES", "DeskBase", "DeskSettings", "Desks", "Refusals", "clear", "read_money", "refused"]
 

@@ -6,7 +6,7 @@ command. What an answer means is decided by the order as it stands, not by the c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
@@ -18,7 +18,17 @@ from bots.framework.choices import ChoicePrompt
 from bots.framework.choices.text import fold_key
 from bots.framework.i18n import Translator, _
 
-__all__ = ["DOES", "STAFF_STATES", "actions_of", "meant_before", "order_of_card", "prompt_of", "show_card", "which"]
+__all__ = [
+    "DOES",
+    "STAFF_STATES",
+    "actions_of",
+    "card_of",
+    "meant_before",
+    "prompt_of",
+    "put_card",
+    "show_card",
+    "which",
+]
 
 CARDS: Final = Key("desk.cards", list[list[str]], default=[])
 """The last cards of a staff room: the references of the messages, with the ids of their orders."""
@@ -88,23 +98,48 @@ async def show_card(
     if prompt is None:
         ctx.say(text, room_id=room_id)
         return
+    hint = words.t(
+        "Reply to this with a number, react, or write for example “{word} {number}”.",
+        word=actions_of(order)[0],
+        number=order.number,
+    )
+    keys = [DOES[word][2] for word in actions_of(order)[:REACTIONS_MAX]]
+    await put_card(ctx, prompt, keys, text, room_id, words, hint=hint, rings=rings)
+
+
+async def put_card(
+    ctx: Context,
+    prompt: ChoicePrompt,
+    keys: Sequence[str],
+    text: str,
+    room_id: str,
+    words: Translator,
+    *,
+    hint: str = "",
+    rings: bool = False,
+) -> None:
+    """Send what can be done with something, and remember which message it is.
+
+    Args:
+        prompt: its ``id`` is what is remembered.
+        keys: the reactions that are put under it.
+        text: above the choice; the prompt's question where there is none.
+    """
     rendered = choices.render(prompt, words)
-    hint = words.t("Reply to this with a number, react, or write for example “{word} {number}”.",
-                   word=actions_of(order)[0], number=order.number)  # fmt: skip
-    listed = "\n".join(line for line in rendered.body.splitlines() if line[:1].isdecimal())
-    content = {**contents.text(f"{text}\n\n{listed}\n{hint}", notice=not rings), **rendered.content}
-    reference = ctx.send(content, room_id=room_id)
-    for reaction in rendered.reactions or [DOES[word][2] for word in actions_of(order)[:REACTIONS_MAX]]:
-        ctx.react(reaction, reference, room_id=room_id)
+    listed = "\n".join(f"{number}. {option.label}" for number, option in prompt.shown)
+    body = "\n".join(part for part in (f"{text or prompt.question}\n", listed, hint) if part)
+    reference = ctx.send({**contents.text(body, notice=not rings), **rendered.content}, room_id=room_id)
+    for key in keys:
+        ctx.react(key, reference, room_id=room_id)
 
     def remembered(cards: list[list[str]]) -> list[list[str]]:
-        return [*cards, [reference, order.id]][-CARDS_MAX:]
+        return [*cards, [reference, prompt.id]][-CARDS_MAX:]
 
     await ctx.states.room(room_id).update(CARDS, remembered)
 
 
-async def order_of_card(ctx: Context, event_id: str) -> str:
-    """The id of the order whose card a message in this room is; empty: it is none, or an old one."""
+async def card_of(ctx: Context, event_id: str) -> str:
+    """The id of what a message in this room is the card of; empty: of nothing, or it is an old one."""
     shown = await ctx.states.room(ctx.room_id).get(CARDS)
     cards = {each[0]: each[1] for each in shown}
     known = await ctx.event_ids(cards)

@@ -21,7 +21,7 @@ FIELD: Final = re.compile(r"\b(free\s+from|minimum|per\s+km)\b", re.IGNORECASE)
 class Deliveries(SignUp):
     """The commands about delivery, for the plugin to inherit."""
 
-    @command("zones", help=_("Staff room: where and how you deliver"), aliases=("zone",), hidden=True)
+    @command("zones", help=_("Staff room: where and how you deliver"), hidden=True)
     async def desk_zones(self, ctx: Context) -> None:
         """Show where and how you deliver, with fees."""
         merchant = await self.at_desk(ctx)

@@ -12,6 +12,7 @@ from bots.commerce.desk.crew import Crew
 from bots.commerce.desk.deliveries import Deliveries
 from bots.commerce.desk.extras import Extras
 from bots.commerce.desk.handling import Handling
+from bots.commerce.desk.importing import Importing
 from bots.commerce.desk.offers import Offers
 from bots.commerce.desk.payouts import Payouts
 from bots.commerce.desk.pictures import Pictures
@@ -26,7 +27,7 @@ from bots.framework.i18n import _
 __all__ = ["Desk", "DeskSettings", "Desks"]
 
 
-class Desk(Approval, Crew, Deliveries, Extras, Handling, Offers, Payouts, Pictures, Reports, Times):
+class Desk(Approval, Crew, Deliveries, Extras, Handling, Importing, Offers, Payouts, Pictures, Reports, Times):
     """Everything that merchants, their staff and operators do in chat.
 
     A plugin inherits it beside the buyer's side and calls :meth:`open_desk` in its constructor. It has one handler of
@@ -39,6 +40,7 @@ class Desk(Approval, Crew, Deliveries, Extras, Handling, Offers, Payouts, Pictur
         """Begin: cards of new orders go to the staff rooms."""
         self.desk = desk
         desk.orders.tell = self.desk_tell
+        desk.cases.hooks.append(self.desk_case_told)
 
     async def desk_tell(self, ctx: Context, what: Happened) -> None:
         """Tell buyer and staff of what happened to an order; a new one comes into the staff room as a card."""
@@ -61,7 +63,7 @@ class Desk(Approval, Crew, Deliveries, Extras, Handling, Offers, Payouts, Pictur
             if not await self.desk_picture(ctx, merchant) and ctx.addressed:
                 ctx.say(ctx.t("For a product's picture write its name as the caption, or first “photo” and the name."))
         elif msgtype == "m.file":
-            pass
+            await self.desk_file(ctx, merchant)
         elif msgtype in {"m.text", "m.emote"} and not await self.desk_said(ctx, merchant) and ctx.addressed:
             ctx.decline()
         return True

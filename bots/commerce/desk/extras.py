@@ -25,7 +25,7 @@ CATEGORIES_MAX: Final = 200
 class Extras(Goods, DeskBase):
     """The commands about categories and extras, for the plugin to inherit."""
 
-    @command("categories", help=_("Staff room: your categories"), aliases=("category",), hidden=True)
+    @command("categories", help=_("Staff room: your categories"), hidden=True)
     async def desk_categories(self, ctx: Context) -> None:
         """Show your categories."""
         merchant = await self.at_desk(ctx)

@@ -193,7 +193,7 @@ class Goods(DeskBase):
             lambda name: ctx.t("Changed: {name}", name=name), whole=True,
         )  # fmt: skip
 
-    @command("remove product", help=_("Staff room: sell something never again"), hidden=True)
+    @command("remove", help=_("Staff room: sell something never again"), aliases=("remove product",), hidden=True)
     async def desk_remove(self, ctx: Context, name: Rest) -> None:
         """Take a product out of the catalogue. Orders that hold it stay as they are; carts say that it is gone."""
         merchant = await self.at_desk(ctx, Staff.MANAGER)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Final
 
 from bots.commerce.desk.base import clear, read_money
+from bots.commerce.importing.entries import Cell
+from bots.commerce.importing.problems import Problems
+from bots.commerce.importing.values import Values, key_of, notation
 from bots.domain.catalogue import (
-    KEY,
     STOCK_MAX,
     CatalogueError,
     Modifier,
@@ -29,9 +29,6 @@ __all__ = ["Found", "find", "key_of", "read_group", "read_stock", "read_tax", "w
 
 UNLIMITED: Final = frozenset({"unlimited", "endless", "∞", "-", "off"})
 NEAR_MAX: Final = 5
-GROUP: Final = re.compile(
-    r"\s*(?P<name>[^:]+?)\s*(?:(?P<least>\d{1,2})\s*[-–—]\s*(?P<most>\d{1,2}))?\s*:\s*(?P<options>.+)", re.DOTALL
-)
 WRITTEN: Final = _("Extras are written like this: Toppings 0-3: Cheese 1.00, Olives 0.50")
 
 
@@ -67,21 +64,6 @@ def find(products: Sequence[Product], text: str) -> Found:
     if len(begun) == 1:
         return Found(begun[0], begun[0].variants[0] if len(begun[0].variants) == 1 else None)
     return Found(near=tuple(product.name for product in (begun or products))[:NEAR_MAX])
-
-
-def key_of(name: str, taken: Sequence[str] = ()) -> str:
-    """A key made of a name, that nothing else has: “Crème brûlée” gives “creme-brulee”; names without such letters
-    are counted."""
-    plain = unicodedata.normalize("NFKD", name.casefold().replace("ß", "ss"))
-    base = re.sub(r"[^a-z0-9]+", "-", "".join(char for char in plain if not unicodedata.combining(char)))
-    base = base.strip("-")[:50].strip("-")
-    if not KEY.fullmatch(base):
-        base = "item"
-    key, count = base, 1
-    while key in taken:
-        count += 1
-        key = f"{base}-{count}"
-    return key
 
 
 def with_amount(text: str, currency: str, env: ParseEnv) -> tuple[str, Money]:
@@ -133,26 +115,26 @@ def read_tax(text: str, env: ParseEnv) -> Decimal:
 
 
 def read_group(text: str, currency: str, env: ParseEnv) -> ModifierGroup:
-    """A group of extras: “Toppings 0-3: Cheese 1.00, Olives 0.50”. Without a range at most one is chosen; an extra
-    without an amount costs nothing. Raises InvalidValue."""
-    match = GROUP.fullmatch(text)
-    if match is None:
+    """A group of extras, in the notation of files: “Toppings 0-3: Cheese 1.00, Olives 0.50”. Raises InvalidValue."""
+    problems = Problems()
+    values = Values(problems, currency, env.translator.language)
+    entries = notation(Cell(text.strip(), 0, ""), problems) or []
+    if len(entries) != 1:
         raise InvalidValue("desk.extras", WRITTEN, clear=True)
-    options: list[Modifier] = []
-    # A comma between digits belongs to an amount, as some languages write them.
-    for part in re.split(r"[;،、，\n]|,(?!\d)", match["options"]):
-        if not part.strip():
-            continue
-        name, price = part.strip(), Money.zero(currency)
-        if re.search(r"\d\D*$", name):
-            name, price = with_amount(name, currency, env)
-        try:
-            options.append(Modifier(key_of(name, [each.key for each in options]), name, price))
-        except CatalogueError as error:
-            raise clear(error) from None
-    least, most = int(match["least"] or 0), int(match["most"] or 1)
-    name = " ".join(match["name"].split())
+    entry = entries[0]
     try:
+        options: list[Modifier] = []
+        for option in entry.options:
+            cells, name = option.cells, option.cells["name"].text
+            price = values.price(cells["price"], signed=True) if "price" in cells else None
+            key = key_of(name, [each.key for each in options])
+            options.append(Modifier(key, name, price or Money.zero(currency), "available" not in cells))
+        choose = values.choose(entry.cells["choose"], len(options)) if "choose" in entry.cells else None
+        least, most = choose or (0, 1)
+        if problems.found:
+            found = problems.found[0]
+            raise InvalidValue("desk.extras", found.msgid, clear=True, **found.values)
+        name = entry.cells["name"].text
         return ModifierGroup(key_of(name), name, tuple(options), least, most)
     except CatalogueError as error:
         raise clear(error) from None

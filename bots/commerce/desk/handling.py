@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, Final
 
-from bots.commerce.desk.base import DeskBase, refused
+from bots.commerce.desk.base import refused
 from bots.commerce.desk.cards import (
     DOES,
     STAFF_STATES,
     actions_of,
+    card_of,
     meant_before,
-    order_of_card,
     show_card,
     which,
 )
+from bots.commerce.desk.disputes import DOES as CASE_DOES
+from bots.commerce.desk.disputes import PREFIX, Disputes
 from bots.commerce.telling import line_text, staff_card
 from bots.domain.merchants import Merchant, MerchantError
 from bots.domain.orders import WORDS, Fulfilment, Order, OrderRefused, OrderState
@@ -30,6 +32,7 @@ OPEN_MAX: Final = 50
 TRACKING_MAX: Final = 100
 PAIRS: Final = re.compile(r"(\d{1,3})\s*[:=]\s*(\d{1,3})")
 REASONS: Final = (_("Something is sold out"), _("Too much to do"), _("We are closed"), _("We do not deliver there"))
+CASE_KEYS: Final = frozenset(key for _label, key in CASE_DOES.values())
 LATER: Final = frozenset({"reject", "failed", "call off"})
 """What wants a reason."""
 LISTED: Final = (
@@ -38,7 +41,7 @@ LISTED: Final = (
 )  # fmt: skip
 
 
-class Handling(DeskBase):
+class Handling(Disputes):
     """Orders at the desk, for the plugin to inherit. Its own commands ``orders`` and ``order`` begin with
     :meth:`desk_orders` and :meth:`desk_order`, which say whether they were meant."""
 
@@ -87,69 +90,82 @@ class Handling(DeskBase):
     # Commands
 
     @command("accept", help=_("Staff room: accept an order: accept 17 30"), hidden=True)
-    async def desk_accept(self, ctx: Context, number: str, minutes: str = "") -> None:
+    async def desk_accept(self, ctx: Context, number: str = "", minutes: str = "") -> None:
         """Accept an order; it is ready in so many minutes, or in your usual time."""
         await self._desk_command(ctx, number, "accept", minutes)
 
     @command("reject", help=_("Staff room: reject an order: reject 17 no cheese"), hidden=True)
-    async def desk_reject(self, ctx: Context, number: str, reason: Rest = "") -> None:
+    async def desk_reject(self, ctx: Context, number: str = "", reason: Rest = "") -> None:
         """Reject an order. The buyer is told why, and gets their money back."""
         await self._desk_command(ctx, number, "reject", reason)
 
     @command("amend", help=_("Staff room: something is missing: amend 17 2:1"), aliases=("out",), hidden=True)
-    async def desk_amend(self, ctx: Context, number: str, text: Rest = "") -> None:
+    async def desk_amend(self, ctx: Context, number: str = "", text: Rest = "") -> None:
         """Of some lines of an order there is less, or nothing: “amend 17 2:1 3:0”, or “amend 17”, and I ask. The buyer
         says whether they want what is left."""
         await self._desk_command(ctx, number, "amend", text)
 
     @command("ready", help=_("Staff room: an order is ready: ready 17"), hidden=True)
-    async def desk_ready(self, ctx: Context, number: str) -> None:
+    async def desk_ready(self, ctx: Context, number: str = "") -> None:
         """An order is cooked or packed."""
         await self._desk_command(ctx, number, "ready", "")
 
     @command("dispatch", help=_("Staff room: an order is on its way: dispatch 17"), aliases=("shipped",), hidden=True)
-    async def desk_dispatch(self, ctx: Context, number: str, tracking: Rest = "") -> None:
+    async def desk_dispatch(self, ctx: Context, number: str = "", tracking: Rest = "") -> None:
         """An order is on its way: “shipped 17 00340434161094022115” with the tracking number of a parcel."""
         await self._desk_command(ctx, number, "dispatch", tracking)
 
     @command("delivered", help=_("Staff room: an order has arrived: delivered 17"), hidden=True)
-    async def desk_delivered(self, ctx: Context, number: str) -> None:
+    async def desk_delivered(self, ctx: Context, number: str = "") -> None:
         """An order was handed over."""
         await self._desk_command(ctx, number, "delivered", "")
 
     @command("failed", help=_("Staff room: an order could not be handed over: failed 17 nobody there"), hidden=True)
-    async def desk_failed(self, ctx: Context, number: str, reason: Rest = "") -> None:
+    async def desk_failed(self, ctx: Context, number: str = "", reason: Rest = "") -> None:
         """An order could not be handed over."""
         await self._desk_command(ctx, number, "failed", reason)
 
     @command("try again", help=_("Staff room: bring an order once more: try again 17"), hidden=True)
-    async def desk_again(self, ctx: Context, number: str) -> None:
+    async def desk_again(self, ctx: Context, number: str = "") -> None:
         """Bring an order that could not be handed over once more."""
         await self._desk_command(ctx, number, "again", "")
 
     @command("came back", help=_("Staff room: an order has come back: came back 17"), hidden=True)
-    async def desk_back(self, ctx: Context, number: str) -> None:
+    async def desk_back(self, ctx: Context, number: str = "") -> None:
         """An order that could not be handed over is with you again. The buyer gets their money back."""
         await self._desk_command(ctx, number, "back", "")
 
     @command("call off", help=_("Staff room: call an accepted order off: call off 17 the oven broke"), hidden=True)
-    async def desk_call_off(self, ctx: Context, number: str, reason: Rest = "") -> None:
+    async def desk_call_off(self, ctx: Context, number: str = "", reason: Rest = "") -> None:
         """Call an order off that you have accepted. The buyer is told why, and gets their money back."""
         await self._desk_command(ctx, number, "call off", reason)
 
     async def _desk_command(self, ctx: Context, number: str, word: str, rest: str) -> None:
+        """Do something with the order of a number, or with the one whose card is answered."""
         merchant = await self.at_desk(ctx)
-        order = None if merchant is None else await self._desk_numbered(ctx, merchant, number)
-        if merchant is not None and order is not None:
-            await self._desk_does(ctx, merchant, order, word, rest)
+        if merchant is None:
+            return
+        answered = ctx.reply_to or CHOICE in ctx.content or not number
+        order = (await self._desk_answered(ctx, merchant, word))[0] if answered else None
+        if order is not None:
+            rest = f"{number} {rest}" if number and number.upper() != order.number.upper() else rest
+        elif number:
+            order = await self._desk_numbered(ctx, merchant, number)
+        else:
+            ctx.say(ctx.t("Of which order? Write for example “{word} 7KD2F”, or reply to its card.", word=word))
+        if order is not None:
+            await self._desk_does(ctx, merchant, order, word, rest.strip())
 
     # Cards
 
     async def desk_reacted(self, ctx: Context, merchant: Merchant, key: str, event_id: str) -> None:
         """A reaction in the staff room: perhaps to a card."""
         word = meant_before(key)
-        order_id = await order_of_card(ctx, event_id) if word else ""
-        order = await self.desk.orders.get(ctx, order_id) if order_id else None
+        card = await card_of(ctx, event_id) if word or key in CASE_KEYS else ""
+        if card.startswith(PREFIX):
+            await self.desk_case_answered(ctx, merchant, card.removeprefix(PREFIX), reaction=key)
+            return
+        order = await self.desk.orders.get(ctx, card) if card and word else None
         if order is None or await self.at_desk(ctx) is None:
             return
         word = which(order, ctx.translator, reaction=key) or word
@@ -160,7 +176,13 @@ class Handling(DeskBase):
 
         A reply to a card is; a number alone too where one order waits.
         """
+        card, text = await self._desk_card_answered(ctx)
+        if card.startswith(PREFIX):
+            return await self.desk_case_answered(ctx, merchant, card.removeprefix(PREFIX), text=text)
         order, text = await self._desk_answered(ctx, merchant)
+        if order is None and not card and ctx.addressed and re.match(r"\d{1,2}\b", text):
+            ctx.say(ctx.t("Of which order? Write for example “{word} 7KD2F”, or reply to its card.", word="accept"))
+            return True
         if order is None:
             return False
         # “1 40”, “2 no cheese”: the choice, and what belongs to it.
@@ -176,31 +198,31 @@ class Handling(DeskBase):
             await self._desk_does(ctx, merchant, order, word, rest)
         return True
 
-    async def _desk_answered(self, ctx: Context, merchant: Merchant) -> tuple[Order | None, str]:
-        text = ctx.rest.strip()
-        given = ctx.content.get(CHOICE)
-        if isinstance(given, Mapping):  # a button of Rialto's own clients
-            prompt, values = given.get("prompt"), given.get("values")
-            if isinstance(prompt, str) and isinstance(values, list) and values and isinstance(values[0], str):
-                order = await self.desk.orders.get(ctx, prompt[:40])
-                mine = order is not None and order.merchant == merchant.id
-                return (order, values[0].replace("-", " ")) if mine else (None, text)
-        if ctx.reply_to:
-            order_id = await order_of_card(ctx, ctx.reply_to)
-            return (await self.desk.orders.get(ctx, order_id) if order_id else None), text
-        if not re.match(r"\d{1,2}\b", text):
+    async def _desk_answered(self, ctx: Context, merchant: Merchant, word: str = "") -> tuple[Order | None, str]:
+        """The order whose card a message answers, and with what.
+
+        Args:
+            word: what is to be done with it, where that is known: one of several orders may be the only one for it.
+        """
+        card, text = await self._desk_card_answered(ctx)
+        if card or ctx.reply_to:
+            order = await self.desk.orders.get(ctx, card) if card else None
+            return (order if order is not None and order.merchant == merchant.id else None), text
+        if not word and not re.match(r"\d{1,2}\b", text):
             return None, text
         waiting = await self.desk.orders.of_merchant(ctx, merchant.id, list(STAFF_STATES), limit=OPEN_MAX)
-        waiting = [order for order in waiting if actions_of(order)]
-        if len(waiting) > 1 and ctx.addressed:
-            ctx.say(
-                ctx.t(
-                    "Several orders wait: please reply to the card of one, or write for example “{word} {number}”.",
-                    word=actions_of(waiting[0])[0],
-                    number=waiting[0].number,
-                )
-            )
+        waiting = [order for order in waiting if (word in actions_of(order) if word else actions_of(order))]
         return (waiting[0] if len(waiting) == 1 else None), text
+
+    async def _desk_card_answered(self, ctx: Context) -> tuple[str, str]:
+        """Of what the card is that a message replies to, or whose button was pressed; and what it says."""
+        text = ctx.rest.strip()
+        given = ctx.content.get(CHOICE)
+        if isinstance(given, Mapping):
+            prompt, values = given.get("prompt"), given.get("values")
+            if isinstance(prompt, str) and isinstance(values, list) and values and isinstance(values[0], str):
+                return prompt[:60], values[0].replace("-", " ")
+        return (await card_of(ctx, ctx.reply_to) if ctx.reply_to else ""), text
 
     # Doing
 
@@ -328,12 +350,8 @@ class Handling(DeskBase):
             text, most = lines[index]
             left = 0
             if most > 1:
-
-                def count(text: str, most: int = most) -> int:
-                    return read_count(text, most)
-
                 question = d.t("How many are there of “{line}”? From 0 to {most}.", line=text, most=most - 1)
-                left = await d.ask(question, parse=count)
+                left = await d.ask(question, parse=counter(most))
             quantities[index + 1] = left
         hide = await d.confirm(d.t("Shall I also take what is gone off the list for now?"))
         await d.do("amend", self._desk_amend_later, order_id, revision, quantities, hide)
@@ -364,12 +382,16 @@ class Handling(DeskBase):
         await self._desk_amend(ctx, order, quantities)
 
 
-def read_count(text: str, most: int) -> int:
-    """How many are left. Raises InvalidValue."""
-    digits = text.strip()
-    if not digits.isdecimal() or len(digits) > 4 or int(digits) >= most:
-        raise InvalidValue("desk.count", _("Please write a number from 0 to {most}."), clear=True, most=most - 1)
-    return int(digits)
+def counter(most: int) -> Callable[[str], int]:
+    """A parser of how many are left: fewer than there were."""
+
+    def read(text: str) -> int:
+        digits = text.strip()
+        if not digits.isdecimal() or len(digits) > 4 or int(digits) >= most:
+            raise InvalidValue("desk.count", _("Please write a number from 0 to {most}."), clear=True, most=most - 1)
+        return int(digits)
+
+    return read
 
 
 def _short(text: str) -> None:
