@@ -77,7 +77,7 @@ class Buyer(Plugin):
 
     async def private(self, ctx: Context) -> bool:
         """Whether the person is alone with the bot; otherwise they are told that this is nobody else's affair."""
-        if len(await ctx.humans()) <= 1:
+        if len(await ctx.humans()) <= 1 and await self.market.sellers.of_room(ctx, ctx.room_id) is None:
             return True
         ctx.say(ctx.t("What you buy is private: please write to me in a chat of our own."), reply=True)
         return False

@@ -195,8 +195,6 @@ class CartKeeping(Couponing):
         mine = [each for each in priced if not person or each.line.person == person]
         if not mine:
             empty = ctx.t("The cart is empty. Type “{word}” to look round.", word=self.browse_word)
-            if await can_take_back(ctx, cart, owner):
-                empty = ctx.t("The cart is empty. Type “undo” to have it as it was before.")
             return ShownCart(cart.version, joined([lead, empty], "\n\n"), ())
         names = await self.names(ctx, [each.line.merchant for each in mine])
         several = len(names) > 1
@@ -265,8 +263,8 @@ class CartKeeping(Couponing):
         self.market.baskets.put(ctx, owner, before, after)
         remember(ctx, owner, before, after)
         if edit.kind == "empty":
-            return ctx.t("Everything is taken out.")
-        return ctx.t("Taken out.") if edit.kind == "quantity" and not edit.count else ctx.t("Changed.")
+            return ctx.t("Everything is taken out. “cart undo” puts it back.")
+        return ctx.t("Taken out. “cart undo” puts it back.") if edit.kind == "quantity" and not edit.count else ctx.t("Changed.")
 
     async def put_in(self, ctx: Context, owner: str, lines: Sequence[CartLine]) -> Added:
         """Put lines into a cart, with the prices of now; what cannot be had stays out."""
