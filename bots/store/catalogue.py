@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, insert, or_, select, true, tuple_, update
 
 from appservice import json
+from appservice.database import insert_ignore
 from appservice.store.upsert import upsert
 from bots.domain.catalogue import Category, Product, StockKind, below
 from bots.domain.searching import indexed
@@ -18,6 +19,7 @@ from bots.store.busy import TradeBusy
 from bots.store.catalogue_search import Indexer
 from bots.store.catalogue_tables import catalogue_categories, catalogue_products, catalogue_shelves, merchants
 from bots.store.order_tables import rating_sums
+from bots.store.order_tables import stock as levels
 from bots.store.stock import StockKey
 
 T = TypeVar("T")
@@ -85,30 +87,40 @@ def put_many(
     place = int(connection.execute(last).scalar_one())
     for part in _parts(products):
         rows = {row.key: row for row in _rows(connection, merchant_id, [each.key for each in part])}
+        fresh = {}
         for product in part:
             row = rows.get(product.key)
             words = indexed(product, [names[key] for key in product.categories if key in names])
-            values = {
-                "name": product.name,
-                "language": product.language,
-                "active": int(product.active),
-                "document": documents.product_document(product),
-                "words": json.dumps(words),
-                "updated_at": now,
-            }
+            values = _values(product, words, now)
             if row is None:
                 place += 1
-                values |= {"merchant_id": merchant_id, "key": product.key, "position": place}
-                made = insert(catalogue_products).values(values).returning(table.number)
-                number, position, before = int(connection.execute(made).scalar_one()), place, {}
-            else:
-                number, position, before = int(row.number), int(row.position), json.loads(row.words)
-                connection.execute(update(catalogue_products).where(table.number == number).values(values))
-            indexer.change(number, before, words)
-            was = None if row is None else documents.product(bytes(row.document))
-            _stock(connection, merchant_id, was, product, counted, now)
-            _shelve(connection, merchant_id, product, position, fresh=row is None)
+                fresh[product.key] = values | {"merchant_id": merchant_id, "key": product.key, "position": place}
+                continue
+            connection.execute(update(catalogue_products).where(table.number == row.number).values(values))
+            indexer.change(int(row.number), json.loads(row.words), words)
+            _count(connection, merchant_id, documents.product(bytes(row.document)), product, counted, now)
+            shelf = (catalogue_shelves.c.merchant_id == merchant_id, catalogue_shelves.c.key == product.key)
+            connection.execute(delete(catalogue_shelves).where(*shelf))
+            _shelve(connection, merchant_id, {product.key: int(row.position)}, [product])
+        if fresh:
+            made = insert(catalogue_products).returning(table.number, table.key)
+            for number, key in connection.execute(made, list(fresh.values())).all():
+                indexer.change(int(number), {}, json.loads(fresh[key]["words"]))
+            new = [product for product in part if product.key in fresh]
+            _begin_count(connection, merchant_id, new, now)
+            _shelve(connection, merchant_id, {key: values["position"] for key, values in fresh.items()}, new)
     indexer.write()
+
+
+def _values(product: Product, words: Mapping[str, int], now: int) -> dict[str, Any]:
+    return {
+        "name": product.name,
+        "language": product.language,
+        "active": int(product.active),
+        "document": documents.product_document(product),
+        "words": json.dumps(words),
+        "updated_at": now,
+    }
 
 
 def rewrite(
@@ -281,25 +293,43 @@ def _standing(connection: Connection, merchant_id: str, category: str) -> list[P
     return [each for each in everything(connection, merchant_id) if category in each.categories]
 
 
-def _shelve(connection: Connection, merchant_id: str, product: Product, position: int, *, fresh: bool) -> None:
-    table = catalogue_shelves.c
-    if not fresh:
-        connection.execute(delete(catalogue_shelves).where(table.merchant_id == merchant_id, table.key == product.key))
-    if product.active and product.categories:
-        place = {"merchant_id": merchant_id, "position": position, "key": product.key}
-        connection.execute(insert(catalogue_shelves), [place | {"category": each} for each in set(product.categories)])
+def _shelve(
+    connection: Connection, merchant_id: str, positions: Mapping[str, int], products: Sequence[Product]
+) -> None:
+    rows = [
+        {"merchant_id": merchant_id, "category": category, "position": positions[product.key], "key": product.key}
+        for product in products
+        if product.active
+        for category in dict.fromkeys(product.categories)
+    ]
+    if rows:
+        connection.execute(insert(catalogue_shelves), rows)
 
 
-def _stock(
+def _begin_count(connection: Connection, merchant_id: str, products: Sequence[Product], now: int) -> None:
+    """So many of products that are new, in one statement: a menu may have thousands."""
+    place = {"merchant": merchant_id, "slot": "", "held": 0, "changed_at": now}
+    rows = [
+        place | {"product": product.key, "variant": variant.key, "count": variant.stock.count}
+        for product in products
+        for variant in product.variants
+        if variant.stock.kind is StockKind.FINITE
+    ]
+    if rows:
+        ignoring = insert_ignore(connection, levels, "merchant", "product", "variant", "slot")
+        connection.execute(ignoring, rows)
+
+
+def _count(
     connection: Connection,
     merchant_id: str,
-    was: Product | None,
+    was: Product,
     product: Product,
     counted: Collection[tuple[str, str]] | None,
     now: int,
 ) -> None:
     for variant in product.variants:
-        before = None if was is None else was.variant(variant.key)
+        before = was.variant(variant.key)
         if before is None:
             changed = variant.stock.kind is StockKind.FINITE
         elif before.stock.kind is not variant.stock.kind or counted is None:
@@ -309,7 +339,7 @@ def _stock(
         if changed:
             number = variant.stock.count if variant.stock.kind is StockKind.FINITE else None
             counted_anew(connection, StockKey(merchant_id, product.key, variant.key), number, now)
-    for gone in () if was is None else was.variants:
+    for gone in was.variants:
         if product.variant(gone.key) is None:
             stock.drop(connection, merchant_id, product.key, gone.key)
 

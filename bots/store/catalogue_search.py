@@ -121,6 +121,15 @@ class Hit:
     score: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """Who asks: in which language, and whether they see what is not sold, and whoever it is that does not sell."""
+
+    language: str
+    hidden: bool
+    any_state: bool
+
+
 def search(
     connection: Connection,
     bot: str,
@@ -149,13 +158,15 @@ def search(
         if merchant is None:
             return []
     index = _Index(connection, bot, merchant)
+    shown = _Shown(language, hidden, merchant is not None)
     numbers = set(index.having_all(asked))
-    if len(numbers) < ENOUGH:
+    ranked = _ranked(connection, numbers, asked, shown)
+    if len(ranked) < ENOUGH:
         asked = [meanings | _meant(connection, bot, meanings) for meanings in asked]
         numbers.update(index.having_all(asked))
-    if not numbers and len(asked) > 1:
-        numbers.update(index.having_any(asked))
-    ranked = _ranked(connection, numbers, asked, language, hidden=hidden, any_state=merchant is not None)
+        if not numbers and len(asked) > 1:
+            numbers.update(index.having_any(asked))
+        ranked = _ranked(connection, numbers, asked, shown)
     return _loaded(connection, ranked[skip : skip + limit])
 
 
@@ -239,10 +250,7 @@ def _ranked(
     connection: Connection,
     numbers: Collection[int],
     asked: Sequence[Meanings],
-    language: str,
-    *,
-    hidden: bool,
-    any_state: bool,
+    shown: _Shown,
 ) -> list[tuple[float, str, int]]:
     """Score, merchant and number of each product, the best first."""
     if not numbers:
@@ -254,15 +262,15 @@ def _ranked(
         .outerjoin(rating_sums, and_(stars.merchant == table.merchant_id, stars.product == table.key))
         .where(table.number.in_(numbers))
     )
-    if not hidden:
+    if not shown.hidden:
         query = query.where(table.active == 1)
-    if not any_state:
+    if not shown.any_state:
         query = query.where(merchants.c.state == MerchantState.ACTIVE.value)
     scored = []
     for row in connection.execute(query):
         average = row.stars / row.ratings if row.ratings else None
         found = Found(row.name, row.language, json.loads(row.words), average, row.ratings or 0)
-        scored.append((score(found, asked, language), str(row.merchant_id), int(row.number)))
+        scored.append((score(found, asked, shown.language), str(row.merchant_id), int(row.number)))
     return sorted(scored, key=lambda each: (-each[0], each[2]))
 
 
