@@ -19,7 +19,9 @@ from bots.domain import couriers
 from bots.domain.couriers import CourierJob, JobAction, JobKind, JobState, masked
 from bots.domain.merchants import Merchant
 from bots.domain.money import Money
-from bots.domain.orders import ENDED, Action, Fulfilment, Order, OrderState
+from bots.domain.orders import ENDED, MONEY, Action, Fulfilment, MoneyGoal, Order, OrderState
+from bots.domain.payments import ENDED as PAYMENT_ENDED
+from bots.domain.payments import PaymentState
 from bots.domain.places import Place
 from bots.framework import Attachment, Context
 from bots.framework.own_chat import own_chat
@@ -132,6 +134,15 @@ class Bringing(Couriering, Following):
                 await self.keeping.act(ctx, order, Action.BRING_BACK, by=by)
         elif moved.action is JobAction.HAND_OVER and order.state in {OrderState.DISPATCHED, OrderState.FAILED}:
             await self.keeping.act(ctx, order, Action.DELIVER, by=by)
+
+    async def may_pay(self, ctx: Context, job: CourierJob) -> bool:
+        """Whether what a trip earned can be paid now. What a buyer is to get back goes first: it is the merchant's
+        account that pays both."""
+        order = await self.keeping.get(ctx, job.order)
+        if order is None or MONEY[order.state] is MoneyGoal.TAKEN:
+            return order is None or order.state is not OrderState.FAILED
+        payment = await self.keeping.cashier.payment(ctx, order.payment) if order.payment else None
+        return payment is None or payment.state is PaymentState.REFUNDED or payment.state in PAYMENT_ENDED
 
     # What people are told
 

@@ -72,7 +72,7 @@ class Dining(Browsing, CheckingOut, Scheduling):
             return
         ctx.start(self.browsing, Where(MENU, merchant.id, language=ctx.translator.language), ctx.sender)
 
-    @command("place", help=_("Say where you want to eat"))
+    @command("where", help=_("Say where you want to eat"), aliases=("elsewhere",))
     async def say_place(self, ctx: Context) -> None:
         """Say where you want to eat; then I show you who delivers there."""
         if await self.private(ctx):

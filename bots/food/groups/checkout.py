@@ -204,6 +204,7 @@ class GroupCheckout(Browsing, CheckingOut, Scheduling):
     async def group_stuck(self, d: Dialog, group_id: str) -> None:
         """One after the other of those who do not pay."""
         for _round in range(ROUNDS):
+            await self.stored(d)
             number, question, droppable = await d.do("missing", self._group_missing, group_id)
             if not number:
                 await d.end(question)
