@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import subprocess
 import sys
+import zipfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -16,7 +18,7 @@ import aiohttp
 import pytest
 
 from appservice.local.files import free_port
-from appservice.terminal.client import Login
+from appservice.terminal.client import ClientError, Login
 from bridge.client import ApiError, RialtoClient, WebhookEvent, read_webhook
 from tests.support.api import Receiver, receiver
 from tests.support.fixtures import NewHuman, StartRialto
@@ -200,6 +202,65 @@ async def test_notices_reach_a_channel_once_also_through_kills(shop: Shop, new_h
     await until(all_sent, "the webhook is told of each")
     hits = [hit.text async for hit in shop.client.messages.search("notice")]
     assert len(hits) == 6
+
+
+async def test_people_of_a_product_are_suspended_copied_and_erased(shop: Shop) -> None:
+    people = shop.client.people
+    for external_id in ("ada", "bob"):
+        await people.create(external_id, display_name=external_id.title())
+    ada, bob = await shop.device("ada"), await shop.device("bob")
+    news = await shop.client.chats.create("channel", "News", public=True, alias="shop-news", owner="ada")
+    for human in (ada, bob):
+        await human.join(news.room_id)
+    await shop.client.members.set_role(news.id, "bob", "moderator")
+    post, bobs = await ada.say(news.room_id, "The post"), await bob.say(news.room_id, "My own words")
+    await until(lambda: _known(shop, news.id, bobs), "the service has seen both")
+    erasure = await people.erase("bob")  # begins in some seconds; the rest goes on meanwhile
+
+    heard = ada.expect(news.room_id, body="Thank you for that.")
+    await shop.client.messages.comment(news.id, post, "Thank you for that.")
+    comment = await heard
+
+    async def commented() -> bool:
+        return [each.event_id async for each in shop.client.messages.comments(news.id, post)] == [comment.event_id]
+
+    await until(commented, "the comment is listed")
+    link = await shop.client.links.create(news.id, title="Flyer")
+    assert (await shop.client.links.qr(news.id, link.id, "png")).startswith(b"\x89PNG")
+
+    assert (await people.suspend("ada", "spam")).state == "suspended"
+    message = {"msgtype": "m.text", "body": "not to be said"}
+    path = f"/_matrix/client/v3/rooms/{news.room_id}/send/m.room.message/"
+    with pytest.raises(ClientError, match="M_USER_SUSPENDED"):
+        await ada.request("PUT", path + "a", body=message)
+    await people.unsuspend("ada")
+    assert "event_id" in await ada.request("PUT", path + "b", body=message)
+
+    export = await people.export("ada")
+
+    async def made() -> bool:
+        return (await people.get_export(export.id)).state == "done"
+
+    await until(made, "the archive is made")
+    archive = zipfile.ZipFile(io.BytesIO(await people.fetch(export)))
+    said = [archive.read(name) for name in archive.namelist() if name.startswith(f"homeserver/said/{news.id}")]
+    assert b"The post" in b"".join(said) and b"My own words" not in b"".join(said)
+
+    async def erased() -> bool:
+        return (await people.get_erasure(erasure.id)).state == "sweeping"
+
+    await until(erased, "bob is erased", 60)
+    with pytest.raises(ApiError, match="no_such_person"):
+        await people.get("bob")
+    with pytest.raises(ClientError, match="M_UNKNOWN_TOKEN"):
+        await bob.request("GET", "/_matrix/client/v3/account/whoami")
+    event = await ada.request("GET", f"/_matrix/client/v3/rooms/{news.room_id}/event/{bobs}")
+    assert event["content"] == {}
+
+
+async def _known(shop: Shop, chat: str, event_id: str) -> bool:
+    changes = await shop.client.messages.changes(chat, limit=200)
+    return any(each.event_id == event_id for each in changes.items)
 
 
 async def test_keys_are_rotated_and_revoked_while_the_service_runs(shop: Shop) -> None:
