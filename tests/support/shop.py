@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from appservice.events import InternalEvent
@@ -56,6 +57,14 @@ class ShopWorld(CommerceWorld):
         """A person shares where they are."""
         await person.shares_place(latitude, longitude, room=await self.chat(person))
         return await self.hears(person)
+
+    async def changes_merchant(self, merchant: Merchant, **changes: Any) -> Merchant:
+        """Something of a merchant changes."""
+        before = await self.sellers.get(self, merchant.id)
+        assert before is not None
+        after = replace(before, **changes)
+        await self.write(lambda hand: self.sellers.change(hand, before, after))
+        return after
 
     async def every_hour(self) -> None:
         """What the shop does every hour happens now."""
