@@ -41,13 +41,14 @@ class Market(Desk, OrderKeeping, Doing):
         sellers, shelf = Sellers(trade, setup.instance), Shelf(trade, setup.instance)
         self.baskets = Baskets(trade, setup.instance, shelf)
         self.keeping = Orders(trade, setup, sellers, shelf, setup.service(Terms))
+        self.case_keeping = cases = Cases(trade, self.keeping)
         self.open_desk(
             Desks(
                 trade,
                 sellers,
                 shelf,
                 self.keeping,
-                Cases(trade, self.keeping),
+                cases,
                 Coupons(trade),
                 setup.service(MerchantAccounts),
                 setup.service(MerchantPayouts),

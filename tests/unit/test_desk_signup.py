@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import pytest
 
 from bots.domain.merchants import MerchantState
@@ -10,7 +12,7 @@ from tests.support.desk import ADMIN, DeskWorld
 
 pytestmark = pytest.mark.timeout(120)
 
-ANSWERS = [
+ANSWERS: Final[list[str | int]] = [
     "Pizzeria Roma", 1, "pizza, pasta", "EUR", "Europe/Berlin", "52.52, 13.405", "mon-fri 11-22, sat 12-23",
     "1, 4", "5", "2,50", "15", "20",
 ]  # fmt: skip

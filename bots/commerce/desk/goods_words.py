@@ -77,8 +77,9 @@ def with_amount(text: str, currency: str, env: ParseEnv) -> tuple[str, Money]:
         try:
             return " ".join(words[:-count]).rstrip(" :,="), read(" ".join(words[-count:]), env)
         except InvalidValue as error:
-            # “Pizza 9.12345” says most about what is wrong where the name is not part of it.
-            problem = error
+            # What was understood and is wrong says most.
+            if problem is None or (error.clear and not problem.clear):
+                problem = error
     raise problem or InvalidValue("desk.amount", _("Write a name and an amount, such as: Margherita 9.50"), clear=True)
 
 

@@ -16,7 +16,7 @@ from babel.dates import get_day_names
 
 from bots.domain.opening import Hours, HoursError, Span
 from bots.domain.places import PlaceError, Point
-from bots.framework.arguments import InvalidValue, ParseEnv
+from bots.framework.arguments import InvalidValue, ParseEnv, fold
 from bots.framework.arguments.errors import shorten
 from bots.framework.arguments.times import TERMS
 from bots.framework.i18n import Translator, _
@@ -166,7 +166,7 @@ def _tokens(text: str, env: ParseEnv) -> list[_Token]:
     for match in _TOKEN.finditer(text.strip()):
         kind = str(match.lastgroup)
         if kind == "word":
-            words.append(match[0].rstrip("."))
+            words.append(fold(match[0].rstrip(".")))
             continue
         if kind == "space":
             continue

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, time, timedelta
+from datetime import datetime, time, timedelta, tzinfo
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from bots.commerce.coupons import Listed
 from bots.commerce.desk.base import DeskBase, clear, env_of, read_money, refused
@@ -30,7 +31,8 @@ class Offers(DeskBase):
         if merchant is None:
             return
         found = await self.desk.coupons.list(ctx, merchant.id)
-        lines = [said_coupon(each, ctx.translator) for each in found[:50]]
+        zone = ZoneInfo(merchant.hours.zone)
+        lines = [said_coupon(each, ctx.translator, zone) for each in found[:50]]
         ctx.say("\n".join(lines) if lines else ctx.t("There are no coupons. “coupon add SUMMER 10%” makes one."))
 
     @command("coupon add", help=_("Staff room: a coupon: coupon add SUMMER 10% minimum 20 until 31 aug"), hidden=True)
@@ -54,7 +56,7 @@ class Offers(DeskBase):
             return
         self.desk.coupons.put(ctx, merchant.id, coupon)
         self.desk_audited(ctx, "merchant.coupon", f"merchant:{merchant.id}", "added", code=coupon.code)
-        ctx.say(said_coupon(Listed(coupon, 0, True), ctx.translator))
+        ctx.say(said_coupon(Listed(coupon, 0, True), ctx.translator, ZoneInfo(merchant.hours.zone)))
 
     @command("coupon stop", help=_("Staff room: a coupon counts no longer"), aliases=("coupon remove",), hidden=True)
     async def desk_coupon_stop(self, ctx: Context, code: str) -> None:
@@ -110,7 +112,7 @@ def _count(text: str) -> int:
     return int(digits)
 
 
-def said_coupon(listed: Listed, say: Translator) -> str:
+def said_coupon(listed: Listed, say: Translator, zone: tzinfo) -> str:
     """A coupon in a line."""
     coupon = listed.coupon
     if coupon.percent is not None:
@@ -122,9 +124,9 @@ def said_coupon(listed: Listed, say: Translator) -> str:
     if coupon.minimum is not None:
         words += ", " + say.t("from {minimum} on", minimum=coupon.minimum)
     if coupon.since is not None:
-        words += ", " + say.t("valid from {date} on", date=coupon.since)
+        words += ", " + say.t("valid from {date} on", date=coupon.since.astimezone(zone).date())
     if coupon.until is not None:
-        words += ", " + say.t("until {date}", date=coupon.until - timedelta(minutes=1))
+        words += ", " + say.t("until {date}", date=(coupon.until - timedelta(minutes=1)).astimezone(zone).date())
     if coupon.first_order:
         words += ", " + say.t("for a first order")
     words += "; " + say.n("used {count} time", "used {count} times", listed.used)

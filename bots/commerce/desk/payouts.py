@@ -17,13 +17,8 @@ from bots.framework.context import TIMER_FIRED
 from bots.framework.i18n import _
 from bots.payments.merchants import PaymentRefused
 
-KINDS: Final = {
-    "payment": _("sale"),
-    "refund": _("refund"),
-    "fee": _("fee"),
-    "payout": _("payout"),
-}
-"""What moved money, as people read it."""
+KINDS: Final = {"refund": _("refund"), "fee": _("fee")}
+"""What moved money, as people read it, beside sales and payouts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +29,11 @@ class Purse:
     left: Money
     name: str
     person: str
+
+
+def kind_of(line: Line) -> str:
+    """What a line of a statement is."""
+    return KINDS.get(line.kind, _("sale") if line.amount.minor > 0 else _("payout"))
 
 
 class Payouts(DeskBase):
@@ -162,7 +162,7 @@ class Payouts(DeskBase):
         return ctx.t(
             "{date}: {what} {amount}, then {balance}",
             date=at,
-            what=ctx.t(KINDS.get(line.kind, _("movement"))),
+            what=ctx.t(kind_of(line)),
             amount=line.amount,
             balance=line.balance,
         )

@@ -55,9 +55,9 @@ class Pictures(Goods):
         caption = caption_of(ctx.content)
         if not wanted and not caption:
             return False
-        product = await self._desk_meant(ctx, merchant, wanted, caption)
+        product, told = await self._desk_pictured(ctx, merchant, wanted, caption)
         if product is None:
-            return False
+            return told
         if await self.at_desk(ctx, Staff.MANAGER) is None:
             return True
         size = said_size(ctx.content)
@@ -66,6 +66,8 @@ class Pictures(Goods):
             return True
         try:
             data = await ctx.services.media.download(ctx.user_id, ctx.content, limit=BYTES_MAX)
+            if len(data) > BYTES_MAX:  # whatever the homeserver thinks of limits
+                raise MediaTooLarge("the picture is too large", limit=BYTES_MAX)
             drawn, mimetype = await asyncio.to_thread(redrawn, data)
             stored = await ctx.services.media.upload(ctx.user_id, drawn, mimetype, encrypted=False)
             after = replace(product, images=(*product.images, str(stored.content["url"])))
@@ -90,17 +92,20 @@ class Pictures(Goods):
             )
         return True
 
-    async def _desk_meant(self, ctx: Context, merchant: Merchant, wanted: str, caption: str) -> Product | None:
+    async def _desk_pictured(
+        self, ctx: Context, merchant: Merchant, wanted: str, caption: str
+    ) -> tuple[Product | None, bool]:
+        """The product that a photo is of, and whether the person was told that it is unclear."""
         if caption:
             found = await self.desk_meant(ctx, merchant, caption)
             if found.product is not None:
-                return found.product
+                return found.product, False
             if not wanted:
                 if found.near:
                     names = list(found.near)
                     ctx.say(ctx.t("There is no “{name}”. Did you mean {names}?", name=caption[:60], names=names))
-                return None
-        return await self.desk.shelf.product(ctx, merchant.id, wanted)
+                return None, bool(found.near)
+        return await self.desk.shelf.product(ctx, merchant.id, wanted), False
 
     def _desk_too_large(self, ctx: Context) -> None:
         ctx.say(ctx.t("That picture is too large: please send one of up to {most} MB.", most=BYTES_MAX // 1024 // 1024))
