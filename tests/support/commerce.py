@@ -22,12 +22,14 @@ from sqlalchemy import Connection
 from appservice.events import InternalEvent
 from appservice.metrics import Metrics
 from bots.commerce.baskets import Baskets
+from bots.commerce.cases import Cases
 from bots.commerce.cashier import Cashier
 from bots.commerce.orders import Orders, Terms
 from bots.commerce.orders_handlers import OrderKeeping
 from bots.commerce.sellers import Sellers
 from bots.commerce.shelf import Shelf
 from bots.commerce.trade import Trade
+from bots.commerce.wishes import WishList
 from bots.domain.carts import Cart, CartLine
 from bots.domain.catalogue import Modifier, ModifierGroup, Product, Stock, Variant
 from bots.domain.ledger import AccountKind
@@ -112,6 +114,9 @@ class Stall(OrderKeeping, Doing):
         self.shelf = Shelf(trade, setup.instance)
         self.baskets = Baskets(trade, setup.instance, self.shelf)
         self.keeping = Orders(trade, setup, self.sellers, self.shelf, setup.service(Terms))
+        self.cases = self.case_keeping = Cases(trade, self.keeping)
+        self.wishes = self.wish_keeping = WishList(trade, setup.instance, self.shelf)
+        self.cart_keeping = self.baskets
 
 
 class CommerceWorld(MoneyWorld):
