@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import socket
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -21,6 +20,7 @@ from appservice.config.models import Web
 from appservice.database import Database, open_database
 from appservice.events import InternalEvent
 from appservice.homeserver import HomeserverError
+from appservice.local.files import free_port
 from bots.commerce.baskets import Baskets
 from bots.commerce.page.access import Access
 from bots.commerce.page.app import PREFIX, PURPOSE, Bot, MiniApp, PageHand, link_subject
@@ -122,8 +122,7 @@ class AppSite:
     """The listener with the mini app of one bot."""
 
     def __init__(self, database: Database, *, clients: tuple[str, ...] = ()) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+        port = free_port()
         self.database = database
         self.clients = clients
         self.url = f"http://127.0.0.1:{port}"

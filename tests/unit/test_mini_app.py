@@ -218,7 +218,7 @@ async def test_what_is_added_is_in_the_cart_and_told_in_the_chat(site: AppSite, 
     assert line.choices == (Choice("cut", "whole"), Choice("extra", "seeds"))
     (event,) = site.events
     assert (event.consumer, event.room_id, event.sender) == (BOT.consumer, ROOM, ALICE)
-    assert event.content == {"name": CART_TIMER, "data": {"person": ALICE}}
+    assert event.content["data"] == {"name": CART_TIMER, "data": {"person": ALICE}}
 
 
 @pytest.mark.parametrize(
@@ -293,7 +293,7 @@ async def test_paying_goes_on_in_the_chat(site: AppSite, alice: Visitor) -> None
     for _ in range(2):  # a second click asks for the same
         status, page = await alice.post("/cart", action="checkout")
         assert status == 200 and "has written to you there" in page
-    assert {event.content["name"] for event in site.events} == {CHECKOUT_TIMER}
+    assert {event.content["data"]["name"] for event in site.events} == {CHECKOUT_TIMER}
     assert len({event.key for event in site.events}) == 1
 
 

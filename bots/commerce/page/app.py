@@ -511,10 +511,10 @@ class MiniApp:
 
     async def _tell(self, visit: Visit, timer: str, key: str) -> None:
         session = visit.session
-        content = {"name": timer, "data": {"person": session.person}}
-        event = InternalEvent(
-            f"app/{self._bot.instance}/{key}", self._bot.consumer, session.room_id, TIMER_FIRED, content, session.person
-        )
+        name, fired = f"app/{self._bot.instance}/{key}", {"name": timer, "data": {"person": session.person}}
+        # As a schedule of the bot's fires: the same handlers take it.
+        content = {"schedule": name, "due": visit.hand.now_ms(), "data": fired}
+        event = InternalEvent(name, self._bot.consumer, session.room_id, TIMER_FIRED, content, session.person)
 
         def work(connection: Connection) -> list[InternalEvent]:
             for write in visit.hand.writes:
