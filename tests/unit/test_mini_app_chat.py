@@ -11,11 +11,15 @@ import pytest
 
 from appservice.config.models import Web
 from appservice.local.files import free_port
+from appservice.sealing import Sealer
+from bots.commerce.baskets import Baskets
 from bots.commerce.page.access import Access
 from bots.commerce.page.app import PREFIX, Bot, MiniApp
 from bots.commerce.page.apps import MiniApps
 from bots.commerce.page.door import AppDoor
 from bots.commerce.page.rendering import Renderer
+from bots.commerce.sellers import Sellers
+from bots.commerce.shelf import Shelf
 from bots.framework.i18n import Catalogues
 from bots.framework.testing import Person, Room
 from bots.framework.web import WebServer
@@ -42,7 +46,7 @@ class PagedWorld(CommerceWorld):
         """What the composition root hands over."""
         links, people = Links(KEY), FakePeople()
 
-        def make(bot: Bot, *parts: Any) -> MiniApp:
+        def make(bot: Bot, sellers: Sellers, shelf: Shelf, baskets: Baskets) -> MiniApp:
             access = Access(
                 world.database, FakeServer(), world.clock, server_name="world", pickle_key=KEY, public_url=self.url
             )
@@ -50,7 +54,9 @@ class PagedWorld(CommerceWorld):
                 bot,
                 access,
                 links,
-                *parts,
+                sellers,
+                shelf,
+                baskets,
                 Renderer(Catalogues(), self.url),
                 Origin(KEY, self.url),
                 database=world.database,
@@ -62,7 +68,7 @@ class PagedWorld(CommerceWorld):
             )
 
         self.apps = MiniApps(make, {"shop": "Market"})
-        return {AppDoor: AppDoor(links, self.url, self.apps), Audit: Audit(world.database, world.clock)}
+        return {AppDoor: AppDoor(links, self.url, self.apps), Audit: Audit(world.database, Sealer(KEY, "audit"))}
 
     async def serve(self) -> None:
         """Listen."""
@@ -147,7 +153,7 @@ async def test_what_is_chosen_on_the_page_is_told_once_and_paid_in_the_chat(
 async def test_what_is_changed_in_the_chat_is_on_the_page(world: PagedWorld, browser: Browser) -> None:
     alice, chat = await opened(world, browser)
     await browser.post("/m/pizzeria/p/margherita", variant="one", quantity="1")
-    for text, there in (("cart quantity 1 3", "€27.00"), ("cart empty", "The cart is empty."), ("undo", "€27.00")):
+    for text, there in (("cart quantity 1 3", "€27.00"), ("cart empty", "The cart is empty."), ("cart undo", "€27.00")):
         await alice.says(text, room=chat)
         async with browser.session.get(f"{world.url}{PREFIX}/shop/cart") as answer:
             assert there in await answer.text(), text
