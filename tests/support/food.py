@@ -97,11 +97,44 @@ class FoodWorld(CommerceWorld):
     # Groups
 
     async def group(self, *people: Person, name: str = "friends") -> Room:
-        """A group with these people and the bot."""
-        room = await self.room(name, *people)
+        """A group with these people and the food bot, and no other one."""
+        await self._ensure()
+        room = Room(f"!{name}:{BOT_SERVER}", {person.user_id: "join" for person in people})
+        self.homeserver.rooms[room.room_id] = room
+        await self.change_member(room, FOOD, "join")
         for person in people:
             await person.hears_all(room)
         return room
+
+    async def adds(self, room: Room, person: Person, *answers: str | int) -> list[str]:
+        """Somebody adds to the group order, in the room: the dish, and what they answer to its questions."""
+        return await self.says(person, "!add", *answers, room=room)
+
+    async def closes(self, room: Room, host: Person) -> list[str]:
+        """The host closes it, and says where to; what they are asked then."""
+        chat = await self.chat(host)
+        await host.hears_all(chat)
+        await self.says(host, "!close", room=room)
+        await self.says(host, "Have it delivered")
+        await host.shares_place(52.525, 13.41, "Linden Street 7", room=chat)
+        await self.hears(host)
+        return await self.says(host, "Linden Street 7", "only this time", "Centre")
+
+    async def has_group(self, room: Room, host: Person, *others: Person) -> None:
+        """A group order at the restaurant "roma": salad for the host, margherita for everybody else."""
+        await self.says(host, "!group order roma", "30 minutes", room=room)
+        await self.adds(room, host, "Salad", "Into the cart")
+        for person in others:
+            await self.adds(room, person, "Margherita", "Into the cart", "none")
+
+    async def group_by_order(self, order: Order) -> Any:
+        """The group order that has become an order."""
+        stored = await self.plugin.groups.book.of_order(self, order.id)
+        return None if stored is None else stored.group
+
+    async def last_order(self, person: Person) -> Order:
+        """What somebody has ordered last."""
+        return (await self.orders.of_buyer(self, person.user_id, limit=1))[0]
 
     async def group_of(self, room: Room) -> Any:
         """The group order that a room has now."""

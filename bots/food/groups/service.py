@@ -183,10 +183,10 @@ class Groups:
         self._wait(ctx, after)
         say = await self.words(ctx, after)
         merchant = await self.merchant(ctx, after)
-        text = say.t("The group order is cancelled.")
-        if action is not None and stored.group.shares:
-            text = say.t(texts.TOLD[action], merchant=merchant.name)
-        ctx.say(text, room_id=after.room_id)
+        lines = [say.t(texts.TOLD[action or Action.CANCEL], merchant=merchant.name)]
+        if stored.group.shares:
+            lines.append(say.t("Everybody's money comes back."))
+        ctx.say("\n".join(lines), room_id=after.room_id)
 
     # Ordering
 
