@@ -80,6 +80,7 @@ class CatalogueEngine(Protocol):
 
         Args:
             language: of the person (BCP 47): what is in it comes first.
+            after: how many were shown already, as text.
         """
 
     async def left(self, reader: Reader, merchant_id: str, key: str) -> dict[str, int | None]:
