@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bots.commerce.desk.base import RANKS, ROLES, DeskBase
 from bots.domain.merchants import Merchant, Staff
-from bots.framework import Context, UserID, command
+from bots.framework import Context, UserID, command, member
 from bots.framework.i18n import _
 
 MOST = 50
@@ -72,6 +72,24 @@ class Crew(DeskBase):
                 ctx.set_state("m.room.member", {"membership": "leave"}, who)
             self._desk_noted(ctx, merchant, "dismiss", who)
             ctx.say(ctx.t("{person} works here no longer.", person=who))
+
+    @member
+    async def desk_member(self, ctx: Context, user_id: str, membership: str) -> None:
+        """Somebody is in the staff room who does not work here: they read what stands there, so the staff is told."""
+        if membership != "join":
+            return
+        merchant = await self.desk_of(ctx)
+        if merchant is None or user_id not in await ctx.humans():
+            return
+        if user_id not in await self.desk.sellers.staff(ctx, merchant.id):
+            words = self.desk_words_for(ctx, merchant)
+            ctx.say(
+                words.t(
+                    "{person} is in this room and does not work here: they can read your orders. “staff add” makes "
+                    "them one of yours.",
+                    person=user_id,
+                )
+            )
 
     def _desk_over(self, mine: Staff, wanted: Staff, there: Staff | None) -> bool:
         """Whether somebody of a role may give and take another: managers have a say over clerks only."""

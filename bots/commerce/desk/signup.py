@@ -279,10 +279,12 @@ def read_name(text: str) -> str:
 
 
 def slug_of(name: str) -> str:
-    """A short name made of a name; empty when it has no letters for it."""
+    """A short name made of a name; empty when it has letters that are no Latin ones."""
     plain = unicodedata.normalize("NFKD", name.casefold().replace("ß", "ss"))
-    made = re.sub(r"[^a-z0-9]+", "-", "".join(char for char in plain if not unicodedata.combining(char)))
-    made = made.strip("-")[:40].strip("-")
+    letters = [char for char in plain if not unicodedata.combining(char)]
+    if any(char.isalnum() and not char.isascii() for char in letters):
+        return ""
+    made = re.sub(r"[^a-z0-9]+", "-", "".join(letters)).strip("-")[:40].strip("-")
     return made if SLUG.fullmatch(made) else ""
 
 
