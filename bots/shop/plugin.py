@@ -11,6 +11,7 @@ from bots.commerce.buying.browsing import FOUND, MERCHANTS, SHELVES, Where
 from bots.commerce.cases import Cases
 from bots.commerce.coupons import Coupons
 from bots.commerce.desk import Desk, Desks
+from bots.commerce.engines.settings import engine_of
 from bots.commerce.orders import Orders
 from bots.commerce.orders_handlers import OrderKeeping
 from bots.commerce.page.door import Paged
@@ -20,6 +21,7 @@ from bots.commerce.shelf import Shelf
 from bots.commerce.trade import Trade
 from bots.commerce.wishes import WishList
 from bots.framework import Context, Key, Rest, Setup, command, joined, media, message, reaction
+from bots.framework.http import HttpClient
 from bots.framework.i18n import _
 from bots.payments.merchants import MerchantAccounts, MerchantPayouts
 from bots.shop.settings import Settings
@@ -44,6 +46,7 @@ class Shop(Buying, Desk, OrderKeeping, Paged):
             "people.read",
             "location.read",
             "rooms.create",
+            "http",
             "payments.charge",
             "payments.read",
             "payments.send",
@@ -54,7 +57,9 @@ class Shop(Buying, Desk, OrderKeeping, Paged):
     def __init__(self, setup: Setup) -> None:
         settings: Settings = setup.settings or Settings()
         trade = setup.service(Trade)
-        sellers, shelf = Sellers(trade, setup.instance), Shelf(trade, setup.instance)
+        http = setup.service(HttpClient) if settings.vendure else None
+        engine = engine_of(setup.instance, settings.vendure, http)
+        sellers, shelf = Sellers(trade, setup.instance), Shelf(trade, setup.instance, engine)
         self.keeping = Orders(trade, setup, sellers, shelf, settings.terms())
         self.case_keeping = cases = Cases(trade, self.keeping)
         self.wish_keeping = wishes = WishList(trade, setup.instance, shelf)

@@ -7,6 +7,7 @@ from datetime import timedelta
 from pydantic import BaseModel, ConfigDict, Field
 
 from bots.commerce.desk import DeskSettings
+from bots.commerce.engines.settings import VendureSettings
 from bots.commerce.orders import Terms
 
 
@@ -20,6 +21,9 @@ class Settings(BaseModel):
         60, ge=1, le=10_080, description="Minutes that a buyer has to say whether they want what is left of an order."
     )
     conclude_days: int = Field(14, ge=1, le=365, description="Days after the delivery in which a buyer can complain.")
+    vendure: tuple[VendureSettings, ...] = Field(
+        (), description="Catalogues of merchants that are kept in a Vendure, each a channel of its Shop API."
+    )
     desk: DeskSettings = Field(default_factory=DeskSettings, description="The merchants' side.")
 
     def terms(self) -> Terms:

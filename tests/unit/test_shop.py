@@ -6,8 +6,10 @@ from decimal import Decimal
 
 import pytest
 
+from bots.domain.carts import Cart
 from bots.domain.catalogue import Modifier, ModifierGroup, Product, Variant
 from bots.domain.merchants import MerchantAction
+from bots.framework.http import HttpClient
 from tests.support.commerce import money, product
 from tests.support.shop import ShopWorld, wares
 
@@ -372,3 +374,23 @@ async def test_menus_in_arabic_and_chinese() -> None:
         assert "فلافل" in said[0]
         assert "In the cart: 1 ×" in (await world.says(alice, 1, 1))[0]
         world.check()
+
+
+async def test_a_catalogue_elsewhere_that_does_not_answer() -> None:
+    vendure = {"merchant": "store", "url": "http://127.0.0.1:1/shop-api"}  # the client's guard lets nobody there
+    http = HttpClient()
+    await http.start()
+    async with ShopWorld(settings={"vendure": [vendure]}, services=lambda _world: {HttpClient: http}) as world:
+        _, store = await world.two()
+        alice = await world.buyer("alice")
+        words = "The catalogue cannot be reached just now. Please try again in a moment."
+        assert await world.says(alice, "browse store") == [words]
+        # Others are not held up by it.
+        assert "Margherita" in (await world.says(alice, "browse pizzeria"))[0]
+        mug = world.cart(store, "mug")
+        await world.write(lambda hand: world.plugin.market.baskets.put(hand, alice.user_id, Cart(), mug))
+        assert await world.says(alice, "cart") == [words]
+        assert await world.says(alice, "checkout") == [words]
+        assert await world.says(alice, "coupon X123") == [words]
+        world.check()
+    await http.stop()

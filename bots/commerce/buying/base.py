@@ -12,8 +12,10 @@ from sqlalchemy import Connection
 from appservice.clock import from_ms
 from bots.commerce.addresses import AddressBook
 from bots.commerce.baskets import Baskets
+from bots.commerce.buying.words import Speaking, sentence
 from bots.commerce.cases import Cases
 from bots.commerce.coupons import Coupons
+from bots.commerce.engines.base import EngineFailed
 from bots.commerce.hand import Reader
 from bots.commerce.orders import Orders
 from bots.commerce.ratings import Ratings
@@ -83,9 +85,15 @@ class Buyer(Plugin):
         return False
 
     async def look(self, d: Dialog, name: str, read: Callable[..., Awaitable[T]], *given: Any) -> T:
-        """What ``read(reader, …)`` finds, recorded. It changes nothing, so ``back`` goes behind it."""
+        """What ``read(reader, …)`` finds, recorded. It changes nothing, so ``back`` goes behind it.
+
+        The dialog ends with a word where a catalogue that is kept elsewhere does not answer.
+        """
         reader: Reader = Looking(self.market.trade)
-        return await d.step(name, read, reader, *given)
+        try:
+            return await d.step(name, read, reader, *given, raises=(EngineFailed,))
+        except EngineFailed as error:
+            return await d.end(sentence(Speaking(d), error))
 
     async def stored(self, d: Dialog) -> None:
         """What happened until here is in the database: what is read from now on shows it."""

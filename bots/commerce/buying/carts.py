@@ -16,6 +16,7 @@ from bots.commerce.buying.extras import Extras, choose_extras
 from bots.commerce.buying.shown import ShownLine, changes_of, not_had, shown_line, totals_of
 from bots.commerce.buying.undo import can_take_back, remember, taken_back
 from bots.commerce.buying.words import QUESTION_MAX, explain, joined, read_count, sentence, short
+from bots.commerce.engines.base import EngineFailed
 from bots.commerce.hand import Hand, Reader
 from bots.domain.carts import NOTE_MAX, QUANTITY_MAX, Cart, CartError, CartLine
 from bots.domain.catalogue import Choice
@@ -191,7 +192,10 @@ class CartKeeping(Couponing):
     async def _shown(self, ctx: Context, owner: str, person: str, lead: str) -> ShownCart:
         """The cart in words; from now on the person has seen these prices."""
         cart = await self.market.baskets.get(ctx, owner)
-        priced = await self.market.baskets.priced(ctx, cart, ctx.sender)
+        try:
+            priced = await self.market.baskets.priced(ctx, cart, ctx.sender)
+        except EngineFailed as error:
+            return ShownCart(cart.version, joined([lead, sentence(ctx.translator, error)], "\n\n"), ())
         mine = [each for each in priced if not person or each.line.person == person]
         if not mine:
             empty = ctx.t("The cart is empty. Type “{word}” to look round.", word=self.browse_word)
@@ -264,7 +268,11 @@ class CartKeeping(Couponing):
         remember(ctx, owner, before, after)
         if edit.kind == "empty":
             return ctx.t("Everything is taken out. “cart undo” puts it back.")
-        return ctx.t("Taken out. “cart undo” puts it back.") if edit.kind == "quantity" and not edit.count else ctx.t("Changed.")
+        return (
+            ctx.t("Taken out. “cart undo” puts it back.")
+            if edit.kind == "quantity" and not edit.count
+            else ctx.t("Changed.")
+        )
 
     async def put_in(self, ctx: Context, owner: str, lines: Sequence[CartLine]) -> Added:
         """Put lines into a cart, with the prices of now; what cannot be had stays out."""
@@ -276,9 +284,13 @@ class CartKeeping(Couponing):
                 after = after.add(line)
             except CartError as error:
                 refusals.append(sentence(say, error))
+        try:
+            priced = await self.market.baskets.priced(ctx, after, ctx.sender)
+        except EngineFailed as error:
+            return Added((sentence(say, error),), (), sum(line.quantity for line in before.lines))
         wanted = {line.same: line.quantity for line in lines}
         kept, labels = [], []
-        for each in await self.market.baskets.priced(ctx, after, ctx.sender):
+        for each in priced:
             if each.line.same not in wanted:
                 kept.append(each.line)
             elif each.price is None:

@@ -16,6 +16,7 @@ from bots.commerce.buying.coupons import Couponing, goods_of
 from bots.commerce.buying.delivering import Delivering, Part, Ways, kinds_of
 from bots.commerce.buying.shown import changes_of
 from bots.commerce.buying.words import QUESTION_MAX, explain, joined, read_amount, sentence, short
+from bots.commerce.engines.base import EngineFailed
 from bots.commerce.telling import WAYS, lines_text
 from bots.domain.carts import Cart, CartError
 from bots.domain.catalogue import CatalogueError
@@ -28,7 +29,7 @@ from bots.domain.places import Place
 from bots.framework import Context, Dialog, Option, ParseEnv, command, dialog
 from bots.framework.i18n import Translator, _
 
-REFUSALS: Final = (CartError, CatalogueError, CouponError, InvoiceError, MerchantError, OrderRefused)
+REFUSALS: Final = (CartError, CatalogueError, CouponError, EngineFailed, InvoiceError, MerchantError, OrderRefused)
 """What a draft raises: the sentence says what is not as the buyer saw it."""
 CHANGED: Final = frozenset({"cart.price", "cart.gone", "cart.unknown"})
 """What the buyer has to see and confirm before it goes on."""
@@ -185,7 +186,10 @@ class CheckingOut(Delivering, Couponing):
         cart = await self.market.baskets.get(ctx, owner)
         if not cart.lines:
             return Review(cart.version, refusal=sentence(say, CartError("cart.empty")))
-        priced = await self.market.baskets.priced(ctx, cart, ctx.sender)
+        try:
+            priced = await self.market.baskets.priced(ctx, cart, ctx.sender)
+        except EngineFailed as error:
+            return Review(cart.version, refusal=sentence(say, error))
         parts, aside = [], []
         for merchant_id, goods in goods_of(priced).items():
             merchant = await self.market.sellers.get(ctx, merchant_id)
@@ -203,10 +207,9 @@ class CheckingOut(Delivering, Couponing):
         """What is gone leaves the cart, and the prices of now are those that the buyer has seen."""
         cart = await self.market.baskets.get(ctx, owner)
         try:
-            cart.at(version)
-        except CartError as error:
+            priced = await self.market.baskets.priced(ctx, cart.at(version), ctx.sender)
+        except (CartError, EngineFailed) as error:
             return sentence(ctx.translator, error)
-        priced = await self.market.baskets.priced(ctx, cart, ctx.sender)
         kept = tuple(replace(each.line, shown=each.price) for each in priced if each.price is not None)
         self.market.baskets.put(ctx, owner, cart, Cart(kept, cart.version + 1))
         return ""
@@ -240,9 +243,9 @@ class CheckingOut(Delivering, Couponing):
     async def _quote(self, ctx: Context, owner: str, checkout_id: str, ways: Ways, wishes: Wishes) -> Quote:
         """The orders as they would be placed now."""
         cart = await self.market.baskets.get(ctx, owner)
-        goods = goods_of(await self.market.baskets.priced(ctx, _ordered(cart, ways), ctx.sender))
-        coupons, gone = await self.coupons_for(ctx, goods)
         try:
+            goods = goods_of(await self.market.baskets.priced(ctx, _ordered(cart, ways), ctx.sender))
+            coupons, gone = await self.coupons_for(ctx, goods)
             orders = await self._drafted(ctx, cart, checkout_id, ways, wishes, coupons)
         except REFUSALS as error:
             return Quote(sentence(ctx.translator, error), error.code)
@@ -272,9 +275,9 @@ class CheckingOut(Delivering, Couponing):
         """Place the orders that the buyer has seen; why that is not possible, or nothing. What was ordered leaves the
         cart in the same commit."""
         cart = await self.market.baskets.get(ctx, owner)
-        goods = goods_of(await self.market.baskets.priced(ctx, _ordered(cart, ways), ctx.sender))
-        coupons, gone = await self.coupons_for(ctx, goods)
         try:
+            goods = goods_of(await self.market.baskets.priced(ctx, _ordered(cart, ways), ctx.sender))
+            coupons, gone = await self.coupons_for(ctx, goods)
             orders = await self._drafted(ctx, cart, checkout_id, ways, wishes, coupons)
         except REFUSALS as error:
             return sentence(ctx.translator, error)

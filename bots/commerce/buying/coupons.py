@@ -7,6 +7,7 @@ from typing import Final
 
 from bots.commerce.buying.base import Buyer
 from bots.commerce.buying.words import sentence
+from bots.commerce.engines.base import EngineFailed
 from bots.domain.carts import Priced
 from bots.domain.coupons import CouponError, canonical_code
 from bots.domain.money import Money
@@ -41,7 +42,10 @@ class Couponing(Buyer):
         cart = await self.market.baskets.get(ctx, owner)
         if not cart.lines:
             return ctx.t("The cart is empty: put something into it first.")
-        goods = goods_of(await self.market.baskets.priced(ctx, cart, ctx.sender))
+        try:
+            goods = goods_of(await self.market.baskets.priced(ctx, cart, ctx.sender))
+        except EngineFailed as error:
+            return sentence(ctx.translator, error)
         refusal: CouponError | None = None
         for merchant_id, worth in goods.items():
             try:

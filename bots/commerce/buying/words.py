@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
+from bots.commerce.engines.base import EngineFailed
 from bots.domain import cases, merchants, orders
 from bots.domain.money import Money, MoneyError
 from bots.framework import Dialog, InvalidValue, Option, ParseEnv
@@ -30,7 +31,9 @@ class Speaking:
 
 
 def sentence(say: Translator, error: Any) -> str:
-    """A refusal of the domain in the person's language."""
+    """A refusal of the domain, or of a catalogue that is kept elsewhere, in the person's language."""
+    if isinstance(error, EngineFailed):
+        return say.t("The catalogue cannot be reached just now. Please try again in a moment.")
     values = {key: say.t(value) if _is_state(value) else value for key, value in error.values.items()}
     return say.t(error.msgid, **values)
 
