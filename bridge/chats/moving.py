@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -63,7 +64,7 @@ class Moving:
 
     # Upgrades
 
-    async def upgrade(self, actor: Actor, chat: Chat) -> Chat:
+    async def upgrade(self, actor: Actor, chat: Chat, also: Callable[[Connection, Chat], None]) -> Chat:
         """See :meth:`bridge.chats.service.ChatService.upgrade`."""
         await self._permissions.require(actor, chat, Role.OWNER)
         async with self._chats.lock(chat.room_id):
@@ -72,7 +73,7 @@ class Moving:
                 return known  # it was done meanwhile
             room_id = await self._replacement(chat)
             await self._furnish(chat, room_id)
-            return await self._moved(actor, chat, room_id)
+            return await self._moved(actor, chat, room_id, also)
 
     async def _replacement(self, chat: Chat) -> str:
         """The new room; made once, for the old one says where it went."""
@@ -105,7 +106,7 @@ class Moving:
             rule = {"join_rule": "knock_restricted", "allow": allow}
             await hand.set_state(room_id, "m.room.join_rules", rule)
 
-    async def _moved(self, actor: Actor, chat: Chat, room_id: str) -> Chat:
+    async def _moved(self, actor: Actor, chat: Chat, room_id: str, also: Callable[[Connection, Chat], None]) -> Chat:
         now = self._clock.now_ms()
         new = replace(chat, room_id=room_id, created_at=now, successor=None)
         levels = json.dumps(await self._steward.of(chat).power_levels(room_id)).decode()
@@ -124,6 +125,7 @@ class Moving:
                 chat_jobs.add(connection, [chat_jobs.job(PUBLISH, room_id, now)])
             for each in self._chats.moved:
                 each(connection, chat, new)
+            also(connection, new)
             self._chats.note(connection, actor, "chat.upgrade", new, {"version": ROOM_VERSION})
 
         await self._database.write(work)

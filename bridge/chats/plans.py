@@ -13,7 +13,7 @@ from bridge.domain import texts
 from bridge.domain.kinds import CHAT_STATE, MEGOLM, PLANS, ROOM_VERSION, Kind, Plan, chat_state, power_levels
 from bridge.domain.roles import Role
 from bridge.domain.texts import BadText
-from bridge.errors import Refused
+from bridge.errors import Conflict, Refused
 
 MOST_FIRST: Final = 100
 """People who are invited when a chat is made; more are added to it."""
@@ -123,3 +123,13 @@ def hidden_alias(steward: str, purpose: str) -> str:
 def public_alias(steward: str, server_name: str, word: str) -> str:
     """An alias that people choose, within the namespace that the homeserver lets us have aliases in."""
     return f"#{steward[1:].partition(':')[0]}_{word}:{server_name}"
+
+
+def discussed() -> Conflict:
+    """A channel has a discussion group, and no other can be made for it."""
+    return Conflict("has_discussion", "This channel has a discussion group already.")
+
+
+def taken(external_id: str) -> Conflict:
+    """A product has a chat that it calls so."""
+    return Conflict("external_id_taken", "There is a chat with this id already.", external_id=external_id)

@@ -20,7 +20,7 @@ from bridge.chats.consent import Consent, Everybody
 from bridge.chats.decisions import Decisions, RaiseEvents, Tell
 from bridge.chats.jobs import DELETE, INVITE, PUBLISH, Jobs
 from bridge.chats.moving import Moving
-from bridge.chats.plans import NewChat, checked, hidden_alias, public_alias
+from bridge.chats.plans import NewChat, checked, discussed, hidden_alias, public_alias, taken
 from bridge.chats.writing import set_writing
 from bridge.domain import texts
 from bridge.domain.kinds import Kind
@@ -202,7 +202,7 @@ class ChatService(Decisions):
         if external_id is not None:
             await self._free(actor.product, external_id)
         if parent is not None and any(each.parent == parent.room_id for each in self._registry):
-            raise _discussed()
+            raise discussed()
         steward = self._steward
         room_id = await steward.create(hidden_alias(steward.user_id, purpose), new.request(steward.user_id))
         alias = public_alias(steward.user_id, steward.server_name, new.alias) if new.alias else ""
@@ -231,9 +231,9 @@ class ChatService(Decisions):
             if known is not None:
                 return known  # somebody else was quicker
             if external_id is not None and store.by_external_id(connection, actor.product, external_id) is not None:
-                raise _taken(external_id)
+                raise taken(external_id)
             if chat.parent is not None and store.has_group(connection, chat.parent):
-                raise _discussed()
+                raise discussed()
             store.add(connection, chat, self._shards)
             store.change(connection, room_id, levels=json.dumps(levels).decode(), filled_at=now)
             rooms.remember(connection, purpose, room_id)
@@ -257,7 +257,7 @@ class ChatService(Decisions):
 
     async def _free(self, workspace: str, external_id: str) -> None:
         if await self._database.read(lambda connection: store.by_external_id(connection, workspace, external_id)):
-            raise _taken(external_id)
+            raise taken(external_id)
 
     # Finding
 
@@ -460,9 +460,13 @@ class ChatService(Decisions):
         self._registry.put(replace(chat, deleted_at=now))
         self._jobs.background.wake()
 
-    async def upgrade(self, actor: Actor, chat: Chat) -> Chat:
-        """Put a new room of the current version in its place. The chat keeps its id; people are invited there."""
-        return await self._moving.upgrade(actor, chat)
+    async def upgrade(self, actor: Actor, chat: Chat, also: Making = lambda _connection, _chat: None) -> Chat:
+        """Put a new room of the current version in its place. The chat keeps its id; people are invited there.
+
+        Args:
+            also: done in the transaction that puts it there.
+        """
+        return await self._moving.upgrade(actor, chat, also)
 
     async def adopt(self, actor: Actor, room_id: str) -> Chat:
         """Take over a room that Rialto did not make, without a change to what was said there.
@@ -490,11 +494,3 @@ def read_cursor(word: str | None, *kinds: type) -> Any:
         return None if word is None else key_of(word, *kinds)
     except BadCursor as error:
         raise Refused("bad_cursor", "The cursor is not one of this list.") from error
-
-
-def _discussed() -> Conflict:
-    return Conflict("has_discussion", "This channel has a discussion group already.")
-
-
-def _taken(external_id: str) -> Conflict:
-    return Conflict("external_id_taken", "There is a chat with this id already.", external_id=external_id)

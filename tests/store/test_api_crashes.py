@@ -164,6 +164,21 @@ async def test_a_secret_that_the_product_knows_signs_on(place: Place) -> None:
     assert len(await place.rows(webhooks)) == 1
 
 
+async def test_a_chat_is_not_upgraded_twice(place: Place) -> None:
+    made = await place.shop.client.chats.create("group", "Tea")
+
+    async def case(after: int) -> bool:
+        before = {row["room_id"] for row in await place.rows(chats, id=made.id)}
+        request = ("POST", f"/chats/{made.id}/upgrade", None)
+        crashed = await place.crashes(after, *request, f"upgrade-{after}")
+        status, chat = await place.shop.ask(*request, key=f"upgrade-{after}")
+        rooms = {row["room_id"] for row in await place.rows(chats, id=made.id)} - before
+        assert status == 200 and rooms == {chat["room_id"]}, after
+        return crashed
+
+    assert await everywhere(case) >= 2
+
+
 async def test_a_chat_that_its_owner_deletes_is_told_too(place: Place) -> None:
     from bridge.actor import Actor
 

@@ -63,7 +63,6 @@ async def made(world: MessengerWorld, **given: Any) -> Chat:
 async def test_an_upgraded_chat_goes_on_in_a_new_room(world: MessengerWorld) -> None:
     chat = await made(world)
     alice, bob = world.person("alice"), world.person("bob")
-    child = await world.chats.create(actor(alice), Kind.GROUP, name="Child", parent=chat, key="2")
     await world.members.mute(actor(alice), chat, bob.user_id, 60)
     await world.members.set_slow_mode(actor(alice), chat, 30)
     moved: list[tuple[str, str]] = []
@@ -83,7 +82,6 @@ async def test_an_upgraded_chat_goes_on_in_a_new_room(world: MessengerWorld) -> 
     for person in (alice, bob):
         await person.joins(new.room_id)
     assert await world.chats.get(actor(alice), chat.id) == new
-    assert (await world.chats.get(SYSTEM, child.id)).parent == new.room_id
     async with refused("no_such_chat", NotFound):
         await world.chats.get(actor(alice), chat.room_id)
     assert await world.chats.create(actor(alice), Kind.GROUP, name="Tea", key="1") == new
@@ -93,6 +91,14 @@ async def test_an_upgraded_chat_goes_on_in_a_new_room(world: MessengerWorld) -> 
     assert await world.members.run_due() >= 1
     await bob.says(new.room_id, "x")
     assert await world.chats.upgrade(SYSTEM, chat) == new  # asked for again, about the old room
+
+
+async def test_the_group_of_a_channel_goes_on_with_its_new_room(world: MessengerWorld) -> None:
+    channel = await made(world, kind=Kind.CHANNEL)
+    alice = world.person("alice")
+    group = await world.chats.create(actor(alice), Kind.GROUP, name="Comments", parent=channel, key="2")
+    new = await world.chats.upgrade(actor(alice), channel)
+    assert (await world.chats.get(SYSTEM, group.id)).parent == new.room_id != channel.room_id
 
 
 @pytest.mark.parametrize("at", range(1, 12))

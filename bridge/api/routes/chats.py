@@ -131,7 +131,12 @@ class ChatRoutes:
 
     async def upgrade(self, call: Call[None, None]) -> ChatView:
         """In a new room."""
-        return await self._shown(await self._chats.upgrade(call.actor, await self._base.chat(call)))
+        chat = await self._base.chat(call)
+        # The same request again would find the new room, and put another one in its place.
+        upgraded = await self._chats.upgrade(
+            call.actor, chat, lambda connection, new: call.done(connection, _seen(connection, new))
+        )
+        return await self._shown(upgraded)
 
     async def pin(self, call: Call[Pin, None]) -> None:
         """Pinned."""
@@ -142,11 +147,7 @@ class ChatRoutes:
         await self._chats.unpin(call.actor, await self._base.chat(call), call.params["event"])
 
     async def _shown(self, chat: Chat) -> ChatView:
-        def work(connection: Connection) -> tuple[int, str | None]:
-            counted = store.count_members(connection, [chat.room_id])
-            return counted.get(chat.room_id, 0), _parents(connection, [chat]).get(chat.room_id)
-
-        return view_of(chat, *await self._base.database.read(work))
+        return await self._base.database.read(lambda connection: _seen(connection, chat))
 
 
 class ChannelRoutes:
@@ -309,6 +310,12 @@ class RetentionRoutes:
         policy = await self._retention.policy(call.actor, chat)
         held = await self._base.database.read(lambda connection: is_held(connection, chat.room_id))
         return _policy(policy, held)
+
+
+def _seen(connection: Connection, chat: Chat) -> ChatView:
+    """A chat as it is shown by itself."""
+    counted = store.count_members(connection, [chat.room_id])
+    return view_of(chat, counted.get(chat.room_id, 0), _parents(connection, [chat]).get(chat.room_id))
 
 
 def _parents(connection: Connection, found: Sequence[Chat]) -> dict[str, str]:
