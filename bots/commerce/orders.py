@@ -84,11 +84,13 @@ class Terms:
         pay: for the buyer's confirmation in the wallet.
         agree: for the buyer's answer to an amendment.
         conclude: after the delivery, for complaints.
+        answer: for the merchant's answer; None: what each merchant says.
     """
 
     pay: timedelta = timedelta(minutes=15)
     agree: timedelta = timedelta(minutes=10)
     conclude: timedelta = timedelta(days=14)
+    answer: timedelta | None = None
 
 
 class Orders(OrderBook):
@@ -257,7 +259,7 @@ class Orders(OrderBook):
         if action is Action.PAY:
             now = self._trade.clock.now()
             opens = merchant.hours.opens_at(now) or now
-            return max(opens - now, timedelta()) + merchant.answer_time
+            return max(opens - now, timedelta()) + (self.terms.answer or merchant.answer_time)
         waits = {Action.AMEND: self.terms.agree, Action.AGREE: self.terms.pay, Action.DELIVER: self.terms.conclude}
         return waits.get(action)
 

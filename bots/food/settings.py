@@ -37,6 +37,9 @@ class Settings(BaseModel):
         10, ge=1, le=1440, description="Minutes that a buyer has to say whether they want what is left of an order."
     )
     conclude_days: int = Field(3, ge=1, le=365, description="Days after the delivery in which a buyer can complain.")
+    answer_seconds: int | None = Field(
+        None, ge=5, le=86_400, description="Seconds that restaurants have to answer an order; unset: what each says."
+    )
     share_minutes: int = Field(
         10,
         ge=1,
@@ -59,6 +62,7 @@ class Settings(BaseModel):
             timedelta(minutes=self.pay_minutes),
             timedelta(minutes=self.agree_minutes),
             timedelta(days=self.conclude_days),
+            None if self.answer_seconds is None else timedelta(seconds=self.answer_seconds),
         )
 
     def group_terms(self) -> GroupTerms:
