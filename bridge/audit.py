@@ -18,6 +18,7 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from appservice import json
+from appservice.clock import Clock
 from appservice.database import Database
 from appservice.errors import RialtoError
 from appservice.sealing import SealBroken, Sealer
@@ -26,7 +27,7 @@ from bridge.domain.audit import FIRST, PSEUDONYM, Anchor, Entry, Fault, Problem
 from bridge.store import audit as store
 from bridge.store.audit import Filter
 
-__all__ = ["ERASED", "Anchor", "Audit", "AuditEntry", "AuditError", "Report", "pseudonym"]
+__all__ = ["ERASED", "Anchor", "Audit", "AuditEntry", "AuditError", "Report", "Scribe", "pseudonym"]
 
 MOST_DETAILS: Final = 16_384
 """Bytes of details as JSON."""
@@ -229,6 +230,34 @@ class Audit:
                 # The rest of the log must stay readable, and verify says what is wrong with this entry.
                 details = {"error": "the details do not open"}
         return AuditEntry(row.seq, row.at, row.actor, row.action, row.subject, row.outcome, details, row.digest.hex())
+
+
+class Scribe:
+    """Notes what is decided now: the log and the clock in one, for services that note much."""
+
+    def __init__(self, audit: Audit, clock: Clock) -> None:
+        self._audit = audit
+        self._clock = clock
+
+    def __call__(
+        self,
+        connection: Connection,
+        actor: str,
+        action: str,
+        subject: str,
+        outcome: str = "done",
+        details: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Add an entry of this moment; see :meth:`Audit.append`."""
+        self._audit.append(
+            connection,
+            at=self._clock.now_ms(),
+            actor=actor,
+            action=action,
+            subject=subject,
+            outcome=outcome,
+            details=details,
+        )
 
 
 def fields(entry: AuditEntry) -> dict[str, Any]:

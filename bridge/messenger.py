@@ -38,11 +38,11 @@ from bridge.notices import Notices
 from bridge.permissions import Permissions
 from bridge.privacy import rights as privacy_rights
 from bridge.privacy.wiring import Privacy
+from bridge.reading import Decrypt, Reading
 from bridge.registry import Registry
 from bridge.retention import rights as retention_rights
 from bridge.rights import wiring as rights
 from bridge.rights.parts import Part
-from bridge.search.feature import Decrypt
 from bridge.search.wiring import Search
 from bridge.steward import Steward
 from bridge.store import chats as chat_store
@@ -205,6 +205,7 @@ class Messenger:
         )
         self.channels = self.channeling.service
         self._backgrounds += [self.linking.background, self.channeling.background]
+        reading = Reading(ground.rooms.bots_in, ground.steward, ground.decrypt)
         self.timing = Timing(
             ground.config,
             ground.database,
@@ -217,9 +218,8 @@ class Messenger:
             self.chats,
             self.delivery,
             self.administration,
-            ground.rooms.bots_in,
             ground.bots,
-            ground.decrypt,
+            reading,
         )
         self.timers = self.timing.timers
         self.retention = self.timing.retention
@@ -231,8 +231,7 @@ class Messenger:
             self.permissions,
             self.audit,
             ground.clock,
-            ground.rooms.bots_in,
-            ground.decrypt,
+            reading,
         )
         self.search = self.searching.service
         self.rights = rights.make(

@@ -14,6 +14,7 @@ from appservice.database import DatabaseError
 from bots.framework.i18n import Catalogues
 from bots.framework.limits import Limited, RateLimit, RateLimiter
 from bots.framework.web import json_answer, json_error
+from bots.pages.app import accepted_languages
 from bots.pages.page import Mark, Page
 from bots.pages.rendering import Renderer
 from bots.payments.funding import Funding
@@ -96,8 +97,7 @@ class FundingWeb:
         how = request.match_info["how"]
         if how not in RETURNS:
             raise web.HTTPNotFound
-        wanted = [part.split(";")[0].strip() for part in request.headers.get("Accept-Language", "")[:200].split(",")]
-        words = self._renderer.translation([tag for tag in wanted if tag])
+        words = self._renderer.translation(accepted_languages(request))
         page = Page(
             title=words.t("Thank you") if how == "done" else words.t("Nothing was paid"),
             mark=Mark.WAITING if how == "done" else Mark.STOPPED,

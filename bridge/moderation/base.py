@@ -15,7 +15,7 @@ from appservice.clock import Clock
 from appservice.database import Database
 from appservice.events import InternalEvent
 from appservice.metrics import Metrics
-from bridge.audit import Audit
+from bridge.audit import Audit, Scribe
 from bridge.errors import NotFound
 from bridge.moderation import cases
 from bridge.moderation.actions import Actions
@@ -93,7 +93,7 @@ class Base:
         self._desk = ground.desk
         self._notices = ground.notices
         self._raise_events = ground.raise_events
-        self._audit = ground.audit
+        self._scribe = Scribe(ground.audit, ground.clock)
         self._book = ground.book
         self._clock = ground.clock
         self._metrics = ground.metrics
@@ -159,12 +159,5 @@ class Base:
         details: dict[str, Any] | None = None,
     ) -> None:
         """An entry about a report, as the transaction's last write."""
-        self._audit.append(
-            connection,
-            at=self._clock.now_ms(),
-            actor=actor,
-            action=action,
-            subject=report.subject or f"report:{report.id}",
-            outcome=outcome,
-            details=details or {"report": report.id},
-        )
+        subject = report.subject or f"report:{report.id}"
+        self._scribe(connection, actor, action, subject, outcome, details or {"report": report.id})

@@ -17,7 +17,8 @@ from appservice.database import Database
 from appservice.events import InternalEvent
 from appservice.homeserver import HomeserverError
 from appservice.unit import UnitOfWork
-from bridge.audit import Audit
+from bridge.actor import SYSTEM
+from bridge.audit import Audit, Scribe
 from bridge.background import Background
 from bridge.domain.moderation import MOST_EVIDENCE_TEXT
 from bridge.moderation import cases
@@ -82,7 +83,7 @@ class Desk:
         self._database = database
         self._registry = registry
         self._notices = notices
-        self._audit = audit
+        self._note = Scribe(audit, clock)
         self._book = book
         self._clock = clock
         self._next_at = 0
@@ -159,7 +160,9 @@ class Desk:
             if membership in {"join", "invite"} and user_id not in wanted | {self._hand.user_id}:
                 # Somebody who moderates no more reads no more.
                 await self._one(self._hand.kick(room_id, user_id, "no moderator any more"), user_id)
-                await self._database.write(lambda connection, who=user_id: self._note(connection, who))  # type: ignore[misc]
+                await self._database.write(
+                    lambda it, who=user_id: self._note(it, SYSTEM.name, "moderators.remove", who)  # type: ignore[misc]
+                )
 
     @staticmethod
     async def _one(change: Any, user_id: str) -> None:
@@ -169,16 +172,6 @@ class Desk:
             if error.temporary:
                 raise
             log.warning("the moderators' room: %s", error, extra={"person": user_id})
-
-    def _note(self, connection: Connection, user_id: str) -> None:
-        self._audit.append(
-            connection,
-            at=self._clock.now_ms(),
-            actor="system",
-            action="moderators.remove",
-            subject=user_id,
-            outcome="done",
-        )
 
     async def _upcoming(self) -> int | None:
         return self._next_at if self.open else None

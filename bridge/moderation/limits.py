@@ -6,8 +6,8 @@ Counts live in memory and begin anew at a start; what was done because of them i
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
-from typing import Any, Final
+from collections.abc import Collection
+from typing import Final
 
 from sqlalchemy import Connection
 
@@ -17,7 +17,8 @@ from appservice.events import Event
 from appservice.homeserver import HomeserverError
 from appservice.metrics import Metrics
 from appservice.unit import UnitOfWork
-from bridge.audit import Audit
+from bridge.actor import SYSTEM
+from bridge.audit import Audit, Scribe
 from bridge.background import Background
 from bridge.chats.consent import Consent
 from bridge.domain.floods import Window, closed
@@ -111,7 +112,7 @@ class FloodFeature(Feature):
         self._database = database
         self._registry = registry
         self._notices = notices
-        self._audit = audit
+        self._note = Scribe(audit, clock)
         self._clock = clock
         self._metrics = metrics
         self._service = service
@@ -162,7 +163,7 @@ class FloodFeature(Feature):
 
         def work(connection: Connection) -> None:
             store.set_flood(connection, flood)
-            self._note(connection, chat, "chat.close", {"until": until})
+            self._note(connection, SYSTEM.name, "chat.close", f"chat:{chat.id}", details={"until": until})
 
         unit.store(work)
         if content is not None:
@@ -216,7 +217,7 @@ class FloodFeature(Feature):
         def work(connection: Connection) -> None:
             store.drop_flood(connection, flood.room_id)
             if chat is not None:
-                self._note(connection, chat, "chat.open", {})
+                self._note(connection, SYSTEM.name, "chat.open", f"chat:{chat.id}")
 
         await self._database.write(work)
 
@@ -244,14 +245,3 @@ class FloodFeature(Feature):
             self._spam.forget(event.sender)
             key = f"{event.sender} {hour // 24}"
             await self._service.report_by_limit(event.sender, chat, "invite_spam", key)
-
-    def _note(self, connection: Connection, chat: Chat, action: str, details: Mapping[str, Any]) -> None:
-        self._audit.append(
-            connection,
-            at=self._clock.now_ms(),
-            actor="system",
-            action=action,
-            subject=f"chat:{chat.id}",
-            outcome="done",
-            details=details,
-        )

@@ -14,8 +14,8 @@ from appservice.database import Database
 from appservice.events import InternalEvent
 from appservice.homeserver import HomeserverError
 from appservice.metrics import Metrics
-from bridge.actor import SYSTEM, Actor
-from bridge.audit import Audit
+from bridge.actor import SYSTEM
+from bridge.audit import Audit, Scribe
 from bridge.background import Background
 from bridge.domain.policies import TYPES, Rule, Rules, is_pattern, spares
 from bridge.errors import Refused
@@ -68,7 +68,7 @@ class Obeying:
         self._authority = authority
         self._desk = desk
         self._raise_events = raise_events
-        self._audit = audit
+        self._note = Scribe(audit, clock)
         self._clock = clock
         self._metrics = metrics
         self._spared = frozenset(service_users) | set(authority.moderators)
@@ -123,7 +123,9 @@ class Obeying:
             await self._database.write(lambda connection: store.drop_bans(connection, [(chat.room_id, user_id)]))
             return False
         details = {"user": user_id, "rule": f"{rule.kind.value} {rule.entity}"}
-        await self._database.write(lambda it: self._note(it, SYSTEM, "policy.ban", f"chat:{chat.id}", "done", details))
+        await self._database.write(
+            lambda it: self._note(it, SYSTEM.name, "policy.ban", f"chat:{chat.id}", "done", details)
+        )
         self._metrics.policy_bans.inc()
         return True
 
@@ -237,7 +239,7 @@ class Obeying:
         details = {"entity": kept.rule.entity, "people": people}
 
         def work(connection: Connection) -> Iterable[InternalEvent]:
-            self._note(connection, SYSTEM, "policy.ban", kept.room_id, "left_to_moderators", details)
+            self._note(connection, SYSTEM.name, "policy.ban", kept.room_id, "left_to_moderators", details)
             return self._desk.tell(key, "bans", "", values)
 
         await self._raise_events(work)
@@ -271,7 +273,7 @@ class Obeying:
         def work(connection: Connection) -> None:
             store.drop_bans(connection, [(room_id, user_id)])
             subject = room_id if chat is None else f"chat:{chat.id}"
-            self._note(connection, SYSTEM, "policy.unban", subject, "done", {"user": user_id})
+            self._note(connection, SYSTEM.name, "policy.unban", subject, "done", {"user": user_id})
 
         await self._database.write(work)
 
@@ -286,25 +288,6 @@ class Obeying:
 
     async def _upcoming(self) -> int | None:
         return self._retry_at
-
-    def _note(
-        self,
-        connection: Connection,
-        actor: Actor,
-        action: str,
-        subject: str,
-        outcome: str,
-        details: dict[str, Any] | None = None,
-    ) -> None:
-        self._audit.append(
-            connection,
-            at=self._clock.now_ms(),
-            actor=actor.name,
-            action=action,
-            subject=subject,
-            outcome=outcome,
-            details=details,
-        )
 
 
 def usable(key: object) -> bool:

@@ -75,7 +75,7 @@ class PolicyService(Obeying):
             if room_id in known and actor == SYSTEM:
                 return  # at every start
             store.add_list(connection, found)
-            self._note(connection, actor, "policy.subscribe", room_id, "done", {"room": room})
+            self._note(connection, actor.name, "policy.subscribe", room_id, "done", {"room": room})
 
         await self._database.write(work)
         await self.reload()
@@ -97,7 +97,7 @@ class PolicyService(Obeying):
 
         def work(connection: Connection) -> None:
             store.drop_list(connection, room_id)
-            self._note(connection, actor, "policy.unsubscribe", room_id, "done")
+            self._note(connection, actor.name, "policy.unsubscribe", room_id, "done")
 
         await self._database.write(work)
         await self._steward.leave(room_id)
@@ -136,7 +136,7 @@ class PolicyService(Obeying):
         def work(connection: Connection) -> None:
             store.set_rule(connection, room_id, kind.type, key, rule, now)
             details = {"kind": kind.value, "entity": entity, "reason": rule.reason}
-            self._note(connection, actor, "policy.publish", room_id, "done", details)
+            self._note(connection, actor.name, "policy.publish", room_id, "done", details)
 
         await self._database.write(work)
         await self.reload()
@@ -157,7 +157,9 @@ class PolicyService(Obeying):
 
         def work(connection: Connection) -> None:
             store.drop_rule(connection, room_id, kind.type, key)
-            self._note(connection, actor, "policy.retract", room_id, "done", {"kind": kind.value, "entity": entity})
+            self._note(
+                connection, actor.name, "policy.retract", room_id, "done", {"kind": kind.value, "entity": entity}
+            )
 
         await self._database.write(work)
         await self.reload()

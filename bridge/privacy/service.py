@@ -18,7 +18,7 @@ from appservice.events import InternalEvent
 from appservice.homeserver import HomeserverError
 from appservice.sealing import SealBroken, Sealer
 from appservice.synapse_module import SynapseModule
-from bridge.audit import Audit
+from bridge.audit import Audit, Scribe
 from bridge.background import Background
 from bridge.domain.privacy import Answer, Audience, Settings, What, allowed, screen
 from bridge.domain.ulids import ulid
@@ -73,7 +73,7 @@ class PrivacyService:
         self._module = module
         self._notices = notices
         self._raise_events = raise_events
-        self._audit = audit
+        self._note = Scribe(audit, clock)
         self._clock = clock
         self._sealer = sealer
         self._server_name = server_name
@@ -110,7 +110,8 @@ class PrivacyService:
                 store.set_settings(connection, user_id, changed)
                 if changed.receipts is Audience.NOBODY:
                     self.reading_hidden(connection, user_id)
-                self._told(connection, user_id, "privacy.change", user_id, {str(k): str(v) for k, v in values.items()})
+                details = {str(k): str(v) for k, v in values.items()}
+                self._note(connection, user_id, "privacy.change", user_id, details=details)
             return changed
 
         changed = await self._database.write(work)
@@ -131,7 +132,7 @@ class PrivacyService:
         def work(connection: Connection) -> None:
             store.set_exception(connection, user_id, other, thing, allow)
             details = {"other": other, "what": what, "allow": allow}
-            self._told(connection, user_id, "privacy.except", user_id, details)
+            self._note(connection, user_id, "privacy.except", user_id, details=details)
 
         await self._database.write(work)
         await self._forget(user_id)
@@ -221,7 +222,7 @@ class PrivacyService:
                 found = store.request(connection, user_id, other, what)
                 if found is not None:
                     store.answer(connection, found, store.DECLINED, now)
-            self._told(connection, user_id, "privacy.block", other, {})
+            self._note(connection, user_id, "privacy.block", other)
 
         await self._database.write(work)
         self.background.wake()
@@ -233,7 +234,7 @@ class PrivacyService:
 
         def work(connection: Connection) -> None:
             if store.set_block(connection, user_id, other, False, now):
-                self._told(connection, user_id, "privacy.unblock", other, {})
+                self._note(connection, user_id, "privacy.unblock", other)
 
         await self._database.write(work)
         self.background.wake()
@@ -272,7 +273,7 @@ class PrivacyService:
             if accept:
                 store.add_contact(connection, user_id, found.other, now)
             outcome = "accepted" if accept else "declined"
-            self._told(connection, user_id, "privacy.answer", found.other, {"what": found.what.value}, outcome)
+            self._note(connection, user_id, "privacy.answer", found.other, outcome, {"what": found.what.value})
             return replace(found, state=state, answered_at=now)
 
         answered = await self._database.write(work)
@@ -438,25 +439,6 @@ class PrivacyService:
             return What(what)
         except ValueError:
             raise Refused("no_such_setting", "There is no such setting.") from None
-
-    def _told(
-        self,
-        connection: Connection,
-        user_id: str,
-        action: str,
-        subject: str,
-        details: dict[str, Any],
-        outcome: str = "done",
-    ) -> None:
-        self._audit.append(
-            connection,
-            at=self._clock.now_ms(),
-            actor=user_id,
-            action=action,
-            subject=subject,
-            outcome=outcome,
-            details=details,
-        )
 
     def _seal(self, name: str, request_id: str) -> str:
         return self._sealer.seal(name.encode("utf-8", "replace"), request_id).hex() if name else ""

@@ -13,7 +13,7 @@ from appservice.clock import Clock
 from appservice.database import Database, DatabaseError
 from appservice.homeserver import HomeserverError
 from bridge.actor import Actor
-from bridge.audit import Audit
+from bridge.audit import Audit, Scribe
 from bridge.domain import texts
 from bridge.domain.retention import MOST_DAYS, Policy, shortest, valid_days
 from bridge.domain.roles import Role
@@ -55,7 +55,7 @@ class RetentionService:
         self._database = database
         self._permissions = permissions
         self._lock = lock
-        self._audit = audit
+        self._note = Scribe(audit, clock)
         self._clock = clock
         self._freezing = freezing
         self._sweeper = sweeper
@@ -94,15 +94,8 @@ class RetentionService:
                 store.sweep_now(connection, now, workspace=name)
             else:
                 store.sweep_now(connection, now, room_id=chat.room_id)
-            self._audit.append(
-                connection,
-                at=now,
-                actor=actor.name,
-                action="retention.policy",
-                subject=f"chat:{chat.id}" if chat is not None else f"workspace:{name}",
-                outcome="done",
-                details={"days": days},
-            )
+            subject = f"chat:{chat.id}" if chat is not None else f"workspace:{name}"
+            self._note(connection, actor.name, "retention.policy", subject, details={"days": days})
 
         await self._database.write(work)
         if self._sweeper is not None:
@@ -160,7 +153,7 @@ class RetentionService:
             if known is not None and known.released_at is None:
                 return known
             store.hold(connection, found)
-            self._note(connection, name, "retention.hold", chat, reason)
+            self._note(connection, name, "retention.hold", f"chat:{chat.id}", details={"reason": reason})
             return found
 
         async with self._lock(chat.room_id):
@@ -186,7 +179,7 @@ class RetentionService:
                 raise NotFound("no_such_hold", "This chat is not held.")
             store.release(connection, chat.room_id, now)
             store.sweep_now(connection, now, room_id=chat.room_id)
-            self._note(connection, by or actor.name, "retention.release", chat, "")
+            self._note(connection, by or actor.name, "retention.release", f"chat:{chat.id}")
 
         async with self._lock(chat.room_id):
             await self._database.write(work)
@@ -219,17 +212,6 @@ class RetentionService:
         except (HomeserverError, DatabaseError) as error:
             log.warning("a hold's room follows later: %s", error, extra={"room_id": chat.room_id})
             self._freezing.background.wake()
-
-    def _note(self, connection: Connection, actor: str, action: str, chat: Chat, reason: str) -> None:
-        self._audit.append(
-            connection,
-            at=self._clock.now_ms(),
-            actor=actor,
-            action=action,
-            subject=f"chat:{chat.id}",
-            outcome="done",
-            details={"reason": reason} if reason else {},
-        )
 
     # For chats that move and end
 

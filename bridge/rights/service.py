@@ -24,7 +24,7 @@ from appservice.homeserver import HomeserverError
 from appservice.sealing import Sealer
 from bridge import audit as audits
 from bridge.actor import Actor
-from bridge.audit import ERASED, Audit
+from bridge.audit import ERASED, Audit, Scribe
 from bridge.background import Background
 from bridge.chats.plans import checked
 from bridge.domain import texts
@@ -96,6 +96,7 @@ class RightsService:
         """
         self._database = database
         self._audit = audit
+        self._note = Scribe(audit, clock)
         self._notices = notices
         self._raise_events = raise_events
         self._sealer = sealer
@@ -166,7 +167,7 @@ class RightsService:
         tell(done, total, "")
         made = await asyncio.to_thread(archive.close)
         actor = person if by is None else by.name
-        await self._database.write(lambda connection: self._note(connection, actor, person, "rights.export", "done"))
+        await self._database.write(lambda connection: self._note(connection, actor, "rights.export", person))
         return made
 
     async def start_export(self, person: str, by: Actor | None = None, also: Also = _nothing) -> Request:
@@ -203,7 +204,7 @@ class RightsService:
                 raise TooMany("too_many_exports", "That is enough for today. Ask again tomorrow.", retry_after=3_600)
             store.add(connection, request)
             also(connection, request)
-            self._note(connection, request.asked_by, person, "rights.ask", "export")
+            self._note(connection, request.asked_by, "rights.ask", person, "export")
             return request
 
         made = await self._database.write(work)
@@ -313,7 +314,7 @@ class RightsService:
                 return known
             store.add(connection, request)
             also(connection, request)
-            self._note(connection, request.asked_by, person, "rights.ask", "erase")
+            self._note(connection, request.asked_by, "rights.ask", person, "erase")
             return request
 
         made = await self._database.write(work)
@@ -344,7 +345,7 @@ class RightsService:
             self._audit.erase(connection, person, pseudonym)
             actor = pseudonym if request.asked_by == person else request.asked_by
             details = {"problems": problems}
-            self._note(connection, actor, pseudonym, ERASED, "done", details)
+            self._note(connection, actor, ERASED, pseudonym, details=details)
             return ()
 
         late = await self._database.write(work)
@@ -367,7 +368,7 @@ class RightsService:
             store.change(
                 connection, request.id, state=after, problem=codes, due_at=None, finished_at=now, sealed=None, stage=""
             )
-            self._note(connection, request.asked_by, request.person, "rights.erase_refused", "refused")
+            self._note(connection, request.asked_by, "rights.erase_refused", request.person, "refused")
             values = {"reason": "\n".join(each.human for each in obstacles)}
             return self._notices.event(f"erase {request.id}", request.person, "erase.refused", values)
 
@@ -472,25 +473,6 @@ class RightsService:
         if person in self._service_users:
             raise Refused("not_a_person", "That is Rialto itself, and nobody.")
         return person
-
-    def _note(
-        self,
-        connection: Connection,
-        actor: str,
-        subject: str,
-        action: str,
-        outcome: str,
-        details: dict[str, Any] | None = None,
-    ) -> None:
-        self._audit.append(
-            connection,
-            at=self._clock.now_ms(),
-            actor=actor,
-            action=action,
-            subject=subject,
-            outcome=outcome,
-            details=details,
-        )
 
 
 def _collect(part: Part, connection: Connection, person: str, archive: Archive) -> list[tuple[str, bytes]]:

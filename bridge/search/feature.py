@@ -6,18 +6,18 @@ replaced, where nothing new is found any more.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from sqlalchemy import Connection
 
 from appservice.clock import Clock
 from appservice.database import Database
-from appservice.e2ee.errors import DecryptionFailed
 from appservice.events import Event
 from appservice.unit import UnitOfWork
 from bridge.domain.search import MESSAGE_TYPES, Said, said, time_of
 from bridge.feature import Feature
+from bridge.reading import ENCRYPTED, Reading
 from bridge.registry import Registry
 from bridge.search.index import Index
 from bridge.search.service import SearchService
@@ -27,11 +27,7 @@ from bridge.store.chats import Chat
 from bridge.store.search import Document
 
 NAME: Final = "bridge:search"
-ENCRYPTED: Final = "m.room.encrypted"
 REDACTION: Final = "m.room.redaction"
-
-Decrypt = Callable[[str, Mapping[str, Any]], Awaitable[dict[str, Any]]]
-"""Reads an encrypted event as a bot: ``{"type", "content"}``; raises KeyMissing, DecryptionFailed."""
 
 
 class SearchFeature(Feature):
@@ -47,13 +43,8 @@ class SearchFeature(Feature):
         clock: Clock,
         service: SearchService,
         index: Index,
-        bots_in: Callable[[str], Iterable[str]],
-        decrypt: Decrypt | None,
+        reading: Reading,
     ) -> None:
-        """
-        Args:
-            decrypt: None: encrypted chats are not searched.
-        """
         super().__init__("")
         self._registry = registry
         self._steward = steward
@@ -61,8 +52,7 @@ class SearchFeature(Feature):
         self._clock = clock
         self._service = service
         self._index = index
-        self._bots_in = bots_in
-        self._decrypt = decrypt
+        self._reading = reading
 
     def wants(self, event: Event) -> bool:
         """Messages of chats that are searched, and redactions wherever something may have been found."""
@@ -119,23 +109,7 @@ class SearchFeature(Feature):
         """
         if event.type != ENCRYPTED:
             return event.type, event.content
-        bot = next(iter(sorted(set(self._bots_in(event.room_id)) - {self._steward.user_id})), None)
-        if not chat.encrypted or bot is None or self._decrypt is None:
-            return None
-        raw = {
-            "type": event.type,
-            "event_id": event.event_id,
-            "room_id": event.room_id,
-            "sender": event.sender,
-            "content": event.content,
-            "origin_server_ts": event.timestamp,
-        }
-        try:
-            plain = await self._decrypt(bot, raw)
-        except DecryptionFailed:
-            return None
-        event_type, content = plain.get("type"), plain.get("content")
-        return (event_type, content) if isinstance(event_type, str) and isinstance(content, dict) else None
+        return await self._reading.plain(event) if chat.encrypted else None
 
     async def _edited(
         self, chat: Chat, event: Event, message: Said, content: Mapping[str, Any], unit: UnitOfWork

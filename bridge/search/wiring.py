@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-
 from appservice.clock import Clock
 from appservice.config import Config
 from appservice.consumer import Consumer
@@ -12,8 +10,9 @@ from appservice.sealing import Sealer, derived_key
 from bridge.audit import Audit
 from bridge.domain.search import Terms
 from bridge.permissions import Permissions
+from bridge.reading import Reading
 from bridge.registry import Registry
-from bridge.search.feature import Decrypt, SearchFeature
+from bridge.search.feature import SearchFeature
 from bridge.search.history import Past
 from bridge.search.index import Index
 from bridge.search.rights import Part
@@ -33,13 +32,11 @@ class Search:
         permissions: Permissions,
         audit: Audit,
         clock: Clock,
-        bots_in: Callable[[str], Iterable[str]],
-        decrypt: Decrypt | None,
+        reading: Reading,
     ) -> None:
         """
         Args:
-            bots_in: the bots and the steward that are in a room.
-            decrypt: reads an encrypted event as a bot; None: only unencrypted chats are searched.
+            reading: where nothing encrypted can be read, only unencrypted chats are searched.
         """
         settings = config.messenger.search
         key = config.encryption.pickle_key.get_secret_value()
@@ -51,11 +48,11 @@ class Search:
             audit,
             index,
             enabled=settings.enabled,
-            services=settings.services and decrypt is not None,
+            services=settings.services and reading.possible,
         )
         self.part = Part(index)
         self.past = Past(registry, steward, database, clock, self.service, index, settings.past_pages_per_second)
-        self._feature = SearchFeature(registry, steward, database, clock, self.service, index, bots_in, decrypt)
+        self._feature = SearchFeature(registry, steward, database, clock, self.service, index, reading)
 
     @property
     def features(self) -> list[Consumer]:

@@ -5,23 +5,20 @@ It is a consumer of its own, for it may have to wait for a key: the time of a me
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Final
 
 from appservice.clock import Clock
-from appservice.e2ee.errors import DecryptionFailed
 from appservice.events import Event
 from appservice.unit import UnitOfWork
 from bridge.domain.kinds import Kind
 from bridge.domain.timers import TIMER, media_of
 from bridge.feature import Feature
+from bridge.reading import ENCRYPTED, Reading
 from bridge.registry import Registry
-from bridge.search.feature import Decrypt
-from bridge.steward import Steward
 from bridge.store import timers as store
 
 NAME: Final = "bridge:timed-files"
-ENCRYPTED: Final = "m.room.encrypted"
 
 
 class ServiceFiles(Feature):
@@ -32,28 +29,23 @@ class ServiceFiles(Feature):
     def __init__(
         self,
         registry: Registry,
-        steward: Steward,
         clock: Clock,
         timed: Callable[[str], bool],
-        bots_in: Callable[[str], Iterable[str]],
-        decrypt: Decrypt | None,
+        reading: Reading,
     ) -> None:
         """
         Args:
             timed: whether the messages of a room have a timer now.
-            decrypt: reads as a bot; None: nobody can.
         """
         super().__init__("")
         self._registry = registry
-        self._steward = steward
         self._clock = clock
         self._timed = timed
-        self._bots_in = bots_in
-        self._decrypt = decrypt
+        self._reading = reading
 
     def wants(self, event: Event) -> bool:
         """Encrypted messages with a timer, of people with a bot."""
-        if event.type != ENCRYPTED or self._decrypt is None or event.consumer is not None:
+        if event.type != ENCRYPTED or not self._reading.possible or event.consumer is not None:
             return False
         chat = self._registry.get(event.room_id)
         if chat is None or chat.kind is not Kind.SERVICE:
@@ -66,22 +58,8 @@ class ServiceFiles(Feature):
         Raises:
             KeyMissing: not yet.
         """
-        bot = next(iter(sorted(set(self._bots_in(event.room_id)) - {self._steward.user_id})), None)
-        if bot is None or self._decrypt is None:
-            return
-        raw = {
-            "type": event.type,
-            "event_id": event.event_id,
-            "room_id": event.room_id,
-            "sender": event.sender,
-            "content": event.content,
-            "origin_server_ts": event.timestamp,
-        }
-        try:
-            content = (await self._decrypt(bot, raw)).get("content")
-        except DecryptionFailed:
-            return
-        files = media_of(content) if isinstance(content, dict) else ()
+        plain = await self._reading.plain(event)
+        files = () if plain is None else media_of(plain[1])
         if not files:
             return
         now, event_id, room_id, sender = self._clock.now_ms(), event.event_id, event.room_id, event.sender

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-
 from appservice.administration import Administration
 from appservice.clock import Clock
 from appservice.config import Config
@@ -14,11 +12,11 @@ from bridge.audit import Audit
 from bridge.chats.service import ChatService
 from bridge.delivery.service import DeliveryService
 from bridge.permissions import Permissions
+from bridge.reading import Reading
 from bridge.registry import Registry
 from bridge.retention.freezing import Freezing
 from bridge.retention.service import RetentionService
 from bridge.retention.sweeper import Sweeper
-from bridge.search.feature import Decrypt
 from bridge.steward import Steward
 from bridge.timers.drain import Drain
 from bridge.timers.feature import TimerFeature
@@ -43,9 +41,8 @@ class Timing:
         chats: ChatService,
         delivery: DeliveryService,
         administration: Administration,
-        bots_in: Callable[[str], Iterable[str]],
         bots: frozenset[str],
-        decrypt: Decrypt | None,
+        reading: Reading,
     ) -> None:
         settings = config.messenger
         self.drain = Drain(
@@ -57,7 +54,7 @@ class Timing:
             concurrency=settings.timers.concurrency,
         )
         self.feature = TimerFeature(steward, database, registry, audit, clock, bots, self.drain.soon)
-        self._service_files = ServiceFiles(registry, steward, clock, self.feature.timed, bots_in, decrypt)
+        self._service_files = ServiceFiles(registry, clock, self.feature.timed, reading)
         self.files = FileRemover(administration, database, clock, config.homeserver.server_name)
         self.timers = TimerService(steward, permissions, chats)
         self.freezing = Freezing(steward, database, chats, clock)

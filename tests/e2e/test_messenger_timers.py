@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from typing import Any
 from urllib.parse import quote
 
@@ -171,7 +172,12 @@ async def test_from_reading_though_rialto_was_away(rialto: StartRialto, alice: H
 
     await until(known, "who answers has read")
     fourth = await alice.say(room_id, "four")
-    await asyncio.sleep(1)
+
+    async def noted() -> bool:
+        with closing(sqlite3.connect(process.folder / "rialto.db", timeout=20)) as connection:
+            return bool(connection.execute("SELECT 1 FROM timed_messages WHERE event_id=?", (fourth,)).fetchall())
+
+    await until(noted, "the service to know of the last message")
     process.kill()
     await reads(bob, room_id, fourth)
     await asyncio.sleep(DOWNTIME_S)

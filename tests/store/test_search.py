@@ -522,7 +522,7 @@ async def test_what_can_never_be_read_is_passed_over(database: Database, monkeyp
         async def never(_user_id: str, _event: object) -> dict[str, Any]:
             raise DecryptionFailed("bad_message", "never")
 
-        monkeypatch.setattr(world.messenger.searching._feature, "_decrypt", never)
+        monkeypatch.setattr(world.messenger.searching._feature._reading, "_decrypt", never)
         await alice.says(chat.room_id, "x")
         assert await found(world, alice, "", chat=chat) == []
 

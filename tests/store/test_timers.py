@@ -22,6 +22,7 @@ from bridge.domain.kinds import Kind
 from bridge.domain.roles import Role
 from bridge.domain.timers import MEDIA, TIMER, Start, Timer
 from bridge.errors import NotAllowed, NotFound, Refused
+from bridge.reading import Reading
 from bridge.store import timers as store
 from bridge.store.chats import Chat
 from bridge.store.timer_tables import chat_timers, media_removals, message_files, timed_messages
@@ -731,11 +732,9 @@ async def test_a_chat_with_a_service(database: Database) -> None:
         timing = world.messenger.timing
         reader = ServiceFiles(
             world.messenger.registry,
-            world.messenger.steward,
             world.clock,
             timing.feature.timed,
-            lambda _: [HUB],
-            decrypt,
+            Reading(lambda _: [HUB], STEWARD, decrypt),
         )
         picture = {"msgtype": "m.image", "file": {"url": MXC}}
         message = await alice.says(room_id, "a picture")

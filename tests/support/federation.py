@@ -7,7 +7,7 @@ may be spoken to) stands here alone.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,8 +71,13 @@ def _federating(client_port: int, federation_port: int, names: Sequence[str], sh
 
 
 @asynccontextmanager
-async def federated_synapses(folder: Path, *slots: int) -> AsyncIterator[list[Server]]:
-    """As many federating homeservers as there are ``slots``, each with so many registrations; stopped at the end."""
+async def federated_synapses(
+    folder: Path, *slots: int, module: Mapping[str, Any] | None = None
+) -> AsyncIterator[list[Server]]:
+    """As many federating homeservers as there are ``slots``, each with so many registrations; stopped at the end.
+
+    ``module``: what Rialto's module is told, where there is a registration.
+    """
     shown = await Certificate.make(folder)
     ports = [(free_port(), free_port()) for _ in slots]
     names = [f"{HOST}:{federation}" for _, federation in ports]
@@ -83,6 +88,10 @@ async def federated_synapses(folder: Path, *slots: int) -> AsyncIterator[list[Se
             home.mkdir()
             client, federation = ports[number]
             extra = _federating(client, federation, names, shown)
+            if module is not None and slots[number]:
+                paths = [str(home / f"registration-s{slot:02}.yaml") for slot in range(slots[number])]
+                config = {"registration": paths, **module}
+                extra["modules"] = [{"module": "rialto_synapse.RialtoModule", "config": config}]
             server = running_synapse(home, slots=slots[number], server_name=names[number], port=client, **extra)
             return await stack.enter_async_context(server)
 
