@@ -287,10 +287,30 @@ def test_a_chart_of_anything() -> None:
             assert picture.size == (1200, 630)
 
 
+# Themselves
+
+
+async def test_what_a_merchant_says_of_themselves(world: DeskWorld) -> None:
+    merchant, carla, room = await world.desk("profile")
+    await world.says(carla, "about Since <1980>", "tags Pizza, Pasta", "minutes 25", room=room)
+    after = await world.now(merchant)
+    assert (after.description, after.tags, after.prepare) == ("Since <1980>", ("pizza", "pasta"), 25)
+    assert (await world.says(carla, "about", room=room))[-1].endswith("Since <1980>")
+    assert (await world.says(carla, "minutes 0", room=room)) == ["Minutes are from 1 to 1440."]
+    assert (await world.says(carla, "about " + "x" * 2001, room=room))[-1].startswith("A description has at most")
+    assert (await world.says(carla, "close down", "no", room=room)) == ["Profile stays."]
+    await world.says(carla, "close down", "yes", room=room)
+    assert (await world.now(merchant)).state is MerchantState.CLOSED
+    assert (await world.says(carla, "resume", room=room)) == ["That is not possible: the merchant is closed."]
+    world.check()
+
+
 # Money
 
 
-async def test_a_payout(world: DeskWorld) -> None:
+async def test_a_payout() -> None:
+    """Killed in the middle, it is one."""
+    world = DeskWorld()
     merchant, carla, room = await world.desk("payouts")
     await world.owner("carla")
     bob = world.user("bob")
@@ -321,3 +341,23 @@ async def test_a_payout(world: DeskWorld) -> None:
     entries = [(each.action, each.outcome) for each in await world.audit.list()]
     assert entries.count(("merchant.payout", "asked")) == 1
     assert entries.count(("merchant.payout", "paid")) == 1
+
+
+async def test_two_payouts_of_the_same_money(world: DeskWorld) -> None:
+    """What is not there any more when it is to be paid is not paid, and both are told what became of theirs."""
+    merchant, carla, room = await world.desk("twice")
+    dan = world.user("dan")
+    await world.write(lambda hand: world.sellers.hire(hand, merchant.id, dan.user_id, Staff.OWNER))
+    await dan.joins(room)
+    await world.owner("dan")
+    alice = await world.buyer("alice-twice")
+    order = await world.paid_order(alice, world.cart(merchant, "margherita", 2))
+    await world.says(carla, f"!accept {order.number}", room=room)
+    await world.says(carla, "!payout 15", room=room)
+    await world.says(dan, "!payout 15", "yes", room=room)
+    await carla.says("yes", room=room)
+    await world.settle()
+    told = [each.body for each in await world.hears(carla, room)]
+    assert told.count("€15.00 was paid out to @dan:world.") == 1, told
+    assert len([each for each in told if each.startswith("Nothing was paid out: ")]) == 1, told
+    assert await world.merchant_has(merchant) == money("5.50")

@@ -205,6 +205,20 @@ async def test_talk_among_the_staff_is_not_answered(world: DeskWorld) -> None:
     world.check()
 
 
+async def test_a_number_among_several_people(world: DeskWorld) -> None:
+    """Alone it is an answer where one order waits; as a part of a sentence it is not."""
+    merchant, carla, room = await world.desk("pizza-n")
+    await world.user("bob").joins(room)
+    alice = await world.buyer("alice-n")
+    order = await world.paid_order(alice, world.cart(merchant, "margherita"))
+    await world.quiet(room, carla)
+    await carla.says("2 people are ill", room=room)
+    assert await world.hears(carla, room) == []
+    await carla.says("1 25", room=room)
+    assert (await world.order(order)).state is OrderState.ACCEPTED
+    world.check()
+
+
 async def test_a_parcel_with_its_number(world: DeskWorld) -> None:
     merchant, carla, room = await world.desk("pizza-9")
     alice = await world.buyer("alice9")

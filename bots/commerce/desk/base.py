@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final, Protocol
 from zoneinfo import ZoneInfo
 
@@ -17,22 +17,15 @@ from bots.commerce.sellers import Sellers
 from bots.commerce.shelf import Shelf
 from bots.commerce.telling import DOMAIN
 from bots.commerce.trade import Trade
-from bots.domain.carts import CartError
-from bots.domain.cases import CaseRefused
-from bots.domain.catalogue import CatalogueError
-from bots.domain.coupons import CouponError
-from bots.domain.merchants import Merchant, MerchantError, Staff
+from bots.domain.merchants import Merchant, Staff
 from bots.domain.money import Money, MoneyError
-from bots.domain.opening import HoursError
-from bots.domain.orders import OrderRefused
-from bots.domain.places import PlaceError
 from bots.framework import Context, Dialog, InvalidValue, ParseEnv, Plugin
 from bots.framework.i18n import Translator, _
 from bots.framework.own_chat import own_chat
 from bots.payments.merchants import MerchantAccounts, MerchantPayouts
 from bridge.audit import Audit
 
-__all__ = ["RANKS", "ROLES", "DeskBase", "DeskSettings", "Desks", "Refusals", "clear", "read_money", "refused"]
+__all__ = ["RANKS", "ROLES", "DeskBase", "DeskSettings", "Desks", "clear", "read_money", "refused"]
 
 RANKS: Final = tuple(Staff)
 """From the highest to the lowest."""
@@ -40,12 +33,6 @@ ROLES: Final = {Staff.OWNER: _("owner"), Staff.MANAGER: _("manager"), Staff.CLER
 """As people read them."""
 PAGE: Final = 10
 """Of a list."""
-
-Refusals = (
-    CartError, CaseRefused, CatalogueError, CouponError, HoursError, MerchantError, MoneyError, OrderRefused,
-    PlaceError,
-)  # fmt: skip
-"""What the domain refuses, each with a sentence for people."""
 
 
 class _Said(Protocol):
@@ -187,9 +174,3 @@ def read_money(currency: str) -> Callable[[str, ParseEnv], Money]:
         return amount
 
     return read
-
-
-def minutes_in(text: str) -> timedelta | None:
-    """A number of minutes that stands alone."""
-    digits = text.strip()
-    return timedelta(minutes=int(digits)) if digits.isdecimal() and len(digits) < 5 else None

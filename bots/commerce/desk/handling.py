@@ -185,6 +185,8 @@ class Handling(Disputes):
             return True
         if order is None:
             return False
+        if not card and not ctx.addressed and not re.fullmatch(r"\d{1,2}(?:\s+\d{1,4})?", text):
+            return False  # “2 people are ill” is said among the staff
         # “1 40”, “2 no cheese”: the choice, and what belongs to it.
         first, _space, rest = text.partition(" ")
         word = which(order, ctx.translator, text=text)
