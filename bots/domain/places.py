@@ -125,16 +125,15 @@ class Polygon:
     def holds(self, point: Point) -> bool:
         """Whether a point lies in it; its border does."""
         flat = self._flat()
-        x = flat[0][0] + _across(point.longitude - flat[0][0])
-        y = point.latitude
         # The point may be a whole turn away from where the corners were unrolled to.
-        return any(_inside(flat, (x + turn, y)) for turn in (0.0, 360.0, -360.0))
+        return any(_inside(flat, (point.longitude + turn, point.latitude)) for turn in (0.0, 360.0, -360.0))
 
     def _flat(self) -> list[tuple[float, float]]:
         x = self.corners[0].longitude
         flat = []
         for corner in self.corners:
-            x += _across(corner.longitude - x)
+            # Whole turns are added to what was given, and nothing is rounded: a corner stays exactly where it is.
+            x = corner.longitude + 360 * _turns(x - corner.longitude)
             flat.append((x, corner.latitude))
         return flat
 
@@ -143,9 +142,9 @@ Shape = Circle | Polygon
 _Flat = tuple[float, float]
 
 
-def _across(degrees: float) -> float:
-    """The shorter way round the earth."""
-    return (degrees + 180) % 360 - 180
+def _turns(degrees: float) -> int:
+    """How many whole turns are nearest to so many degrees; of half a turn, the one below."""
+    return math.ceil((degrees - 180) / 360)
 
 
 def _turn(one: _Flat, two: _Flat, three: _Flat) -> int:
