@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 from collections.abc import AsyncIterator
 
 import pytest
+
+# The workers of a run, and the processes that tests start, would each compile everything anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 LONG_LIVED = frozenset({"e2e", "chaos"})
 """Folders whose servers and clients live longer than a test."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from appservice import processor, worker
 from appservice.database import Database, open_database
@@ -74,6 +76,34 @@ async def database(request: pytest.FixtureRequest, tmp_path: Path, scratch: _Scr
     await made.start()
     yield made
     await made.stop()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_once() -> Iterator[None]:
+    """Each test has engines of its own, and each engine would write every statement anew."""
+    dialects: dict[str, sa.Dialect] = {}
+    compiled: dict[Any, Any] = {}
+
+    def sharing(engine: sa.Engine) -> None:
+        engine.dialect = dialects.setdefault(engine.url.drivername, engine.dialect)
+        engine.update_execution_options(compiled_cache=compiled)
+
+    make, make_async = sa.create_engine, create_async_engine
+
+    def create(*arguments: Any, **options: Any) -> sa.Engine:
+        engine = make(*arguments, **options)
+        sharing(engine)
+        return engine
+
+    def create_async(*arguments: Any, **options: Any) -> AsyncEngine:
+        engine = make_async(*arguments, **options)
+        sharing(engine.sync_engine)
+        return engine
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sa, "create_engine", create)
+        patch.setattr("appservice.postgres.create_async_engine", create_async)
+        yield
 
 
 @pytest.fixture

@@ -184,11 +184,11 @@ class ForkedChild(Child):
 def _wait_for(requests: socket.socket, woken: int) -> tuple[dict[str, Any], int] | None:
     """The next request and its file; None at the end. Tells meanwhile how forks end."""
     while True:
-        ready = select.select([requests, woken], [], [])[0]
+        ready = select.select([requests.fileno(), woken], [], [])[0]
         if woken in ready:
             os.read(woken, 4096)
             _tell_ends(requests)
-        if requests in ready:
+        if requests.fileno() in ready:
             said, ancillary, _, _ = requests.recvmsg(MOST, socket.CMSG_SPACE(array.array("i", [0]).itemsize))
             if not said:
                 return None

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable
-from functools import cache
-from typing import Any, TypeVar
+from functools import cache, partial
+from typing import Any, Final, TypeVar, cast
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, event
@@ -25,16 +25,18 @@ class MemoryDatabase(Database):
     dialect = "sqlite"
 
     def __init__(self) -> None:
-        self._engine = sa.create_engine(
-            "sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False}, hide_parameters=True
+        known = _known()
+        # Not by create_engine, whose every engine compiles all statements anew.
+        self._engine = sa.Engine(
+            StaticPool(partial(sqlite3.connect, ":memory:", check_same_thread=False, isolation_level=None)),
+            known.dialect,
+            known.url,
+            execution_options={"compiled_cache": _COMPILED},
+            hide_parameters=True,
         )
         self.commits = 0
         self.dies_after: int | None = None
         """After so many further commits nothing more is kept, as after a kill."""
-
-        @event.listens_for(self._engine, "connect")
-        def _configure(connection: Any, _record: object) -> None:
-            connection.isolation_level = None
 
         @event.listens_for(self._engine, "begin")
         def _begin(connection: Connection) -> None:
@@ -52,7 +54,7 @@ class MemoryDatabase(Database):
     async def start(self) -> None:
         connection = self._engine.raw_connection()
         try:
-            _template().backup(connection.driver_connection)
+            _template().backup(cast(sqlite3.Connection, connection.driver_connection))
         finally:
             connection.close()
 
@@ -77,6 +79,18 @@ class MemoryDatabase(Database):
         await asyncio.sleep(0)
         with self._engine.begin() as connection:
             return work(connection)
+
+
+_COMPILED: Final[dict[Any, Any]] = {}
+"""Statements, as the dialect of :func:`_known` writes them, of all databases."""
+
+
+@cache
+def _known() -> sa.Engine:
+    """An engine that has asked SQLite what it can do."""
+    engine = sa.create_engine("sqlite://", poolclass=StaticPool)
+    with engine.connect():
+        return engine
 
 
 @cache
