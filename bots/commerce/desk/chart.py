@@ -5,6 +5,7 @@ Slow enough for a thread.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from decimal import Decimal
 from importlib.resources import as_file, files
@@ -26,7 +27,8 @@ RULE: Final = (226, 226, 231)
 BAR: Final = (15, 118, 110)
 BEST: Final = (180, 83, 9)
 LINES: Final = 4
-LABELS_MOST: Final = 24
+BETWEEN: Final = 8
+"""Pixels between two labels."""
 
 __all__ = ["draw"]
 
@@ -54,7 +56,8 @@ def draw(bars: Sequence[tuple[str, Money]], currency: str) -> bytes:
         pen.line([(left_edge, y), (WIDTH - RIGHT, y)], fill=GREY if line == 0 else RULE, width=2)
         pen.text((left_edge - 14, y), _plain(value), font=small, fill=GREY, anchor="rm")
     wide = (WIDTH - left_edge - RIGHT) / max(len(bars), 1)
-    every = -(-len(bars) // LABELS_MOST) or 1
+    room = max((small.getlength(label) for label, _amount in bars), default=0) + BETWEEN
+    every = max(1, math.ceil(room / wide))
     best = max(amounts, default=Decimal(0))
     for index, ((label, _amount), value) in enumerate(zip(bars, amounts, strict=True)):
         left = left_edge + index * wide
