@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
+from itertools import islice
 from typing import Any, Final
 
 from appservice.media import MediaError, MediaMissing, MediaTooLarge
@@ -165,20 +166,33 @@ def said_problem(problem: Problem, say: Translator) -> str:
 def summary(plan: ImportPlan, say: Translator) -> list[str]:
     """What changes, a line each, with some names."""
     lines = []
-    for one, many, names in (
-        (_("{count} new product: {names}"), _("{count} new products: {names}"), [each.name for each in plan.added]),
-        (_("{count} changed: {names}"), _("{count} changed: {names}"), [each.after.name for each in plan.changed]),
-        (_("{count} gone: {names}"), _("{count} gone: {names}"), [each.name for each in plan.removed]),
-        (_("{count} category: {names}"), _("{count} categories: {names}"), [each.name for each in plan.categories]),
-    ):
-        if names:
-            shown = [*names[:NAMED_MAX], *(["…"] if len(names) > NAMED_MAX else [])]
-            lines.append(say.n(one, many, len(names), names=shown))
+    if plan.added:
+        names = some(each.name for each in plan.added)
+        lines.append(
+            say.n("{count} new product: {names}", "{count} new products: {names}", len(plan.added), names=names)
+        )
+    if plan.changed:
+        names = some(each.after.name for each in plan.changed)
+        lines.append(say.n("{count} changed: {names}", "{count} changed: {names}", len(plan.changed), names=names))
+    if plan.removed:
+        names = some(each.name for each in plan.removed)
+        lines.append(say.n("{count} gone: {names}", "{count} gone: {names}", len(plan.removed), names=names))
+    if plan.categories:
+        names = some(each.name for each in plan.categories)
+        lines.append(
+            say.n("{count} category: {names}", "{count} categories: {names}", len(plan.categories), names=names)
+        )
     if plan.order:
         lines.append(say.t("The order of the products changes."))
     if plan.same:
         lines.append(say.n("{count} stays as it is", "{count} stay as they are", plan.same))
     return lines
+
+
+def some(names: Iterable[str]) -> list[str]:
+    """The first of many names."""
+    listed = list(islice(names, NAMED_MAX + 1))
+    return [*listed[:NAMED_MAX], "…"] if len(listed) > NAMED_MAX else listed
 
 
 def digest_of(plan: ImportPlan) -> str:
