@@ -155,6 +155,7 @@ dialog_journal = Table(
 
 # The other tables of the bots, so that whoever has this metadata has all of them.
 from bots.store import (  # noqa: E402, F401
+    app_tables,
     bill_tables,
     catalogue_tables,
     courier_tables,
