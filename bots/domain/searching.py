@@ -54,6 +54,9 @@ RANK_VARIANT: Final = 10
 RANK_CATEGORY: Final = 12
 RANK_DESCRIPTION: Final = 20
 
+WEIGHTS: Final = tuple(1 / (1 + math.log(max(rank, 1))) for rank in range(RANK_DESCRIPTION + 1))
+"""What a word of each rank counts."""
+
 _GERMAN: Final = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "ae", "Ö": "oe", "Ü": "ue"})
 _ALIKE: Final = str.maketrans({"ى": "ي", "ة": "ه", "ـ": None, "ک": "ك", "ی": "ي", "ı": "i"})
 """Arabic letters that are written for each other, the stroke that only stretches a word, and the dotless i."""
@@ -194,9 +197,13 @@ def score(found: Found, asked: Sequence[Mapping[str, float]], language: str = ""
         language: of the person (BCP 47); empty: it does not matter.
     """
     total, met = 0.0, 0
+    ranks = found.ranks
     for meanings in asked:
-        has = [word for word in meanings if word in found.ranks]
-        best = max((meanings[word] * _weight(found.ranks[word]) for word in has), default=0.0)
+        best = 0.0
+        for word, close in meanings.items():
+            rank = ranks.get(word)
+            if rank is not None:
+                best = max(best, close * WEIGHTS[rank])
         total += best
         met += best > 0
     if met == 0:
@@ -207,7 +214,3 @@ def score(found: Found, asked: Sequence[Mapping[str, float]], language: str = ""
     if found.stars is not None and found.ratings > 0:
         total *= 1 + 0.05 * (found.stars - 3) * (1 - 1 / math.sqrt(1 + found.ratings))
     return total
-
-
-def _weight(rank: int) -> float:
-    return 1 / (1 + math.log(max(rank, 1)))

@@ -38,7 +38,7 @@ from bots.store.order_tables import rating_sums
 
 LOOKED_AT: Final = 4_000
 """Products of the rarest word that are looked at, its best."""
-CANDIDATES: Final = 200
+CANDIDATES: Final = 120
 """Products that are ranked in full: the most that a search finds."""
 ENOUGH: Final = 5
 """So many products that have the words as they were written: nobody meant anything else."""
