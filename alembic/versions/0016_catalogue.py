@@ -139,8 +139,8 @@ def upgrade() -> None:
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
         sa.Column("revision", sa.BigInteger(), nullable=False, comment="Counts the changes: compare-and-set."),
         sa.PrimaryKeyConstraint("number", name=op.f("pk_merchants")),
-        sa.UniqueConstraint("bot", "slug", name=op.f("uq_merchants_bot_slug")),
         sa.UniqueConstraint("id", name=op.f("uq_merchants_id")),
+        sa.UniqueConstraint("bot", "slug", name=op.f("uq_merchants_bot_slug")),
     )
     with op.batch_alter_table("merchants", schema=None) as batch_op:
         batch_op.create_index("ix_merchants_bot_state", ["bot", "state", "id"], unique=False)
