@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from appservice.claim import DatabaseInUse
+from appservice import memory
 from appservice.clock import Clock, SystemClock
 from appservice.commands.common import layout_of, load, say
 from appservice.config import Config
@@ -30,7 +31,6 @@ from bots.framework.http import HttpClient
 from bots.framework.i18n import Catalogues
 from bots.framework.instances import Plan, plan, read_permissions
 from bots.framework.people import People
-from bots.framework.remote.outside import Outside
 from bots.framework.schedules import Scheduler
 from bots.framework.services import Services
 from bots.framework.state import Store
@@ -71,7 +71,7 @@ class Rialto:
     housekeeping: Housekeeping
     http: HttpClient
     web: WebServer
-    outside: Outside
+    outside: Outside | None
     messenger: Messenger
     everywhere: list[Consumer]
     treasury: Treasury | None
@@ -101,7 +101,8 @@ class Rialto:
 
     async def stop(self) -> None:
         """Stop in the opposite order; running handlers finish, then the plugins stop, then the database."""
-        await self.outside.gateway.stop()
+        if self.outside is not None:
+            await self.outside.gateway.stop()
         await self.web.stop()
         await self.messenger.stop()
         if self.treasury is not None:
@@ -190,10 +191,7 @@ def build(config: Config, found: Plan | None = None, *, strict: bool = False) ->
         webhooks=webhooks,
         raise_events=service.raise_events,
     )
-    outside = Outside(config, host.users, services, service.rooms.bots_in, host.switchboard.enabled, service.metrics)
-    host.join(outside.consumers)
-    if outside.consumers:
-        web.mount("/plugins", outside.gateway.app())
+    outside = _outside(config, service, services, host, web)
     users = [identity.user_id for identity in identities]
     everywhere: list[Consumer] = [
         Membership(service.homeserver, service.rooms, users, server, config.invites.allow_servers, messenger.inhabited),
@@ -201,6 +199,23 @@ def build(config: Config, found: Plan | None = None, *, strict: bool = False) ->
     ]
     housekeeping = Housekeeping(service.database, services.store, clock)
     return Rialto(service, host, scheduler, housekeeping, http, web, outside, messenger, everywhere, treasury)
+
+
+def _outside(config: Config, service: Service, services: Services, host: Host, web: WebServer) -> Outside | None:
+    """The plugins that run in processes of their own, where the configuration has any.
+
+    Raises:
+        ConfigError: one of them cannot be used.
+    """
+    if not any(bot.enabled and bot.remote_token_file for bot in config.bots):
+        return None
+    # Only where it is wanted: it takes time and memory at every start.
+    from bots.framework.remote.outside import Outside
+
+    outside = Outside(config, host.users, services, service.rooms.bots_in, host.switchboard.enabled, service.metrics)
+    host.join(outside.consumers)
+    web.mount("/plugins", outside.gateway.app())
+    return outside
 
 
 def _messenger(config: Config, service: Service, clock: Clock, chats: Chats, web: WebServer) -> Messenger:
@@ -240,6 +255,13 @@ def _rights(config: Config, service: Service, messenger: Messenger, treasury: Tr
 
         money = MoneyPart(treasury.rights)
         messenger.rights.register(money, money.blocked)
+    # Also where nothing is sold any more: what people have bought is still there.
+    from bots.commerce.rights import CommercePart
+    from bots.commerce.trade import Trade
+
+    key = config.encryption.pickle_key.get_secret_value()
+    commerce = CommercePart(Trade(key, service.database, service.raise_events, messenger.ground.clock, service.metrics))
+    messenger.rights.register(commerce, commerce.blocked)
 
 
 @asynccontextmanager
@@ -478,6 +500,7 @@ async def serve(rialto: Rialto) -> int:
     # The database's thread gives the interpreter lock away at every statement and asks for it back: with the default
     # of 5 ms a busy event loop would keep it waiting longer than the disk does.
     sys.setswitchinterval(SWITCH_INTERVAL_S)
+    memory.bound()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -488,6 +511,7 @@ async def serve(rialto: Rialto) -> int:
         await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
             await starting
+            memory.settle()
             await stopping
     finally:
         for task in (starting, stopping):

@@ -16,6 +16,9 @@ MESSAGES: Final[Mapping[str, str]] = MappingProxyType(
         "rights.open_payments": "Open payments, requests and agreements have to end first: {count}.",
         "rights.open_funding": "Top-ups and cash-outs under way have to end first: {count}.",
         "rights.open_bills": "Open bills have to be paid or closed first: {count}.",
+        "rights.open_orders": "Open orders have to end first: {count}.",
+        "rights.merchant": "Merchants of theirs have to be closed first: {count}.",
+        "rights.open_trips": "Trips as a courier have to end first: {count}.",
         "rights.held": "The wallet is held by the operator: nothing of it can be erased.",
     }
 )
