@@ -37,16 +37,18 @@ class SynapseModule:
     def __init__(self, homeserver: Homeserver) -> None:
         self._homeserver = homeserver
 
-    async def hello(self, checks: Iterable[str] | None = None) -> Hello | None:
+    async def hello(self, checks: Iterable[str] | None = None, slow: Iterable[str] | None = None) -> Hello | None:
         """Say that we are there; None when there is no module.
 
         Args:
             checks: what we want to be asked from now on; what it was before unless told.
+            slow: the rooms in which people have to wait between two messages; as before unless told.
 
         Raises:
             HomeserverError: it could not be asked.
         """
-        answer = await self._call("hello", {} if checks is None else {"checks": sorted(checks)})
+        given = {"checks": checks, "slow": slow}
+        answer = await self._call("hello", {key: sorted(names) for key, names in given.items() if names is not None})
         if answer is None:
             return None
         enforces = answer.get("enforces")

@@ -139,6 +139,15 @@ class Messenger:
         self.devices = self.private.devices
         self.screenshots = self.private.screenshots
         self.policy = self.private.policy
+        self.slow_mode = SlowMode(
+            self.steward,
+            ground.database,
+            self.registry,
+            self.notices,
+            ground.bots | {ground.steward},
+            ground.clock,
+        )
+        self.policy.add("message", self.slow_mode.screen)
         self.moderating = Moderation(
             ground.config,
             ground.database,
@@ -300,11 +309,9 @@ class Messenger:
     @property
     def features(self) -> list[Consumer]:
         """Consumers that see every event, in this order."""
-        ground = self.ground
-        service_users = ground.bots | {ground.steward}
         found: list[Consumer] = [
             self.member_feature,
-            SlowMode(self.steward, ground.database, self.registry, self.notices, service_users),
+            self.slow_mode,
         ]
         found.extend(self.private.features)
         found.extend(self.timing.features)  # before the one that numbers events: readings are known by numbers

@@ -68,6 +68,8 @@ SMALL_ROOM = 10
 RTC = frozenset({"m.call.member", "org.matrix.msc3401.call.member"})
 NOT_SPAM: str = _NOT_SPAM
 Verdict = str | tuple[Codes, dict[str, Any]]
+SLOW_MODE = "chat.rialto.slow_mode"
+SPOKEN = frozenset({"m.room.message", "m.room.encrypted", "m.sticker", "m.poll.start", "org.matrix.msc3381.poll.start"})
 ENFORCED = ("receipts", "presence", "redactions")
 CENSOR_MS = 5_000
 
@@ -85,6 +87,8 @@ class Service:
         self.away_until = 0.0
         self.checks: Iterable[str] = ("invite", "call")
         """What it wants to be asked."""
+        self.slow: set[str] = set()
+        """The rooms in which people have to wait between two messages."""
         users = registration.get("namespaces", {}).get("users", [])
         patterns = [str(entry["regex"]) for entry in users if entry.get("exclusive")]
         steward = re.escape(f"@{registration['sender_localpart']}:{server_name}")
@@ -204,7 +208,14 @@ class RialtoModule:
                 await self._ask(service, "contact", {"user_id": user_id, "other": invitation.sender})
 
     async def check_event_for_spam(self, event: Any) -> Verdict:
-        """Called for every event: only calls cost more than a look at the type."""
+        """Called for every event: only calls, and messages in slow chats, cost more than a look at type and room."""
+        if event.type in SPOKEN:
+            return await self._spoken(event)
+        if event.type == SLOW_MODE:
+            for service in self.services:
+                if service.owns(event.sender):
+                    (service.slow.add if event.content.get("seconds") else service.slow.discard)(event.room_id)
+            return NOT_SPAM
         if event.type != "m.call.invite" and event.type not in RTC:
             return NOT_SPAM
         if event.is_state() and not event.content:
@@ -223,6 +234,17 @@ class RialtoModule:
         if answering or not members or len(members) > SMALL_ROOM:
             return NOT_SPAM
         return await self._verdict("call", {"sender": event.sender, "room_id": event.room_id, "members": members})
+
+    async def _spoken(self, event: Any) -> Verdict:
+        """A message. Where people have to wait Rialto knows who spoke when; edits need not wait."""
+        relation = event.content.get("m.relates_to")
+        if not any(event.room_id in service.slow for service in self.services) or not self._api.is_mine(event.sender):
+            return NOT_SPAM
+        if isinstance(relation, Mapping) and relation.get("rel_type") == "m.replace":
+            return NOT_SPAM
+        if any(service.owns(event.sender) for service in self.services):
+            return NOT_SPAM
+        return await self._verdict("message", {"sender": event.sender, "room_id": event.room_id})
 
     async def _room(self, room_id: str) -> dict[str, Any]:
         """What kind of room an invitation is into: one of two people has no name and is not open."""
@@ -244,7 +266,7 @@ class RialtoModule:
                 continue
             answer = await self._ask(service, "check", {"check": check, **asked})
             if answer is None:
-                if self._deny and service.eager:
+                if self._deny and service.eager and check != "message":  # Rialto removes it when it is back
                     return _refusal("rialto_away", "This cannot be done at the moment. Try again later.")
             elif answer.get("allow") is not True:
                 return _refusal(str(answer.get("code", "refused")), str(answer.get("error", "This is not allowed.")))
@@ -269,10 +291,12 @@ class RialtoModule:
     # What Rialto asks
 
     async def on_hello(self, service: Service, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Rialto is there. ``checks``: what it wants to be asked."""
+        """Rialto is there. ``checks``: what it wants to be asked; ``slow``: rooms in which people have to wait."""
         checks = body.get("checks")
         if isinstance(checks, list):
             service.checks = tuple(str(check) for check in checks)
+        if isinstance(body.get("slow"), list):
+            service.slow = {str(room_id) for room_id in body["slow"]}
         service.known, service.away_until = True, 0.0
         self._rules.clear()
         return {"version": VERSION, "enforces": self.enforces, "when_away": "deny" if self._deny else "allow"}

@@ -1,7 +1,8 @@
 """What the homeserver's module asks of us, at the listener for the homeserver: ``POST /_rialto/v1/{name}``.
 
     check     {"check": "invite", "sender", "target", "room_id", "direct", "name"},
-              {"check": "call", "sender", "room_id", "members"}
+              {"check": "call", "sender", "room_id", "members"},
+              {"check": "message", "sender", "room_id"}, in chats that are slow
               -> {"allow": true} or {"allow": false, "code", "error"}
     rules     {"users": [...]} -> {"rules": {user: {...}}}
     contact   {"user_id", "other"} -> {}
@@ -68,7 +69,9 @@ class Policy:
         """What the module has said of itself; None as long as there is none."""
 
     def add(self, name: str, check: Check) -> None:
-        """One more check: ``invite``, ``join`` (``sender``, ``room_id``, ``invited``), ``call``. All must allow."""
+        """One more check: ``invite``, ``join`` (``sender``, ``room_id``, ``invited``), ``call``, and in chats that are
+        slow ``message`` (``sender``, ``room_id``). All must allow.
+        """
         self._checks.setdefault(name, []).append(check)
 
     async def answer(self, name: str, asked: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -134,7 +137,8 @@ class Policy:
         Raises:
             HomeserverError: the homeserver did not answer.
         """
-        before, self.module = self.module, await self._module.hello(self._checks)
+        slow = [chat.room_id for chat in self._registry if chat.slow_mode]
+        before, self.module = self.module, await self._module.hello(self._checks, slow)
         if self.module is None and before is None:
             log.info("the homeserver has no module of Rialto: privacy settings hold in Rialto's own chats only")
         elif self.module is not None and self.module.version != VERSION:

@@ -481,6 +481,30 @@ async def test_slow_mode(world: MessengerWorld, public: bool) -> None:
     assert stands(await bob.says(chat.room_id, "six"))
 
 
+async def test_the_homeservers_module_is_told_who_has_to_wait(world: MessengerWorld) -> None:
+    chat = await people(world)
+    bob, mo = world.person("bob"), world.person("mo")
+
+    async def told(person: Person) -> str:
+        answer = await world.messenger.policy.answer(
+            "check", {"check": "message", "sender": person.user_id, "room_id": chat.room_id}
+        )
+        assert answer is not None
+        return str(answer.get("error", ""))
+
+    await bob.says(chat.room_id, "one")
+    assert await told(bob) == ""
+    await world.members.set_slow_mode(actor(world.person("adam")), chat, 30)
+    assert await told(bob) == ""  # what was said before does not count
+    await bob.says(chat.room_id, "two")
+    await mo.says(chat.room_id, "moderators do not wait")
+    world.clock.advance(seconds=10.5)
+    assert (await told(bob), await told(mo)) == ("This chat is slow: wait 20 s before you write again.", "")
+    assert await told(world.person("nobody")) == ""
+    world.clock.advance(seconds=19.5)
+    assert await told(bob) == ""
+
+
 async def test_slow_mode_is_the_admins(world: MessengerWorld) -> None:
     chat = await people(world)
     async with refused("role_too_low", NotAllowed):
