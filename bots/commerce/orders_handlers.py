@@ -9,7 +9,7 @@ from bots.commerce.baskets import Baskets
 from bots.commerce.cases import Cases
 from bots.commerce.orders import Orders
 from bots.commerce.wishes import WishList
-from bots.framework import Context, PaymentChange, Plugin, every, payment_changed, timer
+from bots.framework import Context, PaymentChange, Plugin, every, middleware, own_chat, payment_changed, timer
 
 __all__ = ["OrderKeeping"]
 
@@ -23,6 +23,13 @@ class OrderKeeping(Plugin):
     case_keeping: Cases | None = None
     wish_keeping: WishList | None = None
     cart_keeping: Baskets | None = None
+
+    @middleware
+    async def note_own_chat(self, ctx: Context, call_next: Any) -> None:
+        """Note where people talk with the bot alone: what is theirs only is said there."""
+        if ctx.incoming is not None and ctx.incoming.kind == "text" and ctx.addressed:
+            await own_chat.remember(ctx)
+        await call_next()
 
     @timer("settle")
     async def settle_order(self, ctx: Context, data: dict[str, Any]) -> None:

@@ -180,6 +180,9 @@ COURIER_WORDS: Final[Mapping[CourierState, str]] = MappingProxyType(
 )
 """The same of couriers."""
 
+VOCABULARIES: Final = (WORDS, COURIER_WORDS)
+"""Tables whose values are translated."""
+
 MESSAGES: Final[Mapping[str, str]] = MappingProxyType(
     {
         "courier.refused": "That is not possible: you are {state}.",

@@ -158,6 +158,9 @@ WORDS: Final[Mapping[GroupState, str]] = MappingProxyType(
 )
 """The state as people read it: English, for the translator."""
 
+VOCABULARIES: Final = (WORDS,)
+"""Tables whose values are translated."""
+
 MESSAGES: Final[Mapping[str, str]] = MappingProxyType(
     {
         "group.refused": "That is not possible any more: the group order is {state}.",

@@ -15,6 +15,7 @@ from bots.commerce.orders import Orders
 from bots.commerce.orders_handlers import OrderKeeping
 from bots.commerce.page.door import Paged
 from bots.commerce.ratings import Ratings
+from bots.commerce.seed import Demo
 from bots.commerce.sellers import Sellers
 from bots.commerce.shelf import Shelf
 from bots.commerce.trade import Trade
@@ -32,7 +33,7 @@ from bridge.audit import Audit
 __all__ = ["Food"]
 
 
-class Food(Dining, Grouping, Bringing, Buying, Desk, OrderKeeping, Paged):
+class Food(Dining, Grouping, Bringing, Buying, Desk, OrderKeeping, Paged, Demo):
     """Brings food from restaurants: to one, or to a group; and lets people cook and bring."""
 
     name = "food"
@@ -77,6 +78,7 @@ class Food(Dining, Grouping, Bringing, Buying, Desk, OrderKeeping, Paged):
                 when_open=True,
             )
         )
+        self.open_demo(settings.demo, trade, bot, "food")
         self.open_page(setup, sellers, shelf, self.cart_keeping)
         self.open_desk(
             Desks(

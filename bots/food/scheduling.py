@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -10,7 +11,7 @@ from bots.commerce.buying.base import Buyer
 from bots.commerce.hand import Reader
 from bots.domain.opening import Hours
 from bots.domain.slots import AHEAD, open_then, slots_of
-from bots.framework import Dialog, InvalidValue, Option
+from bots.framework import Dialog, Option
 from bots.framework.i18n import _
 
 __all__ = ["Scheduling"]
@@ -28,7 +29,6 @@ class Times:
 
     open: bool
     slots: tuple[datetime, ...]
-    hours: tuple[Hours, ...]
 
 
 class Scheduling(Buyer):
@@ -46,25 +46,30 @@ class Scheduling(Buyer):
             return None
         if picked != OTHER:
             return times.slots[int(picked.removeprefix("at-"))]
-
-        def fits(at: datetime) -> None:
-            check_time(times.hours, at, now)
-
-        return await d.ask(d.t("At what time? For example: tomorrow 12:30"), parse=datetime, validate=fits)
+        while True:
+            at = await d.ask(d.t("At what time? For example: tomorrow 12:30"), parse=datetime)
+            refusal = await self.look(d, "fits", self._misfit, list(merchants), at, now)
+            if not refusal:
+                return at
+            await d.say(d.t(refusal, days=AHEAD.days))
 
     async def _times(self, reader: Reader, merchants: list[str], now: datetime) -> Times:
         found = await self.market.sellers.many(reader, merchants)
         hours = tuple(each.hours for each in found.values())
         lead = timedelta(minutes=max((each.prepare for each in found.values()), default=0))
         slots = slots_of(hours, now, lead=lead, step=STEP, limit=OFFERED)
-        return Times(open_then(hours, now), tuple(slots), hours)
+        return Times(open_then(hours, now), tuple(slots))
+
+    async def _misfit(self, reader: Reader, merchants: list[str], at: datetime, now: datetime) -> str:
+        """Why it cannot be had then, in English; nothing when it can."""
+        found = await self.market.sellers.many(reader, merchants)
+        return misfit([each.hours for each in found.values()], at, now)
 
 
-def check_time(hours: tuple[Hours, ...], at: datetime, now: datetime) -> None:
-    """Raises InvalidValue for a time at which it cannot be had."""
+def misfit(hours: Sequence[Hours], at: datetime, now: datetime) -> str:
+    """Why something cannot be wanted at a time, for the translator; nothing when it can."""
     if at <= now:
-        raise InvalidValue("food.past", _("That time is over."), clear=True)
+        return _("That time is over.")
     if at > now + AHEAD:
-        raise InvalidValue("food.far", _("At most {days} days ahead, please."), clear=True, days=AHEAD.days)
-    if not open_then(hours, at):
-        raise InvalidValue("food.closed", _("It is closed then."), clear=True)
+        return _("At most {days} days ahead, please.")
+    return "" if open_then(hours, at) else _("It is closed then.")

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from bots.commerce.desk import DeskSettings
 from bots.commerce.orders import Terms
+from bots.commerce.seed import DemoSettings
 from bots.domain.currencies import CURRENCIES
 from bots.domain.money import Money, MoneyError
 from bots.food.groups.service import GroupTerms
@@ -55,6 +56,7 @@ class Settings(BaseModel):
         description="What a trip earns at least, by currency, whatever the buyer paid for the delivery.",
     )
     desk: DeskSettings = Field(default_factory=DeskSettings, description="The merchants' side.")
+    demo: DemoSettings = Field(default_factory=DemoSettings, description="Merchants to try things out with.")
 
     def terms(self) -> Terms:
         """How long orders wait."""

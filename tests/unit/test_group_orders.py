@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import pytest
 
 from bots.commerce.buying.browsing import SHELVES, Where
@@ -231,27 +229,14 @@ async def test_a_complaint_gives_back_to_whose_dish_it_was() -> None:
         await world.pays(party.alice)
         await world.pays(party.bob)
         order = await world.last_order(party.alice)
-        await world.staff_says(party.roma, f"accept {order.number}")
-        purse, before = world.plugin.keeping.split, await party.has()
-
-        class Case:
-            """Of Bob's dish."""
-
-            lines: ClassVar = {2: 1}
-
-        async def find(_reader: object, _key: str) -> type[Case]:
-            return Case
-
-        purse._cases = type("Cases", (), {"get": staticmethod(find)})()
-
-        async def give(ctx: object) -> bool:
-            fresh = await world.order(order)
-            return bool((await purse.give(ctx, fresh, money("4.50"), "case", "cold")).done)
-
-        for _ in range(2):  # twice is as once
-            assert await world.does(party.alice, give)
-        assert before == ["92.75 EUR", "89.75 EUR", "100.00 EUR"]
-        assert await party.has() == ["92.75 EUR", "94.25 EUR", "100.00 EUR"]
+        for word in ("accept", "ready", "dispatch", "delivered"):
+            await world.staff_says(party.roma, f"{word} {order.number}")
+        assert await party.has() == ["92.75 EUR", "89.75 EUR", "100.00 EUR"]
+        await world.says(party.alice, f"complain {order.number}", "Margherita", "it was cold", "done")
+        await world.staff_says(party.roma, f"refund {order.number} 4.50")
+        await world.pass_minutes(1)
+        assert await party.has() == ["92.75 EUR", "94.25 EUR", "100.00 EUR"], "it was Bob's"
+        world.check()
 
 
 async def test_closed_is_closed() -> None:
