@@ -77,6 +77,8 @@ def config_values(ports: dict[str, int], pickle_key: str, *, local: bool = False
         local: whether it is for trying out on this machine: with the developer's example, play money, and the pages
             that it needs. ``ports`` has one for ``web`` then.
     """
+    # Whoever is alone on this machine has somebody to order from.
+    demo: dict[str, Any] = {"settings": {"demo": {"enabled": True}}} if local else {}
     values: dict[str, Any] = {
         "homeserver": {"url": f"http://127.0.0.1:{ports['homeserver']}", "server_name": "localhost"},
         "appservice": {
@@ -92,8 +94,8 @@ def config_values(ports: dict[str, int], pickle_key: str, *, local: bool = False
             {"plugin": "echo", "localpart": "echo", "display_name": "Echo", "enabled": local},
             {"plugin": "wallet", "localpart": "wallet", "display_name": "Wallet", "enabled": local},
             {"plugin": "bills", "localpart": "bills", "display_name": "Bills", "enabled": local},
-            {"plugin": "shop", "localpart": "shop", "display_name": "Shop", "enabled": local},
-            {"plugin": "food", "localpart": "food", "display_name": "Food", "enabled": local},
+            {"plugin": "shop", "localpart": "shop", "display_name": "Shop", "enabled": local, **demo},
+            {"plugin": "food", "localpart": "food", "display_name": "Food", "enabled": local, **demo},
         ],
         "metrics": {"listen": f"127.0.0.1:{ports['metrics']}"},
     }

@@ -16,6 +16,7 @@ from bots.commerce.orders import Orders
 from bots.commerce.orders_handlers import OrderKeeping
 from bots.commerce.page.door import Paged
 from bots.commerce.ratings import Ratings
+from bots.commerce.seed import Demo
 from bots.commerce.sellers import Sellers
 from bots.commerce.shelf import Shelf
 from bots.commerce.trade import Trade
@@ -32,7 +33,7 @@ LAST: Final = Key("last list", str, default="", secret=True)
 SEARCH_MAX: Final = 200
 
 
-class Shop(Buying, Desk, OrderKeeping, Paged):
+class Shop(Buying, Desk, OrderKeeping, Paged, Demo):
     """Sells what merchants offer, and lets people become merchants."""
 
     name = "shop"
@@ -70,6 +71,7 @@ class Shop(Buying, Desk, OrderKeeping, Paged):
                 trade, sellers, shelf, baskets, self.keeping, cases, coupons, AddressBook(trade), wishes, Ratings(trade)
             )
         )
+        self.open_demo(settings.demo, trade, setup.instance, "shop")
         self.open_page(setup, sellers, shelf, baskets)
         self.open_desk(
             Desks(

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from bots.commerce.desk import DeskSettings
 from bots.commerce.engines.settings import VendureSettings
 from bots.commerce.orders import Terms
+from bots.commerce.seed import DemoSettings
 
 
 class Settings(BaseModel):
@@ -25,6 +26,7 @@ class Settings(BaseModel):
         (), description="Catalogues of merchants that are kept in a Vendure, each a channel of its Shop API."
     )
     desk: DeskSettings = Field(default_factory=DeskSettings, description="The merchants' side.")
+    demo: DemoSettings = Field(default_factory=DemoSettings, description="Merchants to try things out with.")
 
     def terms(self) -> Terms:
         """How long orders wait."""

@@ -6,11 +6,14 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from pydantic import ValidationError
 
+from appservice.clock import ManualClock
 from bots.commerce.importing import planned
-from bots.commerce.seed import Centre, Seed, city, plant
+from bots.commerce.seed import Centre, Demo, DemoSettings, Seed, city, plant
 from bots.commerce.sellers import Sellers
 from bots.commerce.shelf import Shelf
+from bots.commerce.trade import Trade
 from bots.domain.merchants import MerchantState
 from bots.domain.places import Point, distance_m
 from bots.framework.testing.memory import MemoryDatabase
@@ -87,3 +90,33 @@ async def test_put_in_once(food: list[Seed]) -> None:
         await plant(database, [broken], NOW)
     assert await sellers.by_slug(at, "x") is None
     await database.stop()
+
+
+async def test_a_plugin_puts_them_in_when_it_starts() -> None:
+    database = MemoryDatabase()
+    await database.start()
+
+    async def nothing(_work: object) -> None:
+        return None
+
+    trade = Trade("k" * 32, database, nothing, ManualClock(NOW))
+    for enabled, count in ((False, 0), (True, 3), (True, 3)):
+        plugin = Demo()
+        plugin.open_demo(DemoSettings(enabled=enabled, owner="@alice:localhost"), trade, "shop", "shop")
+        await plugin.start()
+        found = await Sellers(trade, "shop").of_person(At(database), "@alice:localhost")
+        assert len(found) == count
+    await database.stop()
+
+
+def test_settings_are_checked() -> None:
+    centre = {"latitude": -33.86, "longitude": 151.2, "zone": "Australia/Sydney"}
+    made = DemoSettings.model_validate({"enabled": True, "centre": centre})
+    assert made.seeds("food", "food")[0].merchant.hours.zone == "Australia/Sydney"
+    for wrong in (
+        {"owner": "alice"},
+        {"centre": {**centre, "zone": "Mars/Olympus"}},
+        {"centre": {**centre, "latitude": 99}},
+    ):
+        with pytest.raises(ValidationError):
+            DemoSettings.model_validate(wrong)
