@@ -361,3 +361,28 @@ async def test_two_payouts_of_the_same_money(world: DeskWorld) -> None:
     assert told.count("€15.00 was paid out to @dan:world.") == 1, told
     assert len([each for each in told if each.startswith("Nothing was paid out: ")]) == 1, told
     assert await world.merchant_has(merchant) == money("5.50")
+
+
+# Languages
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "told"),
+    [
+        ("de", "hours Mo-Fr 9-18, So zu", "Mo–Fr: 09:00–18:00"),
+        ("es", "hours lunes a viernes 9-18, domingo cerrado", "lun–vie: 09:00–18:00"),
+        ("fr", "hours lundi au vendredi 9h-18h, dimanche fermé", "lun.–ven.: 09:00–18:00"),
+        ("pl", "hours pon do pt 9-18, niedziela zamknięte", "pon.–pt.: 09:00–18:00"),
+        ("ar", "hours الاثنين إلى الجمعة ٩-١٨", "09:00–18:00"),
+    ],
+)
+async def test_in_each_language(language: str, text: str, told: str) -> None:
+    async with DeskWorld(language=language) as world:
+        merchant, carla, room = await world.desk("words", language=language, products=[])
+        said = await world.says(carla, text, room=room)
+        assert told in said[-1], said
+        assert (await world.now(merchant)).hours.week[4] == hours("09:00-18:00")
+        listed = (await world.says(carla, "desk", room=room))[-1]
+        assert "Staff room" not in listed
+        assert ": accept" in listed
+        world.check()
