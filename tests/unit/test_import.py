@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import codecs
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bots.commerce.importing import ImportPlan, as_csv, as_yaml, planned
+from bots.commerce.importing.entries import COLUMNS
 from bots.commerce.importing.reading import CSV_MAX, YAML_MAX
 from bots.commerce.importing.values import key_of
 from bots.domain.catalogue import (
@@ -466,3 +469,18 @@ def test_any_bytes_are_a_plan_or_problems(data: bytes, name: str) -> None:
     plan(data, name)
     plan(b"name,price,extras,stock,category\n" + data, "a.csv")
     plan(b"products:\n  - " + data, "a.yaml")
+
+
+def test_the_examples_of_the_document() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "commerce.md").read_text()
+    blocks = re.findall(r"^```(csv|yaml|)\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    sheets = [text for kind, text in blocks if kind == "csv"]
+    menus = [text for kind, text in blocks if kind == "yaml" and "products:" in text]
+    (extras,) = [text.strip() for kind, text in blocks if not kind]
+    assert len(sheets) == len(menus) == 1
+    for text, name, count in ((sheets[0], "a.csv", 3), (menus[0], "a.yaml", 1)):
+        made = plan(text, name)
+        assert (told(made), len(made.added)) == ([], count)
+    assert len(one(plan(f'name,price,extras\nPizza,8,"{extras}"\n')).groups) == 2
+    columns = set(re.findall(r"^\| `([a-z ]+)` \|", page, re.MULTILINE))
+    assert set(COLUMNS) <= columns
