@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 
 import pytest
@@ -169,4 +170,25 @@ async def test_clerks_see_and_managers_decide(world: DeskWorld) -> None:
     ]
     assert (await case_now(world, case)).state is CaseState.OPEN
     assert len(await world.says(clerk, f"!case {order.number}", room=room)) == 3
+    world.check()
+
+
+async def test_two_decide_at_once(world: DeskWorld) -> None:
+    """One decision counts; the other one is told how the case stands, and the money goes back once."""
+    alice, order = await accepted(world, "atonce")
+    carla, room = world.user("carla"), world.homeserver.rooms["!staff-atonce:world"]
+    dan = world.user("dan")
+    await world.write(lambda hand: world.sellers.hire(hand, order.merchant, dan.user_id, Staff.MANAGER))
+    await dan.joins(room)
+    case = await opens(world, alice, order, CaseKind.COMPLAINT)
+    await world.quiet(room, carla, dan)
+    before = await world.has(alice)
+    await asyncio.gather(
+        carla.says(f"!refund {order.number} 5", room=room), dan.says(f"!refund {order.number} 7", room=room)
+    )
+    await world.settle()
+    heard = [each.body for each in await world.hears(carla, room)]
+    assert sum("goes back to the buyer" in each for each in heard) == 1, heard
+    assert sum(each.startswith("That is not possible any more: the case is settled") for each in heard) == 1, heard
+    assert await world.has(alice) - before == (await case_now(world, case)).amount
     world.check()

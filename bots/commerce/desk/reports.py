@@ -16,7 +16,6 @@ from bots.framework.arguments import ParseEnv, date_
 from bots.framework.context import TIMER_FIRED
 from bots.framework.i18n import Translator, _
 
-DAYS_MAX: Final = 92
 BEST: Final = 10
 ORDERS_MAX: Final = 20_000
 OFF: Final = frozenset({"off", "no", "never"})
