@@ -13,8 +13,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from appservice.claim import DatabaseInUse
 from appservice import memory
+from appservice.claim import DatabaseInUse
 from appservice.clock import Clock, SystemClock
 from appservice.commands.common import layout_of, load, say
 from appservice.config import Config
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from bots.commerce.shelf import Shelf
     from bots.commerce.trade import Trade
     from bots.framework.problems import PluginProblem
+    from bots.framework.remote.outside import Outside
     from bots.payments.treasury import Treasury
     from bridge.rights.service import RightsService
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from appservice.config import Config
 from appservice.config.models import Bot
@@ -27,11 +27,13 @@ from bots.framework.instances import Plan, Wanted
 from bots.framework.plugin import Setup
 from bots.framework.problems import PluginError, PluginProblem, Sources, of_exception
 from bots.framework.publishing import Appearance, Publisher
-from bots.framework.remote.consumer import RemoteConsumer
-from bots.framework.remote.standing import Standing
 from bots.framework.services import Services
 from bots.framework.switchboard import InstanceInfo, Switchboard
 from bots.framework.webhooks import Hook, Webhooks
+
+if TYPE_CHECKING:
+    from bots.framework.remote.consumer import RemoteConsumer
+    from bots.framework.remote.standing import Standing
 
 log = logging.getLogger(__name__)
 
@@ -134,6 +136,9 @@ class Host:
 
     def join(self, consumers: Iterable[RemoteConsumer]) -> None:
         """Plugins outside stand among those inside from :meth:`start` on."""
+        # Only where there are any: it takes time and memory at every start.
+        from bots.framework.remote.standing import Standing
+
         bots = {bot.instance: bot for bot in self._config.bots}
         for consumer in consumers:
             bot = bots[consumer.instance]

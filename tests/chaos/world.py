@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.fake_homeserver import FakeHomeserver
+from tests.support.migrated import put_migrated
 from tests.support.service_process import ServiceProcess, free_port
 
 BOT = "@echo:localhost"
@@ -103,6 +104,8 @@ async def world(
     try:
         room_ids = [homeserver.add_room([HUMAN, BOT]).room_id for _ in range(rooms)]
         sections = {**QUICK_RETRIES, **(sections or {})}
+        if database is None:
+            await put_migrated(folder / "rialto.db")
         with ServiceProcess.rialto(
             folder, homeserver, database=database, health_port=free_port(), sections=sections, forked=True
         ) as service:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.conftest import scratch_postgres
 from tests.support.human import Human
+from tests.support.migrated import put_migrated
 from tests.support.servers import RialtoProcess, Server, running_synapse
 
 
@@ -57,6 +58,8 @@ async def rialto(synapse: Server, tmp_path: Path) -> AsyncIterator[StartRialto]:
             if database == "postgresql":
                 url = await stack.enter_async_context(scratch_postgres())
             folder = tmp_path / f"rialto{len(made)}"
+            if database == "sqlite":
+                await put_migrated(folder / "rialto.db")
             process = RialtoProcess(synapse, synapse.take_slot(), folder, bots, url, overrides, forked=True)
             made.append(process)
             stack.push_async_callback(process.stop, 10)

@@ -36,6 +36,7 @@ def configured(folder: Path, *bots: Mapping[str, Any], enabled: bool = True) -> 
 def test_a_plugin_outside(tmp_path: Path) -> None:
     """It is not looked for here, and has a consumer of its own."""
     rialto = build(configured(tmp_path, {"remote_token_file": "token", "scopes": ["http"]}))
+    assert rialto.outside is not None
     assert [consumer.name for consumer in rialto.outside.consumers] == ["coffee:@coffee:localhost"]
     assert rialto.host.problems == []
 

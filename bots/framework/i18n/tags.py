@@ -99,6 +99,8 @@ def locale_of(tag: str) -> Locale:
 @lru_cache(maxsize=256)
 def is_right_to_left(tag: str) -> bool:
     """Whether the language is written from right to left."""
+    if tag == SOURCE:
+        return False  # every service asks this: for whom all is in English, nothing is read of CLDR
     return bool(locale_of(tag).text_direction == "rtl")
 
 
