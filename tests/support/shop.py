@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 from appservice.events import InternalEvent
@@ -22,7 +23,7 @@ def wares() -> list[Product]:
     """Something of which there is little, something without end, something that is described at length."""
     return [
         product("shirt", "20.00", stock=2),
-        product("mug", "8.50", description="A mug. " * 80, images=("mxc://world/mug",)),
+        product("mug", "8.50", description="A mug. " * 80, images=("mxc://world/mug",), tax=Decimal("0.19")),
         product("belt", "30.00", categories=("leather",)),
     ]
 

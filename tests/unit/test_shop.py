@@ -394,3 +394,19 @@ async def test_a_catalogue_elsewhere_that_does_not_answer() -> None:
         assert await world.says(alice, "coupon X123") == [words]
         world.check()
     await http.stop()
+
+
+async def test_people_read_their_own_language() -> None:
+    async with ShopWorld() as world:
+        await world.two()
+        alice = await world.buyer("alice")
+        await world.says(alice, "language deutsch")
+        assert (await world.says(alice, "browse"))[0].startswith("Wer hier verkauft:\n\n1. Pizzeria\n2. Store")
+        said = await world.says(alice, 1, "salad")
+        assert said[0].startswith("Salad\n6,00 € · noch 3\nVon Pizzeria\n\n1. In den Warenkorb")
+        said = await world.says(alice, "in den warenkorb")
+        assert "Im Warenkorb: 1 × Salad\n1 Ding ist im Warenkorb." in said[0]
+        said = await world.says(alice, "zur kasse", "abholen")
+        assert "1. Für 6,00 € bestellen" in said[0]
+        assert "wartet auf Ihre Zahlung" in (await world.says(alice, 1))[0]
+        world.check()

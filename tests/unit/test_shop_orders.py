@@ -38,6 +38,9 @@ async def test_an_order_is_followed_to_the_end() -> None:
         assert f"How was it? Type “rate {number}”." in await world.hears(alice)
         said = await world.says(alice, f"order {number}")
         assert "1. Rate it\n2. Complain\n3. Give it back\n4. Order the same again" in said[0]
+        said = await world.says(alice, "show the invoice")
+        assert said[0].startswith(f"Invoice of order {number} from Store, Jan 1, 2026\n1. 1 × Mug: €8.50")
+        assert "Of this €2.14 tax at 19 %, €11.26 net" in said[0]
         await world.pass_time(days=15)
         await world.hears(alice)
         said = await world.says(alice, "order", "orders", number)

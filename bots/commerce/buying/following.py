@@ -11,14 +11,14 @@ from bots.commerce.buying.rating import Rating
 from bots.commerce.buying.words import QUESTION_MAX, further, joined, sentence, short
 from bots.commerce.hand import Hand
 from bots.commerce.orders import Happened
-from bots.commerce.telling import buyer_card, buyer_words
+from bots.commerce.telling import buyer_card, buyer_words, lines_text
 from bots.domain.carts import QUANTITY_MAX, CartLine
 from bots.domain.cases import CLOSED, CaseState
 from bots.domain.money import Money
 from bots.domain.orders import ENDED, WORDS, Action, Fulfilment, Order, OrderRefused, OrderState
 from bots.framework import Context, Dialog, Option, Rest, command, dialog, timer
 from bots.framework.context import TIMER_FIRED
-from bots.framework.i18n import _
+from bots.framework.i18n import Translator, _
 
 AMENDED: Final = "buyer_amended"
 MORE: Final = "more"
@@ -193,6 +193,7 @@ class Following(Complaining, Rating):
             "withdraw": d.t("Withdraw the case"),
             "escalate": d.t("Ask the operator to decide"),
             "reorder": d.t("Order the same again"),
+            "invoice": d.t("Show the invoice"),
         }
         return [Option(action, labels[action]) for action in shown.actions]
 
@@ -213,6 +214,8 @@ class Following(Complaining, Rating):
             actions.append("escalate" if open_case.state is CaseState.REFUSED else "withdraw")
         elif order.state in HAD and not await self.market.ratings.rated(ctx, order.id):
             actions.insert(0, "rate")
+        if order.total and order.state is not S.AMENDED:
+            actions.append("invoice")
         return ShownOrder(
             order.number, joined(words, "\n\n"), tuple(actions), "" if open_case is None else open_case.id
         )
@@ -220,6 +223,8 @@ class Following(Complaining, Rating):
     async def _act(self, ctx: Context, order_id: str, what: str) -> None:
         if what == "agree":
             await self._agree(ctx, order_id)
+        elif what == "invoice":
+            await self._say_invoice(ctx, order_id)
         elif what == "cancel":
             ctx.start(self.cancelling, order_id)
         elif what == "consent":
@@ -232,6 +237,12 @@ class Following(Complaining, Rating):
             ctx.start(self.rating, order_id)
         else:
             await self.reorder(ctx, order_id)
+
+    async def _say_invoice(self, ctx: Context, order_id: str) -> None:
+        order = await self.market.orders.get(ctx, order_id)
+        if order is not None:
+            merchant = await self.market.orders.merchant(ctx, order)
+            ctx.say(invoice_text(ctx.translator, order, merchant.name))
 
     async def _agree(self, ctx: Context, order_id: str) -> None:
         order = await self.market.orders.get(ctx, order_id)
@@ -285,6 +296,19 @@ class Following(Complaining, Rating):
         order = await self.market.orders.get(ctx, data["order"])
         if order is not None and order.state is S.AMENDED:
             ctx.start(self.order_at_hand, order.id)
+
+
+def invoice_text(say: Translator, order: Order, merchant: str) -> str:
+    """An order's lines with their taxes, each rate by itself."""
+    invoice = order.invoice(order.delivery.option or merchant)
+    head = say.t("Invoice of order {number} from {merchant}, {date}", number=order.number, merchant=merchant,
+                 date=order.placed_at.date())  # fmt: skip
+    taxes = [
+        say.t("Of this {tax} tax at {rate}, {net} net", tax=each.tax, rate=f"{(each.rate * 100).normalize():f} %",
+              net=each.net)
+        for each in invoice.taxes if each.rate
+    ]  # fmt: skip
+    return joined([head, *lines_text(order, say), *taxes], "\n")
 
 
 def _actions(order: Order) -> list[str]:
