@@ -60,13 +60,12 @@ def _composed(text: str) -> Node:
             node = YAML(typ="safe", pure=True).compose(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        reason = (error.problem or "it cannot be read").partition("'")[0].strip()[:100]
-        raise _refused(0 if mark is None else mark.line + 1, "import.yaml", reason=reason) from None
+        raise _refused(0 if mark is None else mark.line + 1, "import.yaml") from None
     except RecursionError:
         raise _refused(0, "import.yaml_deep") from None
     except (ValueError, AttributeError, TypeError, KeyError, IndexError):
         # The parser raises all kinds of errors on text that is no YAML.
-        raise _refused(0, "import.yaml", reason="it cannot be read") from None
+        raise _refused(0, "import.yaml") from None
     if not isinstance(node, Node):
         raise _refused(0, "import.empty")
     return node
@@ -101,7 +100,7 @@ class _Reader:
         if isinstance(root, SequenceNode):  # a list of products and nothing else
             self._products(root, entries)
             return entries
-        members = self._members(root, TOP, "a list of products")
+        members = self._members(root, TOP)
         named = self._cell(members.get("currency"), "currency")
         if named is not None and named.text.upper() != currency:
             self._problems.add(named.line, "currency", "import.currency", currency=currency, other=named.text)
@@ -111,7 +110,7 @@ class _Reader:
                 self._problems.add(complete.line, "complete", "import.yes_no")
             entries.complete = complete.text.casefold() in {"yes", "true"}
         for node in self._list(members.get("categories"), "categories"):
-            entries.categories.append(self._cells(self._members(node, CATEGORY_KEYS, "a category"), CATEGORY_KEYS))
+            entries.categories.append(self._cells(self._members(node, CATEGORY_KEYS), CATEGORY_KEYS))
         if "products" in members:
             self._products(members["products"], entries)
         return entries
@@ -132,16 +131,14 @@ class _Reader:
                 entries.products.append(entry)
 
     def _product(self, node: Node) -> Entry:
-        members = self._members(node, PRODUCT_KEYS, "a product")
+        members = self._members(node, PRODUCT_KEYS)
         cells = self._cells(members, ("key", "name", "description", "tax", "language", "weight", "active", "remove"))
         for name in ("category", "images"):
             if name in members:
                 cells[name] = self._joined(members[name], name)
         if "categories" in members:
             cells["category"] = self._joined(members["categories"], "categories")
-        variants = [
-            self._members(each, VARIANT_KEYS, "a variant") for each in self._list(members.get("variants"), "variants")
-        ]
+        variants = [self._members(each, VARIANT_KEYS) for each in self._list(members.get("variants"), "variants")]
         told = variants or [{name: each for name, each in members.items() if name in {"price", "stock", "rules"}}]
         groups = None if "extras" not in members else self._groups(members["extras"])
         return Entry(
@@ -160,13 +157,13 @@ class _Reader:
     def _rules(self, node: Node | None) -> list[Mapping[str, Cell]] | None:
         if node is None:
             return None
-        rules = [self._members(each, RULE_KEYS, "a price") for each in self._list(node, "rules")]
+        rules = [self._members(each, RULE_KEYS) for each in self._list(node, "rules")]
         return [self._cells(each, RULE_KEYS) for each in rules]
 
     def _groups(self, node: Node) -> list[GroupEntry]:
         groups = []
         for each in self._list(node, "extras"):
-            members = self._members(each, GROUP_KEYS, "a group of extras")
+            members = self._members(each, GROUP_KEYS)
             options = tuple(self._option(option) for option in self._list(members.get("options"), "options"))
             groups.append(GroupEntry(self._cells(members, ("key", "name", "choose")), options, _line(each)))
         return groups
@@ -175,14 +172,14 @@ class _Reader:
         if isinstance(node, ScalarNode):
             cell = self._cell(node, "name")
             return OptionEntry({} if cell is None else {"name": cell}, _line(node))
-        return OptionEntry(self._cells(self._members(node, OPTION_KEYS, "an extra"), OPTION_KEYS), _line(node))
+        return OptionEntry(self._cells(self._members(node, OPTION_KEYS), OPTION_KEYS), _line(node))
 
     # Pieces
 
-    def _members(self, node: Node, known: Sequence[str], wanted: str) -> dict[str, Node]:
+    def _members(self, node: Node, known: Sequence[str]) -> dict[str, Node]:
         found: dict[str, Node] = {}
         if not isinstance(node, MappingNode) or not self._untagged(node):
-            self._problems.add(_line(node), "", "import.yaml_shape", wanted=wanted)
+            self._problems.add(_line(node), "", "import.yaml_keys", columns=", ".join(known))
             return found
         for name_node, value in node.value:
             name = str(name_node.value) if isinstance(name_node, ScalarNode) else ""
@@ -205,7 +202,7 @@ class _Reader:
         if node is None or _null(node):
             return
         if not isinstance(node, SequenceNode) or not self._untagged(node):
-            self._problems.add(_line(node), name, "import.yaml_shape", wanted="a list")
+            self._problems.add(_line(node), name, "import.yaml_list")
             return
         yield from node.value
 
@@ -217,7 +214,7 @@ class _Reader:
         if node is None:
             return None
         if not isinstance(node, ScalarNode) or not self._untagged(node):
-            self._problems.add(_line(node), name, "import.yaml_shape", wanted="one value")
+            self._problems.add(_line(node), name, "import.yaml_value")
             return None
         return Cell("" if _null(node) else str(node.value).strip(), _line(node), name)
 
