@@ -40,9 +40,11 @@ from bridge.chats import Chats
 from bridge.membership import Membership
 from bridge.messenger import Ground as MessengerGround
 from bridge.messenger import Messenger
+from bridge.rights.later import Later
 
 if TYPE_CHECKING:
     from bots.commerce.baskets import Baskets
+    from bots.commerce.rights import CommercePart
     from bots.commerce.sellers import Sellers
     from bots.commerce.shelf import Shelf
     from bots.commerce.trade import Trade
@@ -256,13 +258,18 @@ def _rights(config: Config, service: Service, messenger: Messenger, treasury: Tr
 
         money = MoneyPart(treasury.rights)
         messenger.rights.register(money, money.blocked)
-    # Also where nothing is sold any more: what people have bought is still there.
-    from bots.commerce.rights import CommercePart
-    from bots.commerce.trade import Trade
 
-    key = config.encryption.pickle_key.get_secret_value()
-    commerce = CommercePart(Trade(key, service.database, service.raise_events, messenger.ground.clock, service.metrics))
-    messenger.rights.register(commerce, commerce.blocked)
+    def commerce() -> CommercePart:
+        from bots.commerce.rights import CommercePart
+        from bots.commerce.trade import Trade
+
+        key = config.encryption.pickle_key.get_secret_value()
+        clock = messenger.ground.clock
+        return CommercePart(Trade(key, service.database, service.raise_events, clock, service.metrics))
+
+    # Also where nothing is sold any more: what people have bought is still there.
+    bought = Later("commerce", commerce)
+    messenger.rights.register(bought, bought.blocked)
 
 
 @asynccontextmanager

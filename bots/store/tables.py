@@ -14,6 +14,7 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
+    MetaData,
     PrimaryKeyConstraint,
     SmallInteger,
     Table,
@@ -21,7 +22,7 @@ from sqlalchemy import (
     text,
 )
 
-from appservice.store.tables import metadata
+from appservice.store.tables import metadata as _engine
 
 __all__ = [
     "DialogState",
@@ -34,6 +35,11 @@ __all__ = [
     "plugin_switches",
     "schedules",
 ]
+
+metadata: MetaData
+"""Whoever has this has all tables, those of the engine, the messenger and money too. A service that runs takes only
+those that it needs: see ``__getattr__``.
+"""
 
 
 class DialogState(IntEnum):
@@ -50,7 +56,7 @@ class DialogState(IntEnum):
 
 plugin_state = Table(
     "plugin_state",
-    metadata,
+    _engine,
     Column("plugin", Text, nullable=False, comment="The plugin instance."),
     Column("scope", Text, nullable=False, comment="'', 'room:ID', 'user:ID' or 'member:ROOM USER'."),
     Column("key", Text, nullable=False),
@@ -65,7 +71,7 @@ plugin_state = Table(
 
 plugin_switches = Table(
     "plugin_switches",
-    metadata,
+    _engine,
     Column("plugin", Text, nullable=False, comment="The plugin instance."),
     Column("scope", Text, nullable=False, comment="'' for everywhere, 'room:ID' or 'server:NAME'."),
     Column("enabled", SmallInteger, nullable=False),
@@ -77,7 +83,7 @@ plugin_switches = Table(
 
 people = Table(
     "people",
-    metadata,
+    _engine,
     Column("user_id", Text, nullable=False),
     Column("language", Text, comment="BCP 47; null: not said."),
     Column("zone", Text, comment="IANA time zone; null: not said."),
@@ -87,7 +93,7 @@ people = Table(
 
 schedules = Table(
     "schedules",
-    metadata,
+    _engine,
     Column("consumer", Text, nullable=False),
     Column("key", Text, nullable=False, comment="Unique for the consumer."),
     Column("room_id", Text, nullable=False, comment="The room whose order a firing keeps."),
@@ -104,7 +110,7 @@ schedules = Table(
 
 dialogs = Table(
     "dialogs",
-    metadata,
+    _engine,
     Column("id", Text, nullable=False),
     Column("consumer", Text, nullable=False),
     Column("room_id", Text, nullable=False),
@@ -131,7 +137,7 @@ dialogs = Table(
 
 dialog_people = Table(
     "dialog_people",
-    metadata,
+    _engine,
     Column("consumer", Text, nullable=False),
     Column("room_id", Text, nullable=False),
     Column("user_id", Text, nullable=False, comment="Who may answer; '*' for everybody in the room."),
@@ -142,7 +148,7 @@ dialog_people = Table(
 
 dialog_journal = Table(
     "dialog_journal",
-    metadata,
+    _engine,
     Column("dialog_id", Text, nullable=False),
     Column("position", Integer, nullable=False),
     Column("kind", Text, nullable=False, comment="ask, choose, say, step, …"),
@@ -153,28 +159,33 @@ dialog_journal = Table(
     PrimaryKeyConstraint("dialog_id", "position"),
 )
 
-# The other tables of the bots, so that whoever has this metadata has all of them.
-from bots.store import (  # noqa: E402, F401
-    app_tables,
-    bill_tables,
-    catalogue_tables,
-    courier_tables,
-    funding_tables,
-    guard_tables,
-    ledger_tables,
-    order_tables,
-    page_tables,
-    payment_tables,
-)
-from bridge.store import (  # noqa: E402, F401
-    audit_tables,
-    chat_tables,
-    delivery_tables,
-    link_tables,
-    moderation_tables,
-    privacy_tables,
-    product_tables,
-    rights_tables,
-    search_tables,
-    timer_tables,
-)
+
+def __getattr__(name: str) -> MetaData:
+    if name != "metadata":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from bots.store import (  # noqa: F401
+        app_tables,
+        bill_tables,
+        catalogue_tables,
+        courier_tables,
+        funding_tables,
+        guard_tables,
+        ledger_tables,
+        order_tables,
+        page_tables,
+        payment_tables,
+    )
+    from bridge.store import (  # noqa: F401
+        audit_tables,
+        chat_tables,
+        delivery_tables,
+        link_tables,
+        moderation_tables,
+        privacy_tables,
+        product_tables,
+        rights_tables,
+        search_tables,
+        timer_tables,
+    )
+
+    return _engine
