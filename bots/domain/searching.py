@@ -41,7 +41,7 @@ TEXT_MAX: Final = 200
 DESCRIPTION_WORDS: Final = 60
 """Different words of a description that a product is found by."""
 WORDS_MAX: Final = 200
-ALTERNATIVES_MAX: Final = 12
+ALTERNATIVES_MAX: Final = 6
 """Words that one misspelt word is taken for at most."""
 STEM: Final = 7
 """Letters of the beginning of a word that its spellings are made of."""

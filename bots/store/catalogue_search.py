@@ -42,6 +42,10 @@ CANDIDATES: Final = 120
 """Products that are ranked in full: the most that a search finds."""
 ENOUGH: Final = 5
 """So many products that have the words as they were written: nobody meant anything else."""
+RARE: Final = 20
+"""A word that so few products have may be misspelt."""
+TOGETHER: Final = 3
+"""Words of a search of which some are enough."""
 SPELLINGS_MAX: Final = 200
 """Words that share a spelling with a misspelt one, and are compared with it."""
 ROWS_AT_ONCE: Final = 200
@@ -159,13 +163,22 @@ def search(
             return []
     index = _Index(connection, bot, merchant)
     shown = _Shown(language, hidden, merchant is not None)
-    numbers = set(index.having_all(asked))
+    counts = [index.count(meanings) for meanings in asked] if len(asked) > 1 else [1]
+    numbers = set(index.having_all(asked, counts))
     ranked = _ranked(connection, numbers, asked, shown)
     if len(ranked) < ENOUGH:
-        asked = [meanings | _meant(connection, bot, meanings) for meanings in asked]
-        numbers.update(index.having_all(asked))
+        # Nobody misspells a word so that it comes to be a common one.
+        rare = [count < RARE for count in counts]
+        near = [_meant(connection, bot, meanings) if few else {} for meanings, few in zip(asked, rare, strict=True)]
+        if any(near):
+            asked = [meanings | more for meanings, more in zip(asked, near, strict=True)]
+            counts = [
+                index.count(meanings) if few and len(asked) > 1 else count
+                for meanings, few, count in zip(asked, rare, counts, strict=True)
+            ]
+            numbers.update(index.having_all(asked, counts))
         if not numbers and len(asked) > 1:
-            numbers.update(index.having_any(asked))
+            numbers.update(index.having_any(asked, counts))
         ranked = _ranked(connection, numbers, asked, shown)
     return _loaded(connection, ranked[skip : skip + limit])
 
@@ -183,31 +196,31 @@ class _Index:
         self._bot = bot
         self._merchant = merchant
 
-    def having_all(self, asked: Sequence[Meanings]) -> list[int]:
-        """The best products that have a meaning of every word."""
-        words = [[number_of(self._bot, word) for word in meanings] for meanings in asked]
-        counts = [self._count(each) for each in words] if len(words) > 1 else [1]
-        if not all(counts):
-            return []
-        ordered = [each for _, each in sorted(zip(counts, words, strict=True), key=lambda pair: pair[0])]
-        return self._best(ordered[0], ordered[1:])
-
-    def having_any(self, asked: Sequence[Meanings]) -> list[int]:
-        """Products that have most of the words, or at least one."""
-        met: dict[int, int] = {}
-        for meanings in asked:
-            for product in self._best([number_of(self._bot, word) for word in meanings], []):
-                met[product] = met.get(product, 0) + 1
-        return sorted(met, key=lambda product: -met[product])[:CANDIDATES]
-
-    def _count(self, words: Sequence[int]) -> int:
-        """How many rows words have; not beyond what is looked at."""
+    def count(self, meanings: Meanings) -> int:
+        """How many rows the meanings of a word have; not beyond what is looked at."""
+        words = [number_of(self._bot, word) for word in meanings]
         rows = select(catalogue_postings.c.word).where(self._of(words)).limit(LOOKED_AT).subquery()
         return int(self._connection.execute(select(func.count()).select_from(rows)).scalar_one())
 
-    def _best(self, words: Sequence[int], others: Sequence[Sequence[int]]) -> list[int]:
-        most = LOOKED_AT if others else CANDIDATES
-        parts = [self._front(word, most) for word in words]
+    def having_all(self, asked: Sequence[Meanings], counts: Sequence[int]) -> list[int]:
+        """The best products that have a meaning of every word. ``counts``: of their rows."""
+        if not all(counts):
+            return []
+        words = [[number_of(self._bot, word) for word in meanings] for meanings in asked]
+        ordered = [each for _, each in sorted(zip(counts, words, strict=True), key=lambda pair: pair[0])]
+        return self._best(ordered[0], ordered[1:], LOOKED_AT if len(ordered) > 1 else CANDIDATES)
+
+    def having_any(self, asked: Sequence[Meanings], counts: Sequence[int]) -> list[int]:
+        """Products that have some of the words: of the rarest the best, and of those the ones that have most."""
+        met: dict[int, int] = {}
+        rarest = sorted((count, place) for place, count in enumerate(counts) if count)[:TOGETHER]
+        for _, place in rarest:
+            for product in self._best([number_of(self._bot, word) for word in asked[place]], [], CANDIDATES):
+                met[product] = met.get(product, 0) + 1
+        return sorted(met, key=lambda product: -met[product])[:CANDIDATES]
+
+    def _best(self, words: Sequence[int], others: Sequence[Sequence[int]], most: int) -> list[int]:
+        parts = [self._front(word, max(most // len(words), CANDIDATES)) for word in words]
         rows = (union_all(*parts) if len(parts) > 1 else parts[0]).subquery()
         query = select(rows.c.product).group_by(rows.c.product)
         for number, other in enumerate(others):
