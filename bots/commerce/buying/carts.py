@@ -214,11 +214,9 @@ class CartKeeping(Couponing):
 
     async def names(self, reader: Reader, merchants: Sequence[str]) -> dict[str, str]:
         """What merchants are called, by id."""
-        found = {}
-        for merchant_id in dict.fromkeys(merchants):
-            merchant = await self.market.sellers.get(reader, merchant_id)
-            found[merchant_id] = merchant_id if merchant is None else merchant.name
-        return found
+        ids = dict.fromkeys(merchants)
+        found = await self.market.sellers.many(reader, ids)
+        return {each: found[each].name if each in found else each for each in ids}
 
     # Changing
 
