@@ -598,7 +598,23 @@ async def test_money_that_cannot_go_back_now_goes_back_later() -> None:
         world.check()
 
 
-async def test_texts_in_the_buyers_language_and_numbers_as_people_type_them() -> None:
+async def test_each_is_told_in_their_language() -> None:
+    async with CommerceWorld() as world:
+        pizzeria = await world.merchant("pizzeria", language="es")
+        alice, carla = await world.buyer("alice"), world.user("carla")
+        await alice.says("language de", room=await world.chat(alice))
+        await heard(world, alice)
+        order = await world.paid_order(alice, world.cart(pizzeria, "margherita"))
+        said = await heard(world, alice)
+        assert said[0].startswith("Bitte bestätigen Sie 11,50")
+        assert said[1].startswith(f"Bestellung {order.number} ist bezahlt.")
+        (card,) = await world.hears_in(carla, world.staff_room(pizzeria))
+        assert card.startswith("Ha llegado un pedido nuevo.")
+        assert "espera del comercio" in card
+        world.check()
+
+
+async def test_numbers_as_people_type_them() -> None:
     async with CommerceWorld() as world:
         pizzeria = await world.merchant("pizzeria")
         alice = await world.buyer("alice")
