@@ -8,7 +8,7 @@ from bots.commerce.addresses import Address, AddressRefused
 from bots.commerce.buying.base import OFFERED, ROUNDS, Buyer
 from bots.commerce.buying.places import read_address
 from bots.commerce.buying.words import explain, joined, sentence, short
-from bots.commerce.hand import Hand
+from bots.commerce.hand import Reader
 from bots.domain.places import TEXT_MAX, Place, PlaceError
 from bots.framework import Context, Dialog, Option, command, dialog
 from bots.framework.i18n import _
@@ -44,8 +44,8 @@ class Addressing(Buyer):
             await self._keep(d, place)
         return place
 
-    async def _known(self, hand: Hand, person: str) -> list[Address]:
-        return await self.market.addresses.list(hand, person)
+    async def _known(self, reader: Reader, person: str) -> list[Address]:
+        return await self.market.addresses.list(reader, person)
 
     async def _told_place(self, d: Dialog, question: str, *, point: bool) -> Place:
         while True:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from sqlalchemy import Connection
 
@@ -34,6 +34,12 @@ OFFERED: Final = timedelta(days=7)
 """How long a list or a card can be answered."""
 ROUNDS: Final = 25
 """Screens of one dialog: the next one goes on in a dialog of its own, so that no journal outgrows its bounds."""
+
+
+class Glance(Reader, Protocol):
+    """What a dialog's look at things gets: it reads, and knows the time."""
+
+    def now(self) -> datetime: ...
 
 
 class Looking:
@@ -89,7 +95,7 @@ class Buyer(Plugin):
 
         The dialog ends with a word where a catalogue that is kept elsewhere does not answer.
         """
-        reader: Reader = Looking(self.market.trade)
+        reader: Glance = Looking(self.market.trade)
         try:
             return await d.step(name, read, reader, *given, raises=(EngineFailed,))
         except EngineFailed as error:

@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
-from bots.commerce.buying.base import OFFERED, PAGE, ROUNDS
+from bots.commerce.buying.base import OFFERED, PAGE, ROUNDS, Glance
 from bots.commerce.buying.choosing import OPEN_TO_BUYERS, Choosing
 from bots.commerce.buying.words import QUESTION_MAX, Speaking, further, joined, left_of, price_of, short, stars_of
 from bots.commerce.engines.base import Listed
-from bots.commerce.hand import Hand, Reader
+from bots.commerce.hand import Reader
 from bots.domain.catalogue import price_at
 from bots.domain.merchants import Merchant, MerchantState
 from bots.domain.money import Money
@@ -169,36 +169,36 @@ class Browsing(Choosing):
 
     # Reading
 
-    async def _read_screen(self, hand: Hand, where: Where) -> Screen | None:
+    async def _read_screen(self, reader: Glance, where: Where) -> Screen | None:
         if where.kind == MERCHANTS:
-            return await self._read_merchants(hand, where)
+            return await self._read_merchants(reader, where)
         if where.kind == FOUND:
-            return await self._read_found(hand, where)
-        merchant = await self.market.sellers.get(hand, where.merchant)
+            return await self._read_found(reader, where)
+        merchant = await self.market.sellers.get(reader, where.merchant)
         if merchant is None or merchant.state not in OPEN_TO_BUYERS:
             return None
-        shelves = await self._read_shelves(hand, merchant, where)
-        stars, ratings = await self.market.ratings.average(hand, merchant.id)
+        shelves = await self._read_shelves(reader, merchant, where)
+        stars, ratings = await self.market.ratings.average(reader, merchant.id)
         screen = Screen(
             merchant.name, merchant.description, shelves, stars=stars, ratings=ratings,
             paused=merchant.state is MerchantState.PAUSED,
         )  # fmt: skip
         if where.kind == SHELVES:
             return screen
-        page = await self.market.shelf.browse(hand, merchant.id, where.category, where.after, PAGE)
-        return replace(screen, rows=tuple(_row(hand, each) for each in page.items), next=page.next)
+        page = await self.market.shelf.browse(reader, merchant.id, where.category, where.after, PAGE)
+        return replace(screen, rows=tuple(_row(reader, each) for each in page.items), next=page.next)
 
-    async def _read_shelves(self, hand: Hand, merchant: Merchant, where: Where) -> tuple[Row, ...]:
+    async def _read_shelves(self, reader: Glance, merchant: Merchant, where: Where) -> tuple[Row, ...]:
         """The categories that lie in the one at hand; on further pages they are not shown again."""
         if where.after or (where.kind == GOODS and not where.category):
             return ()
-        found = await self.market.shelf.categories(hand, merchant.id)
+        found = await self.market.shelf.categories(reader, merchant.id)
         inner = sorted((each for each in found if each.parent == where.category), key=lambda x: (x.position, x.name))
         return tuple(Row(each.key, each.name) for each in inner[:PAGE])
 
-    async def _read_merchants(self, hand: Hand, where: Where) -> Screen:
-        found = await self.market.sellers.list(hand, OPEN_TO_BUYERS, where.after, PAGE + 1)
-        averages = await self.market.ratings.averages(hand, [(each.id, "") for each in found[:PAGE]])
+    async def _read_merchants(self, reader: Glance, where: Where) -> Screen:
+        found = await self.market.sellers.list(reader, OPEN_TO_BUYERS, where.after, PAGE + 1)
+        averages = await self.market.ratings.averages(reader, [(each.id, "") for each in found[:PAGE]])
         rows = []
         for merchant in found[:PAGE]:
             stars, ratings = averages[merchant.id, ""]
@@ -206,21 +206,21 @@ class Browsing(Choosing):
             rows.append(Row(merchant.id, merchant.name, about, stars=stars, ratings=ratings))
         return Screen(rows=tuple(rows), next=found[PAGE - 1].id if len(found) > PAGE else "")
 
-    async def _read_found(self, hand: Hand, where: Where) -> Screen:
+    async def _read_found(self, reader: Glance, where: Where) -> Screen:
         page = await self.market.shelf.search(
-            hand, where.text, merchant_id=where.merchant, language=where.language, after=where.after, limit=PAGE
+            reader, where.text, merchant_id=where.merchant, language=where.language, after=where.after, limit=PAGE
         )
-        names = await self.names(hand, [each.merchant_id for each in page.items])
-        rows = tuple(_row(hand, each, names[each.merchant_id]) for each in page.items)
+        names = await self.names(reader, [each.merchant_id for each in page.items])
+        rows = tuple(_row(reader, each, names[each.merchant_id]) for each in page.items)
         return Screen(rows=rows, next=page.next)
 
 
-def _row(hand: Hand, listed: Listed, seller: str = "") -> Row:
+def _row(reader: Glance, listed: Listed, seller: str = "") -> Row:
     product = listed.product
     return Row(
         product.key,
         product.name,
-        prices=tuple(sorted({price_at(each, hand.now()) for each in product.variants})),
+        prices=tuple(sorted({price_at(each, reader.now()) for each in product.variants})),
         left=listed.left,
         stars=listed.stars,
         ratings=listed.ratings,

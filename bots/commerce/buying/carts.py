@@ -17,7 +17,7 @@ from bots.commerce.buying.shown import ShownLine, changes_of, not_had, shown_lin
 from bots.commerce.buying.undo import can_take_back, remember, taken_back
 from bots.commerce.buying.words import QUESTION_MAX, explain, joined, read_count, sentence, short
 from bots.commerce.engines.base import EngineFailed
-from bots.commerce.hand import Hand, Reader
+from bots.commerce.hand import Reader
 from bots.domain.carts import NOTE_MAX, QUANTITY_MAX, Cart, CartError, CartLine
 from bots.domain.catalogue import Choice
 from bots.framework import Context, Dialog, Option, Rest, command, dialog
@@ -243,7 +243,7 @@ class CartKeeping(Couponing):
             return Edit(what, line.number, choices=await choose_extras(d, groups))
         return Edit("quantity", line.number) if what == "remove" else None
 
-    async def _extras_of_line(self, reader: Hand, owner: str, version: int, number: int) -> list[Extras]:
+    async def _extras_of_line(self, reader: Reader, owner: str, version: int, number: int) -> list[Extras]:
         cart = await self.market.baskets.get(reader, owner)
         if cart.version != version or number > len(cart.lines):
             return []

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from bots.commerce.buying.base import Glance
 from bots.commerce.buying.carts import CartKeeping
 from bots.commerce.buying.extras import choose_extras
 from bots.commerce.buying.words import Speaking, counting, joined, left_of, price_of, short, stars_of
-from bots.commerce.hand import Hand
 from bots.domain.carts import QUANTITY_MAX, CartLine
 from bots.domain.catalogue import price_at
 from bots.domain.merchants import MerchantState
@@ -161,14 +161,14 @@ class Choosing(CartKeeping):
             return None
         return chosen
 
-    async def read_card(self, hand: Hand, merchant_id: str, key: str) -> Card | None:
+    async def read_card(self, reader: Glance, merchant_id: str, key: str) -> Card | None:
         """A product as it stands; None when it is not sold, or its merchant sells nothing here."""
-        merchant = await self.market.sellers.get(hand, merchant_id)
-        product = await self.market.shelf.product(hand, merchant_id, key)
+        merchant = await self.market.sellers.get(reader, merchant_id)
+        product = await self.market.shelf.product(reader, merchant_id, key)
         if merchant is None or product is None or not product.active or merchant.state not in OPEN_TO_BUYERS:
             return None
-        left = await self.market.shelf.left(hand, merchant_id, key)
-        average, ratings = await self.market.ratings.average(hand, merchant_id, key)
+        left = await self.market.shelf.left(reader, merchant_id, key)
+        average, ratings = await self.market.ratings.average(reader, merchant_id, key)
         return Card(
             merchant_id,
             merchant.name,
@@ -176,7 +176,7 @@ class Choosing(CartKeeping):
             product.name,
             product.description,
             product.images[0] if product.images else "",
-            tuple(Offered(each.key, each.name, price_at(each, hand.now()), left.get(each.key))
+            tuple(Offered(each.key, each.name, price_at(each, reader.now()), left.get(each.key))
                   for each in product.variants),
             average,
             ratings,

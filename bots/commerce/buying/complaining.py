@@ -9,7 +9,7 @@ from typing import Final
 from appservice import json
 from bots.commerce.buying.carts import CartKeeping
 from bots.commerce.buying.words import counting, explain, joined, sentence, short
-from bots.commerce.hand import Hand
+from bots.commerce.hand import Reader
 from bots.domain.cases import PHOTOS_MAX, TEXT_MAX, WORDS, Case, CaseAction, CaseKind, CaseRefused
 from bots.domain.orders import OrderRefused, OrderState
 from bots.framework import Context, Dialog, Option, Rest, Said, command, dialog
@@ -83,8 +83,8 @@ class Complaining(CartKeeping):
         text = await d.ask(question, parse=_reason)
         await d.say(await d.do("open", self._open_case, order_id, CaseKind.CANCELLATION, text, {}, []))
 
-    async def _lines(self, hand: Hand, order_id: str) -> Lines:
-        order = await self.market.orders.get(hand, order_id)
+    async def _lines(self, reader: Reader, order_id: str) -> Lines:
+        order = await self.market.orders.get(reader, order_id)
         if order is None:
             return Lines("", (), ())
         return Lines(

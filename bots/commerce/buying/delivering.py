@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from bots.commerce.buying.addressing import Addressing
 from bots.commerce.buying.words import QUESTION_MAX, Speaking, joined, sentence, short
-from bots.commerce.hand import Hand
+from bots.commerce.hand import Reader
 from bots.commerce.telling import WAYS
 from bots.domain.merchants import Merchant, Offer
 from bots.domain.money import Money
@@ -119,8 +119,8 @@ class Delivering(Addressing):
                 chosen[part.merchant] = way
         return chosen
 
-    async def _read_ways(self, hand: Hand, part: Part, place: Place | None) -> list[Way]:
-        merchant = await self.market.sellers.get(hand, part.merchant)
+    async def _read_ways(self, reader: Reader, part: Part, place: Place | None) -> list[Way]:
+        merchant = await self.market.sellers.get(reader, part.merchant)
         if merchant is None:
             return []
         offers = merchant.offers(part.goods, place)

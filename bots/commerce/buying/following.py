@@ -9,7 +9,7 @@ from bots.commerce.buying.base import OFFERED, PAGE, ROUNDS
 from bots.commerce.buying.complaining import Complaining
 from bots.commerce.buying.rating import Rating
 from bots.commerce.buying.words import QUESTION_MAX, further, joined, sentence, short
-from bots.commerce.hand import Hand
+from bots.commerce.hand import Reader
 from bots.commerce.orders import Happened
 from bots.commerce.telling import buyer_card, buyer_words, lines_text
 from bots.domain.carts import QUANTITY_MAX, CartLine
@@ -153,9 +153,9 @@ class Following(Complaining, Rating):
         about = joined([d.t(row.state), d.t("{amount}", amount=row.total)])
         return Option(row.id, label, about, aliases=(row.number,))
 
-    async def _read_orders(self, hand: Hand, person: str, before: str) -> OrderList:
-        found = await self.market.orders.of_buyer(hand, person, before=before, limit=PAGE + 1)
-        names = await self.names(hand, [each.merchant for each in found])
+    async def _read_orders(self, reader: Reader, person: str, before: str) -> OrderList:
+        found = await self.market.orders.of_buyer(reader, person, before=before, limit=PAGE + 1)
+        names = await self.names(reader, [each.merchant for each in found])
         rows = tuple(
             OrderRow(each.id, each.number, names[each.merchant], WORDS[each.state], each.total) for each in found[:PAGE]
         )
