@@ -8,10 +8,15 @@ import sys
 from collections.abc import AsyncIterator
 
 import pytest
+from hypothesis import settings
 
 # The workers of a run, and the processes that tests start, would each compile everything anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+# How long an example takes says more about what else the machine does.
+settings.register_profile("rialto", deadline=None)
+settings.load_profile("rialto")
 
 LONG_LIVED = frozenset({"e2e", "chaos"})
 """Folders whose servers and clients live longer than a test."""

@@ -21,7 +21,6 @@ from appservice.config import Config
 from appservice.consumer import Consumer
 from appservice.e2ee import BotIdentity
 from appservice.homeserver import HomeserverError, path
-from appservice.local.prepare import prepare
 from appservice.media import Media
 from appservice.sealing import Sealer
 from appservice.service import Service
@@ -567,6 +566,7 @@ def serve_plugin(arguments: argparse.Namespace) -> int:
 async def _develop(arguments: argparse.Namespace) -> int:
     """Run the local stack with one more plugin, and load its code anew whenever it is saved."""
     from appservice import log as logs
+    from appservice.local.prepare import prepare
     from bots.framework.tools import dev
 
     layout = layout_of(arguments)

@@ -8,6 +8,7 @@ from functools import lru_cache
 
 from babel import Locale, UnknownLocaleError
 from babel.core import get_global
+from babel.localedata import exists
 
 SOURCE = "en"
 """The language of the texts in the code."""
@@ -28,7 +29,8 @@ def normalise(tag: str) -> str | None:
         return None
     first, *rest = tag.replace("_", "-").split("-")
     first = first.lower()
-    parts = [get_global("language_aliases").get(first, first).replace("_", "-")]
+    # Of what has data of its own nothing is retired, and the list of those that are takes three megabytes to read.
+    parts = [first if exists(first) else get_global("language_aliases").get(first, first).replace("_", "-")]
     private = False
     for part in rest:
         private = private or len(part) == 1
