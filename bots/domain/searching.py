@@ -167,7 +167,7 @@ def closeness(asked: str, word: str) -> float:
     wrong = distance(asked, word, allowed) if allowed else 1
     if wrong <= allowed:
         return 0.7 if wrong == 1 else 0.4
-    return 0.5 if len(asked) in BEGINNING and word.startswith(asked) else 0.0
+    return 0.5 if _spelt(asked) and len(asked) in BEGINNING and word.startswith(asked) else 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,19 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
-from ruamel.yaml.events import AliasEvent, NodeEvent
-from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.events import (
+    AliasEvent,
+    MappingEndEvent,
+    NodeEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+)
 
 from bots.commerce.importing.entries import (
     CATEGORY_KEYS,
@@ -36,7 +43,9 @@ VARIANT_KEYS: Final = ("key", "name", "price", "stock", "rules")
 GROUP_KEYS: Final = ("key", "name", "choose", "options")
 OPTION_KEYS: Final = ("key", "name", "price", "available")
 RULE_KEYS: Final = ("price", "since", "until", "tier", "least")
-TAGS: Final = frozenset({"str", "int", "float", "bool", "null", "timestamp", "map", "seq"})
+KINDS: Final = ("str", "int", "float", "bool", "null", "map", "seq")
+TAGS: Final = frozenset(f"tag:yaml.org,2002:{kind}" for kind in KINDS)
+NULLS: Final = frozenset({"", "~", "null"})
 
 
 def read_yaml(text: str, problems: Problems, currency: str) -> Entries:
@@ -52,12 +61,23 @@ def read_yaml(text: str, problems: Problems, currency: str) -> Entries:
     return _Reader(problems).file(root, currency)
 
 
+@dataclass(slots=True)
+class Node:
+    """A value as it is written. ``kind``: ``text``, ``list``, or ``map``: its ``items`` are keys and values in turn."""
+
+    kind: str
+    line: int
+    text: str = ""
+    null: bool = False
+    tagged: bool = False
+    items: list[Node] = field(default_factory=list)
+
+
 def _composed(text: str) -> Node:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they would quote the file on standard error
-            _plain(text)
-            node = YAML(typ="safe", pure=True).compose(text)
+            roots = _nodes(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise _refused(0 if mark is None else mark.line + 1, "import.yaml") from None
@@ -66,23 +86,42 @@ def _composed(text: str) -> Node:
     except (ValueError, AttributeError, TypeError, KeyError, IndexError):
         # The parser raises all kinds of errors on text that is no YAML.
         raise _refused(0, "import.yaml") from None
-    if not isinstance(node, Node):
+    if not roots or roots[0].null:
         raise _refused(0, "import.empty")
-    return node
+    if len(roots) > 1:
+        raise _refused(roots[1].line, "import.yaml")
+    return roots[0]
 
 
-def _plain(text: str) -> None:
-    """Refuse what refers to something else before anything is built of it: ten lines can stand for a thousand
-    million values."""
-    depth = 0
+def _nodes(text: str) -> list[Node]:
+    """The documents of a text. What refers to something else is refused at once, before anything is made of it: ten
+    lines can stand for a thousand million values."""
+    roots: list[Node] = []
+    open_nodes: list[Node] = []
     for event in YAML(typ="safe", pure=True).parse(text):
         line = event.start_mark.line + 1
-        name = type(event).__name__
-        depth += name.endswith("StartEvent") - name.endswith("EndEvent")
-        if depth > DEPTH_MAX:
-            raise _refused(line, "import.yaml_deep")
         if isinstance(event, AliasEvent) or (isinstance(event, NodeEvent) and event.anchor is not None):
             raise _refused(line, "import.yaml_alias")
+        if isinstance(event, (SequenceEndEvent, MappingEndEvent)):
+            open_nodes.pop()
+        if not isinstance(event, NodeEvent):
+            continue
+        node = _node(event, line)
+        (open_nodes[-1].items if open_nodes else roots).append(node)
+        if node.kind != "text":
+            open_nodes.append(node)
+            if len(open_nodes) > DEPTH_MAX:
+                raise _refused(line, "import.yaml_deep")
+    return roots
+
+
+def _node(event: Any, line: int) -> Node:
+    tagged = event.tag is not None and str(event.tag) not in TAGS
+    if isinstance(event, ScalarEvent):
+        plain = event.style is None or event.style == ""
+        value = str(event.value)
+        return Node("text", line, value, plain and value.casefold() in NULLS, tagged)
+    return Node("list" if isinstance(event, SequenceStartEvent) else "map", line, tagged=tagged)
 
 
 def _refused(line: int, code: str, **values: object) -> FileRefused:
@@ -97,7 +136,7 @@ class _Reader:
 
     def file(self, root: Node, currency: str) -> Entries:
         entries = Entries()
-        if isinstance(root, SequenceNode):  # a list of products and nothing else
+        if root.kind == "list":  # a list of products and nothing else
             self._products(root, entries)
             return entries
         members = self._members(root, TOP)
@@ -119,7 +158,7 @@ class _Reader:
         lines: dict[str, int] = {}
         for each in self._list(node, "products"):
             if len(entries.products) >= PRODUCTS_MAX:
-                raise _refused(_line(each), "import.too_many", most=PRODUCTS_MAX)
+                raise _refused(each.line, "import.too_many", most=PRODUCTS_MAX)
             entry = self._product(each)
             named = next((entry.cells[name].text for name in ("key", "name") if name in entry.cells), "")
             first = lines.setdefault(named.casefold(), entry.line)
@@ -142,7 +181,7 @@ class _Reader:
         told = variants or [{name: each for name, each in members.items() if name in {"price", "stock", "rules"}}]
         groups = None if "extras" not in members else self._groups(members["extras"])
         return Entry(
-            _line(node),
+            node.line,
             cells,
             [self._variant(each, whole=not variants) for each in told],
             groups,
@@ -165,25 +204,25 @@ class _Reader:
         for each in self._list(node, "extras"):
             members = self._members(each, GROUP_KEYS)
             options = tuple(self._option(option) for option in self._list(members.get("options"), "options"))
-            groups.append(GroupEntry(self._cells(members, ("key", "name", "choose")), options, _line(each)))
+            groups.append(GroupEntry(self._cells(members, ("key", "name", "choose")), options, each.line))
         return groups
 
     def _option(self, node: Node) -> OptionEntry:
-        if isinstance(node, ScalarNode):
+        if node.kind == "text":
             cell = self._cell(node, "name")
-            return OptionEntry({} if cell is None else {"name": cell}, _line(node))
-        return OptionEntry(self._cells(self._members(node, OPTION_KEYS), OPTION_KEYS), _line(node))
+            return OptionEntry({} if cell is None else {"name": cell}, node.line)
+        return OptionEntry(self._cells(self._members(node, OPTION_KEYS), OPTION_KEYS), node.line)
 
     # Pieces
 
     def _members(self, node: Node, known: Sequence[str]) -> dict[str, Node]:
         found: dict[str, Node] = {}
-        if not isinstance(node, MappingNode) or not self._untagged(node):
-            self._problems.add(_line(node), "", "import.yaml_keys", columns=", ".join(known))
+        if node.kind != "map" or not self._untagged(node):
+            self._problems.add(node.line, "", "import.yaml_keys", columns=", ".join(known))
             return found
-        for name_node, value in node.value:
-            name = str(name_node.value) if isinstance(name_node, ScalarNode) else ""
-            line = _line(name_node)
+        for name_node, value in zip(node.items[::2], node.items[1::2], strict=True):
+            name = name_node.text if name_node.kind == "text" else ""
+            line = name_node.line
             if name == "<<":
                 self._problems.add(line, "", "import.yaml_tag")
             elif name in found:
@@ -199,12 +238,12 @@ class _Reader:
         return found
 
     def _list(self, node: Node | None, name: str) -> Iterator[Node]:
-        if node is None or _null(node):
+        if node is None or node.null:
             return
-        if not isinstance(node, SequenceNode) or not self._untagged(node):
-            self._problems.add(_line(node), name, "import.yaml_list")
+        if node.kind != "list" or not self._untagged(node):
+            self._problems.add(node.line, name, "import.yaml_list")
             return
-        yield from node.value
+        yield from node.items
 
     def _cells(self, members: Mapping[str, Node], names: Sequence[str]) -> dict[str, Cell]:
         found = {name: self._cell(members[name], name) for name in names if name in members}
@@ -213,28 +252,19 @@ class _Reader:
     def _cell(self, node: Node | None, name: str) -> Cell | None:
         if node is None:
             return None
-        if not isinstance(node, ScalarNode) or not self._untagged(node):
-            self._problems.add(_line(node), name, "import.yaml_value")
+        if node.kind != "text" or not self._untagged(node):
+            self._problems.add(node.line, name, "import.yaml_value")
             return None
-        return Cell("" if _null(node) else str(node.value).strip(), _line(node), name)
+        return Cell("" if node.null else node.text.strip(), node.line, name)
 
     def _joined(self, node: Node, name: str) -> Cell:
         """One value or a list of them, as a CSV would have it."""
-        if isinstance(node, SequenceNode):
-            cells = [self._cell(each, name) for each in node.value]
-            return Cell(" | ".join(cell.text for cell in cells if cell is not None), _line(node), name)
-        return self._cell(node, name) or Cell("", _line(node), name)
+        if node.kind == "list":
+            cells = [self._cell(each, name) for each in node.items]
+            return Cell(" | ".join(cell.text for cell in cells if cell is not None), node.line, name)
+        return self._cell(node, name) or Cell("", node.line, name)
 
     def _untagged(self, node: Node) -> bool:
-        kind = str(node.tag).removeprefix("tag:yaml.org,2002:")
-        if kind not in TAGS:
-            self._problems.add(_line(node), "", "import.yaml_tag")
-        return kind in TAGS
-
-
-def _null(node: Node) -> bool:
-    return isinstance(node, ScalarNode) and str(node.tag).endswith(":null")
-
-
-def _line(node: Node) -> int:
-    return int(node.start_mark.line) + 1
+        if node.tagged:
+            self._problems.add(node.line, "", "import.yaml_tag")
+        return not node.tagged
