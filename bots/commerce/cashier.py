@@ -49,7 +49,7 @@ class Brought:
         done: it is there. Otherwise it is tried again later.
         action: what happens to the order by it: it is paid, will not be, or its money is not there any more.
         refused: what the wallet says against it.
-        asked: the payer has just been asked to confirm.
+        asked: the payer is asked to confirm, and has not heard of it from the order yet.
     """
 
     payment: str = ""
@@ -132,7 +132,6 @@ class Cashier:
         return Brought(payment.id)
 
     async def _ask(self, ctx: Context, order: Order, merchant: Merchant, payment: Payment | None) -> Brought:
-        first = payment is None
         if payment is None:
             left = SHORTEST if order.deadline is None else max(order.deadline - ctx.now(), SHORTEST)
             invoice = order.invoice(order.delivery.option or merchant.name)
@@ -152,7 +151,8 @@ class Cashier:
             except PaymentRefused as error:
                 return Brought(action=Action.LAPSE, refused=Refused(error.code, error.msgid, error.values))
         if payment.state is PaymentState.PROPOSED:
-            return Brought(payment.id, asked=first)
+            # What was said of it is in one commit with the payment's id: without the id nothing was said.
+            return Brought(payment.id, asked=payment.id != order.payment)
         return Brought(payment.id, action=Action.LAPSE if payment.state in ENDED else Action.PAY)
 
     async def _take(self, ctx: Context, order: Order, payment: Payment) -> Brought:

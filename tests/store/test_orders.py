@@ -455,12 +455,10 @@ async def test_addresses(database: Database, trade: Trade) -> None:
     with pytest.raises(AddressRefused, match=r"address\.taken"):
         await book.rename(Writer(trade), home, "work")
 
-    async def renames(name: str) -> None:
-        hand = Writer(trade)
+    hands = [Writer(trade), Writer(trade)]
+    for hand, name in zip(hands, ("Flat", "House"), strict=True):
         await book.rename(hand, home, name)
-        await hand.commit()
-
-    done = await all_at_once([renames("Flat"), renames("House")])
+    done = await all_at_once([hand.commit() for hand in hands])
     assert sum(each is None for each in done) == 1
     lies = await database.read(lambda c: str([tuple(each) for each in c.execute(select(addresses))]))
     for secret in ("Home", "Flat", "House", "Linden", "52.5", "ring"):

@@ -341,6 +341,18 @@ class OrderModel(RuleBasedStateMachine):
         assert 0 <= self.held <= self.shelf
 
     @invariant()
+    def nothing_else_happens(self) -> None:
+        """What is not in the table is refused, and changes nothing."""
+        for action in Action:
+            if (self.order.state, action) not in NEXT:
+                try:
+                    type(self).advance(self.order, action, self.at)
+                except OrderRefused as refused:
+                    assert refused.values["state"] == WORDS[self.order.state]
+                else:
+                    raise AssertionError(f"{action} of an order that is {self.order.state}")
+
+    @invariant()
     def never_charged_twice(self) -> None:
         assert self.charged in {0, 1}
 
