@@ -62,12 +62,6 @@ def of_room(connection: Connection, bot: str, room_id: str) -> GroupRow | None:
     return None if row is None else _row(row)
 
 
-def of_rooms(connection: Connection, bot: str, rooms: Collection[str]) -> list[GroupRow]:
-    """Those that these rooms have now."""
-    query = select(group_orders).where(group_orders.c.bot == bot, group_orders.c.active.in_(rooms))
-    return [_row(row) for row in connection.execute(query.order_by(group_orders.c.opened_at)).mappings()]
-
-
 def in_states(connection: Connection, bot: str, states: Collection[str], limit: int) -> list[GroupRow]:
     """Those in these states, whose deadline is nearest first."""
     query = select(group_orders).where(group_orders.c.bot == bot, group_orders.c.state.in_(states))

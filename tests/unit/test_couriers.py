@@ -299,7 +299,7 @@ async def test_called_off_on_the_way() -> None:
 
 
 async def test_a_courier_is_paid_once_whatever_dies() -> None:
-    for commits in (1, 2, 3, 5):
+    for commits in (1, 2, 4):
         async with FoodWorld() as world:
             roma, alice, dan = await world.merchant("roma"), await world.buyer("alice"), await world.courier("dan")
             order = await accepted(world, roma, alice)
@@ -356,5 +356,5 @@ async def test_both_say_yes_to_what_only_one_has() -> None:
             return "taken"
 
         said = await asyncio.gather(world.does(dan, takes), world.does(eve, takes))
-        assert said == ["taken", "courier.gone"]
+        assert list(said) == ["taken", "courier.gone"]
         assert (await world.trip(order)).courier == dan.user_id

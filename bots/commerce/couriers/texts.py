@@ -11,10 +11,8 @@ from bots.domain.places import Place, distance_m
 from bots.framework.arguments.places import Place as Shared
 from bots.framework.i18n import Translator, _
 
-__all__ = ["FAILURES", "REFUSALS", "STATES", "bare_place", "offered", "on_the_way", "place_line", "sentence"]
+__all__ = ["FAILURES", "offered", "on_the_way", "place_line", "sentence", "summary", "sums"]
 
-STATES: Final = (*couriers.WORDS.values(), *couriers.COURIER_WORDS.values())
-REFUSALS: Final = tuple(couriers.MESSAGES.values())
 FAILURES: Final = {
     "absent": _("Nobody opens"),
     "address": _("I cannot find the address"),
@@ -37,11 +35,6 @@ def place_line(place: Place) -> str:
     return f"{place.text} ({Shared(place.point.latitude, place.point.longitude).geo_uri})"
 
 
-def bare_place(place: Place) -> str:
-    """An address alone."""
-    return place.text
-
-
 def pay_of(say: Translator, job: CourierJob) -> str:
     """What a courier gets."""
     if job.tip is not None and job.tip.minor and job.kind is JobKind.DELIVERY:
@@ -51,7 +44,7 @@ def pay_of(say: Translator, job: CourierJob) -> str:
 
 def offered(say: Translator, job: CourierJob, seconds: int) -> str:
     """A trip that is offered. Where it goes to exactly is nobody's affair who does not bring it."""
-    lines = [say.t("A trip from {seller}: {place}", seller=job.seller, place=bare_place(job.pickup))]
+    lines = [say.t("A trip from {seller}: {place}", seller=job.seller, place=job.pickup.text)]
     if job.pickup.point is not None and job.dropoff.point is not None:
         km = round(distance_m(job.pickup.point, job.dropoff.point) / 1000, 1)
         lines.append(say.t("{km} km to the buyer, as the crow flies.", km=km))

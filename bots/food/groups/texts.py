@@ -14,7 +14,7 @@ from bots.domain.money import Money
 from bots.domain.orders import Action
 from bots.framework.i18n import Translator, _
 
-__all__ = ["TOLD", "card", "items_of", "progress", "sentence", "shares_text"]
+__all__ = ["TOLD", "card", "items_of", "progress", "sentence"]
 
 TOLD: Final[Mapping[Action, str]] = {
     Action.PAY: _("The group order is paid: {merchant} is asked now."),
@@ -82,11 +82,3 @@ def progress(say: Translator, group: GroupOrder) -> str:
     counting = group.counting
     held = sum(each.state is ShareState.HELD for each in counting)
     return say.n("{held} of {count} share is paid.", "{held} of {count} shares are paid.", len(counting), held=held)
-
-
-def shares_text(say: Translator, group: GroupOrder, names: Mapping[str, str]) -> str:
-    """Who pays how much, for the host."""
-    return "\n".join(
-        say.t("{person}: {amount}", person=names.get(each.payer, each.payer), amount=each.amount)
-        for each in group.counting
-    )
