@@ -86,42 +86,42 @@ class Story:
         await paid
         await new
         self.told.append(f"Order {number} is paid")
-        self.staff_told.append(f"A new order has come in.\n{number}")
+        self.staff_told.append(f"A new order has come in.\n\nOrder {number} for")
         return number
 
-    async def step(self, number: str, word: str, staff: str, buyer: str) -> None:
+    async def step(self, number: str, word: str, staff: str, buyer: str, why: str = "") -> None:
         """The staff does something, and the buyer hears of it."""
         told = self.chat.hears(buyer)
-        await self.staff.says((f"!{word} {number}", staff))
+        await self.staff.says((f"!{word} {number} {why}".strip(), staff))
         await told
         self.told.append(buyer)
 
     async def delivered(self) -> None:
         """The whole way."""
         number = await self.order()
-        await self.step(number, "accept", f"Order {number} is accepted", f"Spades has accepted order {number}")
-        await self.step(number, "ready", f"Order {number} is ready", f"Order {number} is ready")
-        await self.step(number, "delivered", f"Order {number} is delivered", f"Order {number} is delivered")
+        await self.step(number, "accept", f"Order {number}: accepted", f"Spades has accepted order {number}")
+        await self.step(number, "ready", f"Order {number}: ready", f"Order {number} is ready")
+        await self.step(number, "delivered", f"Order {number}: delivered", f"Order {number} is delivered")
         self.states[number] = "delivered"
 
     async def rejected(self) -> None:
         """The merchant cannot."""
         number = await self.order()
-        await self.step(number, "reject", f"Order {number} is rejected", f"Spades cannot do order {number}")
+        await self.step(number, "reject", f"Order {number}: rejected", f"Spades cannot do order {number}", "rust")
         self.states[number] = "rejected"
 
     async def called_off(self) -> None:
         """The merchant has accepted, and cannot after all: the money was taken, and goes back."""
         number = await self.order()
-        await self.step(number, "accept", f"Order {number} is accepted", f"Spades has accepted order {number}")
-        await self.step(number, "call off", f"Order {number} is called off", f"Order {number} is called off")
+        await self.step(number, "accept", f"Order {number}: accepted", f"Spades has accepted order {number}")
+        await self.step(number, "call off", f"Order {number}: cancelled", f"Order {number} is called off", "rust")
         self.states[number] = "cancelled"
 
     async def told_once(self) -> None:
         """Each step stands once in the history of the room, as the homeserver has it."""
         for talked, texts in ((self.chat, self.told), (self.staff, self.staff_told)):
             said = await answers(talked.human, talked.room, talked.shop)
-            assert UNREADABLE not in said
+            assert UNREADABLE not in said, [(index, each[:40]) for index, each in enumerate(said)]
             for text, times in Counter(texts).items():
                 assert sum(_plain(text) in _plain(each) for each in said) == times, text
 
