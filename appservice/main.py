@@ -135,7 +135,7 @@ def build(config: Config, found: Plan | None = None, *, strict: bool = False) ->
         BotIdentity(f"@{bot.localpart}:{server}", bot.display_name or "") for bot in config.users if bot.enabled
     ]
     service = Service(config, identities)
-    chats = Chats(service.homeserver, service.database, service.steward, server)
+    chats = Chats(service.homeserver, service.database, service.steward, server, whole=service.rooms.made)
     media = Media(service.homeserver, config.media.max_bytes, config.media.memory)
     clock, key = SystemClock(), config.encryption.pickle_key.get_secret_value()
     http = HttpClient()

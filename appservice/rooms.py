@@ -230,6 +230,20 @@ class Rooms:
         self._complete.discard(room_id)
         await self.store.db.execute("UPDATE mx_room_state SET has_full_member_list=false WHERE room_id=$1", room_id)
 
+    async def made(self, room_id: str, maker: str) -> None:
+        """A room was just made by one of the bots: it is whole, while its events still arrive one after the other.
+
+        Whatever was known of it in between may lack its encryption, and the invited people, who then got no keys.
+
+        Raises:
+            HomeserverError: it could not be read now.
+        """
+        self._joined[room_id].add(maker)
+        async with self._lock(room_id):
+            await self._forget_completeness(room_id)
+            await self._rebuild(room_id)
+            self._complete.add(room_id)
+
     def _forget_members(self, room_id: str) -> None:
         """They are about to change: what is being read now may be older."""
         self._members.pop(room_id, None)

@@ -34,6 +34,7 @@ from bots.framework.payment_changes import PAYMENT_CHANGED, PaymentChange
 from bots.framework.permissions import ROLES, Role
 from bots.framework.plugin import Plugin
 from bots.framework.services import Services
+from bots.framework.state import Key
 from bots.framework.table import Handler, HandlerTable
 from bridge.notices import NOTICE
 
@@ -42,6 +43,8 @@ log = logging.getLogger(__name__)
 WANTED: Final = frozenset(
     {"m.room.message", "m.room.encrypted", "m.room.redaction", "m.room.member", "m.reaction", *contents.POLL_RESPONSES}
 )
+ALONE: Final = Key("rialto alone", bool, default=False)
+"""The bot is in a room of its own making, and has not greeted: nobody was there."""
 SCHEDULE_FIRED: Final = "rialto.schedule"
 
 Guard = Callable[[str], bool]
@@ -318,8 +321,21 @@ class PluginConsumer:
             return
         if event.state_key != self.user_id:
             await self._run_all(ctx, self.table.of("member"), event.state_key, event.membership)
+            if event.membership == "join" and await self._first_there(ctx):
+                await self._run_all(ctx, self.table.of("joined"))
         elif event.membership == "join":
-            await self._run_all(ctx, self.table.of("joined"))
+            # In a room that it has made itself nobody is there yet, and its encryption may still be on the way.
+            if await ctx.humans(joined=True):
+                await self._run_all(ctx, self.table.of("joined"))
+            else:
+                ctx.state.set(ALONE, True)
+
+    async def _first_there(self, ctx: Context) -> bool:
+        """Whether somebody has come to a bot that was alone in its room; once."""
+        if not await ctx.state.get(ALONE) or not await ctx.humans(joined=True):
+            return False
+        ctx.state.delete(ALONE)
+        return True
 
     # Events of our own
 

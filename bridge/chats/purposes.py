@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import secrets
 from base64 import b32encode
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from hashlib import sha256
 from typing import Any
 
@@ -42,11 +42,15 @@ class Chats:
         steward: str,
         server_name: str,
         clock: Clock | None = None,
+        *,
+        whole: Callable[[str, str], Awaitable[None]] | None = None,
     ) -> None:
         """
         Args:
             steward: the user that makes spaces. It has no device and reads nothing.
+            whole: told of a room that a bot has just made, and of the bot, before anybody says anything there.
         """
+        self._whole = whole
         self._clock = clock or SystemClock()
         self._registry: Registry | None = None
         self._made: Callable[[Chat], None] = lambda _chat: None
@@ -159,6 +163,8 @@ class Chats:
             stale = room_id
             await self._database.write(lambda connection: store.forget(connection, purpose, stale))
         room_id = await self._make(purpose, maker, person, body)
+        if self._whole is not None and maker != self._steward:
+            await self._whole(room_id, maker)
         await self._database.write(lambda connection: store.remember(connection, purpose, room_id))
         return room_id
 
