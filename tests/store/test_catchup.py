@@ -111,6 +111,24 @@ async def test_what_was_never_pushed_is_stored_before_the_door_opens(database: D
     assert homeserver.pings == 1
 
 
+async def test_nobody_is_answered_from_a_cache(database: Database) -> None:
+    """Synapse keeps what it has answered for two minutes, and knows by the whole request that it is the same."""
+
+    class Caching(FakeHomeserver):
+        def __init__(self) -> None:
+            super().__init__()
+            self.known: dict[str, Any] = {}
+
+        async def request(self, _method: str, path: str, *, query: Mapping[str, str], **_more: Any) -> Any:
+            return self.known.setdefault(f"{path} {sorted(query.items())}", {"rooms": self.rooms})
+
+    homeserver = Caching()
+    homeserver.rooms = {"join": {"!r": {"timeline": {"events": [text("$1")]}}}}
+    assert (await caught_up(database, homeserver)).ids == ["$1"]
+    homeserver.rooms = {"join": {"!r": {"timeline": {"events": [text("$1"), text("$2")]}}}}
+    assert (await caught_up(database, homeserver)).ids == ["$1", "$2"]
+
+
 async def test_a_long_gap_is_filled_in_order_or_left_to_the_homeserver(database: Database) -> None:
     homeserver = FakeHomeserver()
     timeline = {"events": [text("$5")], "limited": True, "prev_batch": "p"}
