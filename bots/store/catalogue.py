@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, insert, or_, select, true, tuple_, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, insert, or_, select, true, update
 
 from appservice import json
 from appservice.database import insert_ignore
@@ -14,11 +14,10 @@ from appservice.store.upsert import upsert
 from bots.domain.catalogue import Category, Product, StockKind, below
 from bots.domain.searching import indexed
 from bots.domain.stock import OutOfStock
-from bots.store import documents, stock
+from bots.store import documents, ratings, stock
 from bots.store.busy import TradeBusy
 from bots.store.catalogue_search import Indexer
 from bots.store.catalogue_tables import catalogue_categories, catalogue_products, catalogue_shelves, merchants
-from bots.store.order_tables import rating_sums
 from bots.store.order_tables import stock as levels
 from bots.store.stock import StockKey
 
@@ -229,10 +228,8 @@ def count(connection: Connection, merchant_id: str) -> int:
 
 def stars(connection: Connection, keys: Collection[Key]) -> dict[Key, tuple[float, int]]:
     """What people think of products, from 1 to 5 on average, and how many do."""
-    sums = rating_sums.c
-    place = tuple_(sums.merchant, sums.product)
-    rows = connection.execute(select(rating_sums).where(place.in_(sorted(set(keys))), sums.ratings > 0))
-    return {(row.merchant, row.product): (row.stars / row.ratings, int(row.ratings)) for row in rows}
+    found = ratings.sums(connection, keys)
+    return {key: (stars / number, number) for key, (stars, number) in found.items() if number > 0}
 
 
 # Categories

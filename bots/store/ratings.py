@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import Connection, RowMapping, select, tuple_
+from sqlalchemy import Connection, RowMapping, select
 
 from appservice.store.upsert import upsert
+from bots.store.among import among
 from bots.store.order_tables import rating_sums, ratings
 
 
@@ -54,11 +55,11 @@ def newest(connection: Connection, merchant: str, product: str, limit: int) -> l
 
 def sums(connection: Connection, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], tuple[int, int]]:
     """Stars and how many, by merchant and product (empty: the merchant); nothing where nobody has rated."""
-    place = tuple_(rating_sums.c.merchant, rating_sums.c.product)
     found: dict[tuple[str, str], tuple[int, int]] = {}
     wanted = sorted(set(keys))
     for begin in range(0, len(wanted), 400):
-        query = select(rating_sums).where(place.in_(wanted[begin : begin + 400]))
+        those = among(rating_sums.c.merchant, rating_sums.c.product, wanted[begin : begin + 400])
+        query = select(rating_sums).where(those)
         for row in connection.execute(query).mappings():
             found[row["merchant"], row["product"]] = (row["stars"], row["ratings"])
     return found

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, and_, delete, func, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, and_, delete, func, select, update
 
 from appservice.database import insert_ignore
 from bots.domain.stock import HoldState, StockLevel
+from bots.store.among import among
 from bots.store.busy import StockGone, TradeBusy
 from bots.store.order_tables import stock, stock_holds
 
@@ -44,14 +45,15 @@ class Claim:
 def levels(connection: Connection, keys: Collection[StockKey]) -> dict[StockKey, StockLevel]:
     """How much there is of some things; what is not in it has no end, or is a slot that nobody has touched."""
     found = {}
-    columns = stock.c
-    place = tuple_(columns.merchant, columns.product, columns.variant, columns.slot)
     wanted = sorted({key.parts for key in keys})
     for begin in range(0, len(wanted), 200):
-        query = select(stock).where(place.in_(wanted[begin : begin + 200]))
+        part = set(wanted[begin : begin + 200])
+        those = among(stock.c.merchant, stock.c.product, [parts[:2] for parts in part])
+        query = select(stock).where(those, stock.c.slot.in_(sorted({parts[3] for parts in part})))
         for row in connection.execute(query).mappings():
             key = StockKey(row["merchant"], row["product"], row["variant"], row["slot"])
-            found[key] = StockLevel(row["count"], row["held"])
+            if key.parts in part:
+                found[key] = StockLevel(row["count"], row["held"])
     return found
 
 
@@ -64,11 +66,11 @@ def of_product(connection: Connection, merchant: str, product: str) -> dict[tupl
 
 def of_products(connection: Connection, products: Iterable[tuple[str, str]]) -> dict[tuple[str, str, str], StockLevel]:
     """How much there is of some products' variants, without slots, by merchant, product and variant."""
-    place = tuple_(stock.c.merchant, stock.c.product)
     wanted = sorted(set(products))
     found = {}
     for begin in range(0, len(wanted), 200):
-        query = select(stock).where(place.in_(wanted[begin : begin + 200]), stock.c.slot == "")
+        those = among(stock.c.merchant, stock.c.product, wanted[begin : begin + 200])
+        query = select(stock).where(those, stock.c.slot == "")
         for row in connection.execute(query).mappings():
             found[row["merchant"], row["product"], row["variant"]] = StockLevel(row["count"], row["held"])
     return found
