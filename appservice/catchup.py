@@ -37,6 +37,8 @@ CONCURRENCY = 8
 PAGE = 100
 MAX_PAGES = 50
 PING_AGAIN_S = 0.3
+LOOK_AGAIN_S = 2.0
+"""So long after the homeserver has begun to push again it is asked once more."""
 TRY_LATER: tuple[type[BaseException], ...] = (HomeserverError, *INFRASTRUCTURE)
 
 WATCH_S = 60
@@ -132,6 +134,22 @@ class CatchUp:
                 delay = min(delay * 2, RETRY_MAX_S)
             self._door.open()
             await self._have_it_delivered()
+            await self._look_again()
+
+    async def _look_again(self) -> None:
+        """Ask once more, with the door open.
+
+        What is said in the very moment in which Synapse (1.163) begins to hold the service to be up again can become a
+        transaction that it stores and does not send.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_AGAIN_S):
+                await self._asked.wait()
+                return  # all begins anew
+        try:
+            await self._fetch_all()
+        except TRY_LATER as error:
+            log.warning("looking again was not possible: %s", error)
 
     async def watch(self) -> None:
         """Notice at once when the homeserver goes, even for a moment, by a connection that is always open.

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any, cast
 
+import pytest
+
 from appservice.catchup import MAX_PAGES, CatchUp
 from appservice.database import Database
 from appservice.events import Transaction, defect
@@ -127,6 +129,38 @@ async def test_nobody_is_answered_from_a_cache(database: Database) -> None:
     assert (await caught_up(database, homeserver)).ids == ["$1"]
     homeserver.rooms = {"join": {"!r": {"timeline": {"events": [text("$1"), text("$2")]}}}}
     assert (await caught_up(database, homeserver)).ids == ["$1", "$2"]
+
+
+async def test_what_is_said_while_the_homeserver_begins_to_push_again_is_not_lost(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Synapse stores it as a transaction, and does not send it as long as all goes well."""
+    monkeypatch.setattr("appservice.catchup.LOOK_AGAIN_S", 0.05)
+    homeserver = FakeHomeserver()
+    homeserver.rooms = {"join": {"!r": {"timeline": {"events": [text("$1")]}}}}
+    await database.write(lambda connection: checkpoints.save(connection, {BOT: "s0"}, (), 1))
+    stored, looked = [], asyncio.Event()
+
+    class Open(Door):
+        async def store(self, transaction: Transaction) -> None:
+            stored.append([event["event_id"] for event in transaction.events])
+            if self.opened.is_set():
+                looked.set()
+
+        def open(self) -> None:
+            super().open()
+            homeserver.rooms = {"join": {"!r": {"timeline": {"events": [text("$1"), text("$2")]}}}}
+
+    catch_up = CatchUp(cast(Homeserver, homeserver), database, Open(), "rialto", STEWARD, [BOT], position)
+    running = asyncio.create_task(catch_up.run())
+    catch_up.ask()
+    try:
+        async with asyncio.timeout(20):
+            await looked.wait()
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+    assert stored == [["$1"], ["$1", "$2"]]
 
 
 async def test_a_long_gap_is_filled_in_order_or_left_to_the_homeserver(database: Database) -> None:
