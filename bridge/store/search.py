@@ -55,6 +55,10 @@ NEWEST_APART, MOST_APART = 500, 1_000
 """The same for those of a chat or of a person, which lie apart."""
 MOST_SPANS: Final = 64
 """Spans of time that the index is asked for at once."""
+LIKELY: Final = 0.7
+"""Of the answers that there would be, were the words as common in the chats as everywhere."""
+FURTHER: Final = 3
+"""Times that it is asked for spans, before it is asked for all the rest."""
 QUIET: Final = 10
 """Of the newest documents in the chats that are asked for; fewer than that is few."""
 NAMED: Final = 3
@@ -285,17 +289,38 @@ class _Postgres:
             looked, worded, here, high = looked + seen.count, worded + seen.worded, here + seen.here, seen.last
             if len(found) >= limit or seen.count < window:
                 return found[:limit]
-            # As many more as will probably do.
-            window = int(1.5 * looked * (limit - len(found)) / max(len(found), 0.5)) + 1
+            # As many more as will probably do. By chance none may be here of a word that is not rare.
+            likely = max(len(found), LIKELY * worded * here / max(looked, 1), 0.5)
+            window = int(1.5 * looked * (limit - len(found)) / likely) + 1
         quiet = here < QUIET
-        spans = self._spans(newest, high, window / looked)
-        if worded and spans and not quiet:
-            low_of_spans = max(low, spans[0] << ID_BITS + SPAN_BITS)
-            found += self._all(low_of_spans, high, limit - len(found), spans=spans)
-            high = low_of_spans
+        if worded and not quiet:
+            found, high = self._further(found, newest, (low, high), window / looked, limit)
         if len(found) < limit and high > low:
             found += self._all(low, high, limit - len(found), quiet=quiet)
         return found
+
+    def _further(
+        self, found: list[int], newest: int, between: tuple[int, int], times: float, limit: int
+    ) -> tuple[list[int], int]:
+        """Ask the index for a time that will probably do, and for some more should it not: all the rest would be dear.
+
+        Args:
+            newest, between, times: the spans are those of :meth:`_spans` before ``between[1]``.
+
+        Returns:
+            What is found now, and the id from which on everything was looked through.
+        """
+        low, high = between
+        spans = self._spans(newest, high, times)
+        for _ in range(FURTHER):
+            if not spans or len(found) >= limit or high <= low:
+                break
+            oldest = max(low, spans[0] << ID_BITS + SPAN_BITS)
+            more = self._all(oldest, high, limit - len(found), spans=spans)
+            found, high = found + more, oldest
+            count = int(2 * len(spans) * (limit - len(found)) / max(len(more), 0.5)) + 1
+            spans = [] if count > MOST_SPANS else list(range(max(spans[0] - count, 0), spans[0]))
+        return found, high
 
     def _spans(self, newest: int, last: int, times: float) -> list[int]:
         """The spans of time, the oldest first, in which so many times as many documents lie before ``last`` as from
