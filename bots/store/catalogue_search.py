@@ -14,12 +14,13 @@ spellings that it shares with words of the catalogue (:mod:`bots.domain.searchin
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, delete, exists, func, insert, select, union_all
+from sqlalchemy import BigInteger, Connection, Integer, TextClause, bindparam, delete, insert, select, text
 
 from appservice import json
 from appservice.database import insert_ignore
@@ -34,9 +35,8 @@ from bots.store.catalogue_tables import (
     catalogue_words,
     merchants,
 )
-from bots.store.order_tables import rating_sums
 
-LOOKED_AT: Final = 4_000
+LOOKED_AT: Final = 2_000
 """Products of the rarest word that are looked at, its best."""
 CANDIDATES: Final = 120
 """Products that are ranked in full: the most that a search finds."""
@@ -44,11 +44,13 @@ ENOUGH: Final = 5
 """So many products that have the words as they were written: nobody meant anything else."""
 RARE: Final = 20
 """A word that so few products have may be misspelt."""
-TOGETHER: Final = 3
+TOGETHER: Final = 2
 """Words of a search of which some are enough."""
 SPELLINGS_MAX: Final = 200
 """Words that share a spelling with a misspelt one, and are compared with it."""
 ROWS_AT_ONCE: Final = 200
+SHAPES: Final = 512
+"""Statements that are kept."""
 
 Meanings = dict[str, float]
 """What a word that somebody wrote may mean, and how close that is."""
@@ -125,15 +127,6 @@ class Hit:
     score: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Shown:
-    """Who asks: in which language, and whether they see what is not sold, and whoever it is that does not sell."""
-
-    language: str
-    hidden: bool
-    any_state: bool
-
-
 def search(
     connection: Connection,
     bot: str,
@@ -161,26 +154,21 @@ def search(
         merchant = connection.execute(select(merchants.c.number).where(merchants.c.id == merchant_id)).scalar()
         if merchant is None:
             return []
-    index = _Index(connection, bot, merchant)
-    shown = _Shown(language, hidden, merchant is not None)
-    counts = [index.count(meanings) for meanings in asked] if len(asked) > 1 else [1]
-    numbers = set(index.having_all(asked, counts))
-    ranked = _ranked(connection, numbers, asked, shown)
-    if len(ranked) < ENOUGH:
+    index = _Index(connection, bot, merchant, hidden=hidden)
+    counts = index.counts(asked) if len(asked) > 1 else [1]
+    found = index.having_all(asked, counts)
+    if len(found) < ENOUGH:
         # Nobody misspells a word so that it comes to be a common one.
         rare = [count < RARE for count in counts]
         near = [_meant(connection, bot, meanings) if few else {} for meanings, few in zip(asked, rare, strict=True)]
         if any(near):
             asked = [meanings | more for meanings, more in zip(asked, near, strict=True)]
-            counts = [
-                index.count(meanings) if few and len(asked) > 1 else count
-                for meanings, few, count in zip(asked, rare, counts, strict=True)
-            ]
-            numbers.update(index.having_all(asked, counts))
-        if not numbers and len(asked) > 1:
-            numbers.update(index.having_any(asked, counts))
-        ranked = _ranked(connection, numbers, asked, shown)
-    return _loaded(connection, ranked[skip : skip + limit])
+            counts = index.counts(asked) if len(asked) > 1 else [1]
+            found |= index.having_all(asked, counts)
+        if not found and len(asked) > 1:
+            found = index.having_any(asked, counts)
+    scored = sorted((-score(each, asked, language), number) for number, each in found.items())
+    return _loaded(connection, scored[skip:CANDIDATES][:limit])
 
 
 def sellers(connection: Connection, bot: str, text: str) -> set[str]:
@@ -189,57 +177,109 @@ def sellers(connection: Connection, bot: str, text: str) -> set[str]:
 
 
 class _Index:
-    """Reads the rows of words."""
+    """Reads the rows of words, for one search."""
 
-    def __init__(self, connection: Connection, bot: str, merchant: int | None) -> None:
+    def __init__(self, connection: Connection, bot: str, merchant: int | None, *, hidden: bool) -> None:
         self._connection = connection
         self._bot = bot
         self._merchant = merchant
+        self._hidden = hidden
 
-    def count(self, meanings: Meanings) -> int:
-        """How many rows the meanings of a word have; not beyond what is looked at."""
-        words = [number_of(self._bot, word) for word in meanings]
-        rows = select(catalogue_postings.c.word).where(self._of(words)).limit(LOOKED_AT).subquery()
-        return int(self._connection.execute(select(func.count()).select_from(rows)).scalar_one())
+    def counts(self, asked: Sequence[Meanings]) -> list[int]:
+        """How many rows the meanings of each word have; not beyond what is looked at."""
+        words = [self._numbers(meanings) for meanings in asked]
+        statement = _counting(tuple(map(len, words)), self._merchant is not None)
+        return [int(count) for count in self._connection.execute(statement, self._values(words)).one()]
 
-    def having_all(self, asked: Sequence[Meanings], counts: Sequence[int]) -> list[int]:
-        """The best products that have a meaning of every word. ``counts``: of their rows."""
+    def having_all(self, asked: Sequence[Meanings], counts: Sequence[int]) -> dict[int, Found]:
+        """The best products that have a meaning of every word, by number. ``counts``: of their rows."""
         if not all(counts):
-            return []
-        words = [[number_of(self._bot, word) for word in meanings] for meanings in asked]
+            return {}
+        words = [self._numbers(meanings) for meanings in asked]
         ordered = [each for _, each in sorted(zip(counts, words, strict=True), key=lambda pair: pair[0])]
-        return self._best(ordered[0], ordered[1:], LOOKED_AT if len(ordered) > 1 else CANDIDATES)
+        return self._best(ordered, LOOKED_AT if len(ordered) > 1 else CANDIDATES)
 
-    def having_any(self, asked: Sequence[Meanings], counts: Sequence[int]) -> list[int]:
-        """Products that have some of the words: of the rarest the best, and of those the ones that have most."""
-        met: dict[int, int] = {}
-        rarest = sorted((count, place) for place, count in enumerate(counts) if count)[:TOGETHER]
-        for _, place in rarest:
-            for product in self._best([number_of(self._bot, word) for word in asked[place]], [], CANDIDATES):
-                met[product] = met.get(product, 0) + 1
-        return sorted(met, key=lambda product: -met[product])[:CANDIDATES]
+    def having_any(self, asked: Sequence[Meanings], counts: Sequence[int]) -> dict[int, Found]:
+        """Products that have some of the words: the best of the rarest ones."""
+        found: dict[int, Found] = {}
+        for _, place in sorted((count, place) for place, count in enumerate(counts) if count)[:TOGETHER]:
+            found |= self._best([self._numbers(asked[place])], CANDIDATES)
+        return found
 
-    def _best(self, words: Sequence[int], others: Sequence[Sequence[int]], most: int) -> list[int]:
-        parts = [self._front(word, max(most // len(words), CANDIDATES)) for word in words]
-        rows = (union_all(*parts) if len(parts) > 1 else parts[0]).subquery()
-        query = select(rows.c.product).group_by(rows.c.product)
-        for number, other in enumerate(others):
-            posting = catalogue_postings.alias(f"other{number}")
-            has = exists().where(posting.c.word.in_(other), posting.c.product == rows.c.product)
-            query = query.where(has)
-        best = query.order_by(func.min(rows.c.rank), rows.c.product).limit(CANDIDATES)
-        return [int(number) for number in self._connection.execute(best).scalars()]
+    def _best(self, words: Sequence[Sequence[int]], most: int) -> dict[int, Found]:
+        """Products that have one of each words, by the rank of the first."""
+        shape = tuple(map(len, words))
+        statement = _finding(shape, self._merchant is not None, self._hidden)
+        values = self._values(words) | {"most": max(most // shape[0], CANDIDATES), "candidates": CANDIDATES}
+        found = {}
+        for row in self._connection.execute(statement, values):
+            average = row.stars / row.ratings if row.ratings else None
+            found[int(row.number)] = Found(row.name, row.language, json.loads(row.words), average, row.ratings or 0)
+        return found
 
-    def _front(self, word: int, most: int) -> Select[Any]:
-        table = catalogue_postings.c
-        best = select(table.product, table.rank).where(self._of([word])).order_by(table.rank, table.product).limit(most)
-        front = best.subquery()
-        return select(front.c.product, front.c.rank)
+    def _numbers(self, meanings: Meanings) -> list[int]:
+        return [number_of(self._bot, word) for word in meanings]
 
-    def _of(self, words: Sequence[int]) -> ColumnElement[bool]:
-        table = catalogue_postings.c
-        one = table.word == words[0] if len(words) == 1 else table.word.in_(words)
-        return one if self._merchant is None else and_(table.merchant == self._merchant, one)
+    def _values(self, words: Sequence[Sequence[int]]) -> dict[str, Any]:
+        values: dict[str, Any] = {} if self._merchant is None else {"merchant": self._merchant}
+        for place, each in enumerate(words):
+            values |= {f"w{place}_{number}": word for number, word in enumerate(each)}
+        return values
+
+
+# Statements as text, made once for each shape of a search: a search is a handful of them, and to put them together each
+# time would take longer than to answer them. Only numbers and names of columns come into the text.
+
+
+def _is_one(place: int, count: int) -> str:
+    names = ", ".join(f":w{place}_{number}" for number in range(count))
+    return f"= {names}" if count == 1 else f"IN ({names})"
+
+
+def _typed(sql: str, shape: Sequence[int], *, scoped: bool) -> TextClause:
+    words = [f"w{place}_{number}" for place, count in enumerate(shape) for number in range(count)]
+    binds = [bindparam(name, type_=BigInteger) for name in words]
+    return text(sql).bindparams(*binds, *([bindparam("merchant", type_=Integer)] if scoped else []))
+
+
+@lru_cache(maxsize=SHAPES)
+def _counting(shape: tuple[int, ...], scoped: bool) -> TextClause:
+    """How many rows each word has. ``shape``: how many meanings each has; ``scoped``: of one merchant."""
+    only = "merchant = :merchant AND " if scoped else ""
+    counts = ", ".join(
+        f"(SELECT count(*) FROM (SELECT 1 FROM catalogue_postings WHERE {only}word {_is_one(place, count)} "  # noqa: S608
+        f"LIMIT {LOOKED_AT}) AS c{place})"
+        for place, count in enumerate(shape)
+    )
+    return _typed(f"SELECT {counts}", shape, scoped=scoped)
+
+
+@lru_cache(maxsize=SHAPES)
+def _finding(shape: tuple[int, ...], scoped: bool, hidden: bool) -> TextClause:
+    """Products that have one of each words, the best ones by the first, with all that ranks them."""
+    only = "merchant = :merchant AND " if scoped else ""
+    fronts = " UNION ALL ".join(
+        f"SELECT product, rank FROM (SELECT product, rank FROM catalogue_postings WHERE {only}word = :w0_{number} "  # noqa: S608
+        f"ORDER BY rank, product LIMIT :most) AS f{number}"
+        for number in range(shape[0])
+    )
+    others = " AND ".join(
+        f"EXISTS (SELECT 1 FROM catalogue_postings AS o{place} "  # noqa: S608
+        f"WHERE o{place}.word {_is_one(place, count)} AND o{place}.product = front.product)"
+        for place, count in enumerate(shape[1:], 1)
+    )
+    having = f"WHERE {others} " if others else ""
+    shown = ["TRUE"] if hidden else ["p.active = 1"]
+    shown += [] if scoped else [f"m.state = '{MerchantState.ACTIVE.value}'"]
+    sql = (
+        "SELECT p.number, p.name, p.language, p.words, s.stars, s.ratings FROM ("  # noqa: S608
+        f"SELECT product, min(rank) AS lowest FROM ({fronts}) AS front {having}"
+        "GROUP BY product ORDER BY lowest, product LIMIT :candidates) AS best "
+        "JOIN catalogue_products AS p ON p.number = best.product JOIN merchants AS m ON m.id = p.merchant_id "
+        "LEFT JOIN rating_sums AS s ON s.merchant = p.merchant_id AND s.product = p.key "
+        f"WHERE {' AND '.join(shown)}"
+    )
+    return _typed(sql, shape, scoped=scoped)
 
 
 def _meant(connection: Connection, bot: str, meanings: Meanings) -> Meanings:
@@ -259,40 +299,15 @@ def _meant(connection: Connection, bot: str, meanings: Meanings) -> Meanings:
     return {word: close[word] for word in best[:ALTERNATIVES_MAX]}
 
 
-def _ranked(
-    connection: Connection,
-    numbers: Collection[int],
-    asked: Sequence[Meanings],
-    shown: _Shown,
-) -> list[tuple[float, str, int]]:
-    """Score, merchant and number of each product, the best first."""
-    if not numbers:
+def _loaded(connection: Connection, scored: Sequence[tuple[float, int]]) -> list[Hit]:
+    if not scored:
         return []
-    table, stars = catalogue_products.c, rating_sums.c
-    query = (
-        select(table.number, table.merchant_id, table.name, table.language, table.words, stars.stars, stars.ratings)
-        .join(merchants, merchants.c.id == table.merchant_id)
-        .outerjoin(rating_sums, and_(stars.merchant == table.merchant_id, stars.product == table.key))
-        .where(table.number.in_(numbers))
-    )
-    if not shown.hidden:
-        query = query.where(table.active == 1)
-    if not shown.any_state:
-        query = query.where(merchants.c.state == MerchantState.ACTIVE.value)
-    scored = []
-    for row in connection.execute(query):
-        average = row.stars / row.ratings if row.ratings else None
-        found = Found(row.name, row.language, json.loads(row.words), average, row.ratings or 0)
-        scored.append((score(found, asked, shown.language), str(row.merchant_id), int(row.number)))
-    return sorted(scored, key=lambda each: (-each[0], each[2]))
-
-
-def _loaded(connection: Connection, ranked: Sequence[tuple[float, str, int]]) -> list[Hit]:
     table = catalogue_products.c
-    query = select(table.number, table.document).where(table.number.in_([number for _, _, number in ranked]))
-    held = {int(row.number): bytes(row.document) for row in connection.execute(query)} if ranked else {}
+    query = select(table.number, table.merchant_id, table.document)
+    rows = connection.execute(query.where(table.number.in_([number for _, number in scored])))
+    held = {int(row.number): row for row in rows}
     return [
-        Hit(merchant_id, documents.product(held[number]), points)
-        for points, merchant_id, number in ranked
+        Hit(held[number].merchant_id, documents.product(bytes(held[number].document)), -points)
+        for points, number in scored
         if number in held
     ]
