@@ -45,7 +45,7 @@ format: environment ## let ruff put the code in shape
 	$(PY) -m ruff format
 
 bench: environment ## measure, with the peers beside
-	@for each in flood calm start synapse framework dialogs ledger chats timers search api; do $(PY) -m benchmarks.$$each; done
+	@for each in flood calm start synapse framework dialogs ledger chats timers search catalogue api; do $(PY) -m benchmarks.$$each; done
 
 lock: environment ## resolve requirements.lock and Synapse's lock anew
 	.ci/lock

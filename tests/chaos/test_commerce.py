@@ -133,7 +133,7 @@ def _plain(text: str) -> str:
 
 def lies(service: RialtoProcess) -> tuple[dict[str, str], tuple[int, int]]:
     """What lies in the database of a service that does not run: the states of the orders, and the stock of spades."""
-    path = service.config["database"]["url"].removeprefix("sqlite:///")
+    path = service.config_path.parent / service.config["database"]["url"].removeprefix("sqlite:///")
     with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as found:
         states = dict(found.execute("SELECT number, state FROM orders").fetchall())
         (stock,) = found.execute("SELECT count, held FROM stock").fetchall()

@@ -40,6 +40,17 @@ async def test_from_merchants_to_the_cart() -> None:
         world.check()
 
 
+async def test_a_number_of_another_list_shows_the_one_at_hand_again() -> None:
+    async with ShopWorld() as world:
+        await world.two()
+        alice = await world.buyer("alice")
+        await world.says(alice, "browse")
+        said = "\n".join(await world.says(alice, "7"))
+        assert said.startswith("That is none of the options.")
+        assert "1. Pizzeria\n2. Store" in said
+        assert "Margherita" in (await world.says(alice, 1))[0]
+
+
 async def test_back_goes_from_screen_to_screen() -> None:
     async with ShopWorld() as world:
         await world.two()

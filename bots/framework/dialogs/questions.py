@@ -156,6 +156,10 @@ def call_parser(parse: Any, text: str, env: ParseEnv) -> Any:
     return parser_for(parse)(text, env)
 
 
+def _is_number(text: str) -> bool:
+    return text.strip().removeprefix("#").isdecimal()
+
+
 @dataclass(frozen=True)
 class Choose(Question):
     """A question with options."""
@@ -212,6 +216,9 @@ class Choose(Question):
         elif answer.kind == "text":
             structured = choices.match_structured(prompt, answer.content)
             match = structured or choices.match_text(prompt, answer.text, ctx.translator)
+            if isinstance(match, choices.NoMatch) and ctx.addressed and _is_number(answer.text):
+                # A number of a list that is not the one at hand: whoever typed it needs to see that one.
+                return Again(choices.explain(prompt, match, ctx.translator), show=True)
         else:
             return Again(choices.explain(prompt, choices.NoMatch(), ctx.translator), show=True)
         return self._outcome(ctx, prompt, match, waiting)
