@@ -221,23 +221,25 @@ class CatchUp:
         tokens = await self._database.read(checkpoints.load)
         limit = asyncio.Semaphore(CONCURRENCY)
 
-        async def one(user_id: str, token: str) -> list[dict[str, Any]]:
+        async def one(user_id: str, token: str) -> None:
             async with limit:
-                return await self._fetch(user_id, token)
+                await self._fetch(user_id, token)
 
         found = await asyncio.gather(
             *(one(user_id, tokens[user_id]) for user_id in self._bots if user_id in tokens), return_exceptions=True
         )
-        events: list[dict[str, Any]] = []
         for answer in found:
             if isinstance(answer, BaseException):
                 raise answer
-            events.extend(answer)
+
+    async def _store(self, events: Sequence[dict[str, Any]]) -> None:
         if events:
             await self._door.store(Transaction("catch-up-" + secrets.token_hex(8), tuple(events)))
 
-    async def _fetch(self, user_id: str, token: str) -> list[dict[str, Any]]:
-        """Everything in a bot's rooms since ``token``, each room in order."""
+    async def _fetch(self, user_id: str, token: str) -> None:
+        """Store everything in a bot's rooms since ``token``, each room in order and one after the other: what all of
+        them have together may be much.
+        """
         try:
             answer = await self._homeserver.request(
                 "GET",
@@ -250,15 +252,13 @@ class CatchUp:
                 raise
             # The homeserver does not know the token: it is another one, or was restored from a backup.
             log.warning("catching up is not possible: %s", error, extra={"user_id": user_id})
-            return []
+            return
         rooms = answer.get("rooms", {})
-        events: list[dict[str, Any]] = []
         for section in ("join", "leave"):
             for room_id, room in rooms.get(section, {}).items():
-                events.extend(await self._timeline(user_id, room_id, room.get("timeline", {}), token))
+                await self._store(await self._timeline(user_id, room_id, room.pop("timeline", {}), token))
         for room_id, room in rooms.get("invite", {}).items():
-            events.extend(_invitation(user_id, room_id, room, token))
-        return events
+            await self._store(_invitation(user_id, room_id, room, token))
 
     async def _timeline(self, user_id: str, room_id: str, timeline: dict[str, Any], token: str) -> list[dict[str, Any]]:
         """A room's events since the checkpoint, whole; nothing at all when that is more than can be fetched.
