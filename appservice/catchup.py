@@ -35,6 +35,8 @@ RETRY_S = 0.5
 RETRY_MAX_S = 60.0
 CONCURRENCY = 8
 PAGE = 100
+AT_ONCE = 20
+"""Events of each room in the one answer about all rooms; where there are more, the rest comes in pages."""
 MAX_PAGES = 50
 PING_AGAIN_S = 0.3
 LOOK_AGAIN_S = 2.0
@@ -54,7 +56,7 @@ def _filter() -> str:
     return json.dumps(
         {
             "room": {
-                "timeline": {"limit": PAGE, "not_types": ["asked anew " + secrets.token_hex(8)]},
+                "timeline": {"limit": AT_ONCE, "not_types": ["asked anew " + secrets.token_hex(8)]},
                 "state": {"lazy_load_members": True, "types": []},
                 "ephemeral": {"types": []},
                 "account_data": {"types": []},

@@ -147,7 +147,7 @@ async def test_written_and_read_back(at: At, shelf: Shelf) -> None:
     await take(at, shelf, MENU)
     await sell(at, "o1", "tea", 3)
     for kind in ("csv", "yaml"):
-        data = await shelf.export(at, "shop", kind)  # type: ignore[arg-type]
+        data = await shelf.export(at, "shop", kind)
         plan = await shelf.plan_import(at, "shop", data, f"menu.{kind}", complete=True)
         assert (plan.errors, plan.empty, plan.same) == ((), True, 3)
         assert b"17" in data, "what is left of the tea"

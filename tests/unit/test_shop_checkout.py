@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -234,12 +235,17 @@ async def test_a_merchant_who_is_paused() -> None:
 async def test_coupons() -> None:
     async with ShopWorld() as world:
         pizzeria, store = await world.two()
-        for coupon in (
+        offered = (
             Coupon("TEN", percent=10),
             Coupon("BIG", amount=money("5.00"), minimum=money("50.00")),
             Coupon("ONCE", amount=money("2.00"), uses=1),
-        ):
-            await world.write(lambda hand, coupon=coupon: world.plugin.market.coupons.put(hand, store.id, coupon))
+        )
+
+        def offer(hand: Any) -> None:
+            for coupon in offered:
+                world.plugin.market.coupons.put(hand, store.id, coupon)
+
+        await world.write(offer)
         alice, bob = await world.buyer("alice"), await world.buyer("bob")
         assert await world.says(alice, "coupon TEN") == ["The cart is empty: put something into it first."]
         await world.fills(alice, pizzeria, "margherita")
