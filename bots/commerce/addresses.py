@@ -6,11 +6,12 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
 from bots.commerce.hand import Hand, Reader
 from bots.commerce.records import place_in, place_out
 from bots.commerce.trade import Trade
+from bots.domain.errors import DomainError
 from bots.domain.places import Place
 from bots.store import addresses as sql
 from bots.store.addresses import AddressRow
@@ -34,19 +35,10 @@ MESSAGES: Final[Mapping[str, str]] = MappingProxyType(
 """The sentence of every code: English texts with named fields, for the translator."""
 
 
-class AddressRefused(ValueError):
-    """Something that an address book cannot do. ``msgid`` with ``values`` is for people; ``code`` is for logs."""
+class AddressRefused(DomainError):
+    """Something that an address book cannot do."""
 
-    def __init__(self, code: str, **values: Any) -> None:
-        super().__init__(code)
-        self.code = code
-        self.msgid = MESSAGES[code]
-        self.values = values
-
-    @property
-    def human(self) -> str:
-        """The sentence in English."""
-        return self.msgid.format(**self.values)
+    messages = MESSAGES
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from bots.domain.catalogue import CatalogueError, Choice, Product, chosen_price, price_at
+from bots.domain.errors import DomainError
 from bots.domain.money import Money
 
 __all__ = ["MESSAGES", "Cart", "CartError", "CartLine", "Change", "Priced", "priced"]
@@ -39,19 +40,10 @@ MESSAGES: Final[Mapping[str, str]] = MappingProxyType(
 """The sentence of every code: English texts with named fields, for the translator."""
 
 
-class CartError(ValueError):
-    """Something that cannot be done with a cart. ``msgid`` with ``values`` is for people; ``code`` is for logs."""
+class CartError(DomainError):
+    """Something that cannot be done with a cart."""
 
-    def __init__(self, code: str, **values: Any) -> None:
-        super().__init__(code)
-        self.code = code
-        self.msgid = MESSAGES[code]
-        self.values = values
-
-    @property
-    def human(self) -> str:
-        """The sentence in English."""
-        return self.msgid.format(**self.values)
+    messages = MESSAGES
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Final
 
+from bots.domain.errors import DomainError
 from bots.domain.invoices import line_refund
 from bots.domain.money import Money
 from bots.domain.orders import WORDS as ORDER_WORDS
@@ -138,22 +139,13 @@ POSSIBLE: Final[Mapping[CaseKind, frozenset[OrderState]]] = MappingProxyType(
 """When something can be wanted. Before an order is accepted its buyer cancels it alone; a concluded one is over."""
 
 
-class CaseRefused(ValueError):
-    """Something that cannot be done with a case. ``msgid`` with ``values`` is for people; ``code`` is for logs.
+class CaseRefused(DomainError):
+    """Something that cannot be done with a case.
 
     A value named ``state`` is one of :data:`WORDS`, to be translated.
     """
 
-    def __init__(self, code: str, **values: Any) -> None:
-        super().__init__(code)
-        self.code = code
-        self.msgid = MESSAGES[code]
-        self.values = values
-
-    @property
-    def human(self) -> str:
-        """The sentence in English."""
-        return self.msgid.format(**self.values)
+    messages = MESSAGES
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,9 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
+from bots.domain.errors import DomainError
 from bots.domain.money import Money
 
 __all__ = [
@@ -69,19 +70,10 @@ MESSAGES: Final[Mapping[str, str]] = MappingProxyType(
 """The sentence of every code: English texts with named fields, for the translator."""
 
 
-class CatalogueError(ValueError):
-    """Something that cannot be sold so. ``msgid`` with ``values`` is the sentence for people; ``code`` is for logs."""
+class CatalogueError(DomainError):
+    """Something that cannot be sold so."""
 
-    def __init__(self, code: str, **values: Any) -> None:
-        super().__init__(code)
-        self.code = code
-        self.msgid = MESSAGES[code]
-        self.values = values
-
-    @property
-    def human(self) -> str:
-        """The sentence in English."""
-        return self.msgid.format(**self.values)
+    messages = MESSAGES
 
 
 def _checked(key: str, name: str) -> None:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
+from bots.domain.errors import DomainError
 from bots.domain.invoices import rounded
 from bots.domain.money import Money
 
@@ -34,19 +35,10 @@ MESSAGES: Final[Mapping[str, str]] = MappingProxyType(
 """The sentence of every code: English texts with named fields, for the translator."""
 
 
-class CouponError(ValueError):
-    """A coupon that cannot be, or does not count here. ``msgid`` with ``values`` is for people; ``code`` for logs."""
+class CouponError(DomainError):
+    """A coupon that cannot be, or does not count here."""
 
-    def __init__(self, code: str, **values: Any) -> None:
-        super().__init__(code)
-        self.code = code
-        self.msgid = MESSAGES[code]
-        self.values = values
-
-    @property
-    def human(self) -> str:
-        """The sentence in English."""
-        return self.msgid.format(**self.values)
+    messages = MESSAGES
 
 
 def canonical_code(text: str) -> str:

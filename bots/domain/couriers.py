@@ -14,6 +14,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Final
 
+from bots.domain.errors import DomainError
 from bots.domain.money import Money
 from bots.domain.places import Place
 
@@ -199,23 +200,13 @@ MESSAGES: Final[Mapping[str, str]] = MappingProxyType(
 """The sentence of every code: English texts with named fields, for the translator."""
 
 
-class CourierError(ValueError):
-    """Something that cannot be done with a courier or a trip. ``msgid`` with ``values`` is for people; ``code`` is for
-    logs.
+class CourierError(DomainError):
+    """Something that cannot be done with a courier or a trip.
 
     A value named ``state`` is one of :data:`WORDS` or :data:`COURIER_WORDS`, to be translated.
     """
 
-    def __init__(self, code: str, **values: Any) -> None:
-        super().__init__(code)
-        self.code = code
-        self.msgid = MESSAGES[code]
-        self.values = values
-
-    @property
-    def human(self) -> str:
-        """The sentence in English."""
-        return self.msgid.format(**self.values)
+    messages = MESSAGES
 
 
 class Proof(StrEnum):

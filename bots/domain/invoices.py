@@ -13,8 +13,9 @@ from decimal import Decimal
 from fractions import Fraction
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
+from bots.domain.errors import DomainError
 from bots.domain.money import Money
 
 __all__ = [
@@ -51,19 +52,10 @@ MESSAGES: Final[Mapping[str, str]] = MappingProxyType(
 """The sentence of every code: English texts with named fields, for the translator."""
 
 
-class InvoiceError(ValueError):
-    """An invoice that cannot be. ``msgid`` with ``values`` is the sentence for people; ``code`` is for logs."""
+class InvoiceError(DomainError):
+    """An invoice that cannot be."""
 
-    def __init__(self, code: str, **values: Any) -> None:
-        super().__init__(code)
-        self.code = code
-        self.msgid = MESSAGES[code]
-        self.values = values
-
-    @property
-    def human(self) -> str:
-        """The sentence in English."""
-        return self.msgid.format(**self.values)
+    messages = MESSAGES
 
 
 @dataclass(frozen=True, slots=True)

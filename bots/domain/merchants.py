@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
+from bots.domain.errors import DomainError
 from bots.domain.money import Money
 from bots.domain.opening import Hours
 from bots.domain.orders import Fulfilment
@@ -116,22 +117,13 @@ MESSAGES: Final[Mapping[str, str]] = MappingProxyType(
 """The sentence of every code: English texts with named fields, for the translator."""
 
 
-class MerchantError(ValueError):
-    """Something that cannot be done with a merchant. ``msgid`` with ``values`` is for people; ``code`` is for logs.
+class MerchantError(DomainError):
+    """Something that cannot be done with a merchant.
 
     A value named ``state`` is one of :data:`WORDS`, to be translated.
     """
 
-    def __init__(self, code: str, **values: Any) -> None:
-        super().__init__(code)
-        self.code = code
-        self.msgid = MESSAGES[code]
-        self.values = values
-
-    @property
-    def human(self) -> str:
-        """The sentence in English."""
-        return self.msgid.format(**self.values)
+    messages = MESSAGES
 
 
 class Staff(StrEnum):

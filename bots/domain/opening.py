@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 from zoneinfo import ZoneInfo
+
+from bots.domain.errors import DomainError
 
 __all__ = ["MESSAGES", "Hours", "HoursError", "Span"]
 
@@ -33,19 +35,10 @@ MESSAGES: Final[Mapping[str, str]] = MappingProxyType(
 """The sentence of every code: English texts with named fields, for the translator."""
 
 
-class HoursError(ValueError):
-    """Hours that cannot be. ``msgid`` with ``values`` is the sentence for people; ``code`` is for logs."""
+class HoursError(DomainError):
+    """Hours that cannot be."""
 
-    def __init__(self, code: str, **values: Any) -> None:
-        super().__init__(code)
-        self.code = code
-        self.msgid = MESSAGES[code]
-        self.values = values
-
-    @property
-    def human(self) -> str:
-        """The sentence in English."""
-        return self.msgid.format(**self.values)
+    messages = MESSAGES
 
 
 @dataclass(frozen=True, slots=True, order=True)

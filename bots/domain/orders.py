@@ -20,6 +20,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from bots.domain.catalogue import Choice
+from bots.domain.errors import DomainError
 from bots.domain.invoices import Invoice, Line
 from bots.domain.money import Money
 from bots.domain.places import Place
@@ -210,22 +211,13 @@ WORDS: Final[Mapping[OrderState, str]] = MappingProxyType(
 VOCABULARIES: Final = (WORDS,)
 
 
-class OrderRefused(ValueError):
-    """Something that cannot be done with an order. ``msgid`` with ``values`` is for people; ``code`` is for logs.
+class OrderRefused(DomainError):
+    """Something that cannot be done with an order.
 
     A value named ``state`` is one of :data:`WORDS`, to be translated.
     """
 
-    def __init__(self, code: str, **values: Any) -> None:
-        super().__init__(code)
-        self.code = code
-        self.msgid = MESSAGES[code]
-        self.values = values
-
-    @property
-    def human(self) -> str:
-        """The sentence in English."""
-        return self.msgid.format(**self.values)
+    messages = MESSAGES
 
 
 class Fulfilment(StrEnum):

@@ -10,8 +10,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
+from bots.domain.errors import DomainError
 from bots.domain.money import Money
 
 __all__ = ["EARTH_M", "MESSAGES", "Circle", "Place", "PlaceError", "Point", "Polygon", "Shape", "Zone", "distance_m"]
@@ -38,19 +39,10 @@ MESSAGES: Final[Mapping[str, str]] = MappingProxyType(
 """The sentence of every code: English texts with named fields, for the translator."""
 
 
-class PlaceError(ValueError):
-    """A place or a zone that cannot be. ``msgid`` with ``values`` is the sentence for people; ``code`` is for logs."""
+class PlaceError(DomainError):
+    """A place or a zone that cannot be."""
 
-    def __init__(self, code: str, **values: Any) -> None:
-        super().__init__(code)
-        self.code = code
-        self.msgid = MESSAGES[code]
-        self.values = values
-
-    @property
-    def human(self) -> str:
-        """The sentence in English."""
-        return self.msgid.format(**self.values)
+    messages = MESSAGES
 
 
 @dataclass(frozen=True, slots=True)
