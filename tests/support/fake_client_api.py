@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -118,6 +119,7 @@ class ClientApi:
             ("POST", f"{room}/invite", lambda call: self._membership(call, call.body["user_id"], "invite")),
             ("POST", f"{room}/kick", lambda call: self._membership(call, call.body["user_id"], "leave")),
             ("POST", "createRoom", self._create_room),
+            ("GET", f"{room}/messages", self._messages),
             ("GET", f"{room}/state", self._state),
             ("GET", f"{room}/state/([^/]+)(?:/([^/]*))?", self._get_state),
             ("PUT", f"{room}/state/([^/]+)(?:/([^/]*))?", self._put_state),
@@ -318,18 +320,39 @@ class ClientApi:
         if events:
             answer["to_device"] = {"events": [event for _, event in events]}
         if device_id is None and since is not None:  # a device's own /sync has a filter without rooms
-            answer["rooms"] = {"join": self._timelines(user_id, history[int(parts[2] or 0) :])}
+            answer["rooms"] = {"join": self._timelines(user_id, int(parts[2] or 0), query.get("filter", ""))}
         request.respond(200, answer)
 
-    def _timelines(self, user_id: str, events: list[dict[str, Any]]) -> dict[str, Any]:
-        """What has happened in the rooms of a user, with nothing left out."""
-        rooms: dict[str, Any] = {}
-        for event in events:
-            room_id = event["room_id"]
-            if self.homeserver.rooms[room_id].is_joined(user_id):
-                timeline = rooms.setdefault(room_id, {"timeline": {"events": [], "limited": False}})["timeline"]
-                timeline["events"].append({key: value for key, value in event.items() if key != "room_id"})
+    def _timelines(self, user_id: str, first: int, wanted: str) -> dict[str, Any]:
+        """What has happened in the rooms of a user since a place in the history; of each room the newest events."""
+        most = json.loads(wanted or "{}").get("room", {}).get("timeline", {}).get("limit", 10)
+        found: dict[str, list[tuple[int, dict[str, Any]]]] = {}
+        for place, event in enumerate(self.homeserver.history[first:], first):
+            if self.homeserver.rooms[event["room_id"]].is_joined(user_id):
+                found.setdefault(event["room_id"], []).append((place, event))
+        rooms = {}
+        for room_id, events in found.items():
+            shown = events[-most:]
+            timeline = {
+                "events": [{key: value for key, value in event.items() if key != "room_id"} for _, event in shown],
+                "limited": len(shown) < len(events),
+                "prev_batch": f"s0_{shown[0][0]}",
+            }
+            rooms[room_id] = {"timeline": timeline}
         return rooms
+
+    def _messages(self, call: Call) -> Answer:
+        """What has happened in a room, backwards."""
+        query = call.request.query
+        newest, oldest = (int(query.get(name, "").partition("_")[2] or 0) for name in ("from", "to"))
+        history, place = self.homeserver.history, newest
+        chunk: list[dict[str, Any]] = []
+        while place > oldest and len(chunk) < int(query.get("limit", "10")):
+            place -= 1
+            if history[place]["room_id"] == call.args[0]:
+                chunk.append(history[place])
+        answer = {"chunk": chunk, "start": query.get("from", "")}
+        return 200, answer | ({"end": f"s0_{place}"} if place > oldest else {})
 
     # Profile and account data
 
