@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, insert, or_, select, true, update
+from sqlalchemy import Connection, Row, and_, delete, func, insert, select, tuple_, update
 
 from appservice import json
 from appservice.database import insert_ignore
@@ -194,21 +194,26 @@ def page(
         hidden: what is not sold at the moment too; only without categories.
     """
     products, shelf = catalogue_products.c, catalogue_shelves.c
-    place, _, key = after.partition(":")
+    behind = _cursor(after)
     if shelves:
-        behind = _behind(shelf.position, shelf.key, place, key)
-        where = and_(shelf.merchant_id == merchant_id, shelf.category.in_(list(shelves)), behind)
-        stands = select(shelf.position, shelf.key).where(where).distinct()
+        stands = select(shelf.position, shelf.key).where(shelf.merchant_id == merchant_id)
+        if len(shelves) == 1:
+            stands = stands.where(shelf.category == next(iter(shelves)))
+        else:
+            stands = stands.where(shelf.category.in_(sorted(shelves))).distinct()
+        if behind is not None:
+            stands = stands.where(tuple_(shelf.position, shelf.key) > tuple_(*behind))
         keys = stands.order_by(shelf.position, shelf.key).limit(limit).subquery()
         query = select(products.position, products.document).join(
             keys, and_(products.merchant_id == merchant_id, products.key == keys.c.key)
         )
     else:
-        states = [1, 0] if hidden else [1]
-        behind = _behind(products.position, products.key, place, key)
-        query = select(products.position, products.document).where(
-            products.merchant_id == merchant_id, products.active.in_(states), behind
-        )
+        query = select(products.position, products.document).where(products.merchant_id == merchant_id)
+        if not hidden:
+            query = query.where(products.active == 1)
+        if behind is not None:
+            # As a pair: of two comparisons joined by OR PostgreSQL reads all there is.
+            query = query.where(tuple_(products.position, products.key) > tuple_(*behind))
     rows = connection.execute(query.order_by(products.position, products.key).limit(limit))
     return [Placed(documents.product(bytes(row.document)), int(row.position)) for row in rows]
 
@@ -363,11 +368,10 @@ def _rows(connection: Connection, merchant_id: str, keys: Collection[str]) -> Se
     return connection.execute(query.where(table.merchant_id == merchant_id, table.key.in_(keys))).all()
 
 
-def _behind(position: ColumnElement[int], key: ColumnElement[str], place: str, name: str) -> ColumnElement[bool]:
-    """Whether something stands behind a cursor; one that is none stands before everything."""
-    if not (place.isascii() and place.isdecimal() and len(place) < 10):
-        return true()
-    return or_(position > int(place), and_(position == int(place), key > name))
+def _cursor(after: str) -> tuple[int, str] | None:
+    """Position and key of a cursor; None for one that is none, which stands before everything."""
+    place, _, key = after.partition(":")
+    return (int(place), key) if place.isascii() and place.isdecimal() and len(place) < 10 else None
 
 
 def _parts(all_of: Sequence[T]) -> Iterator[Sequence[T]]:
