@@ -11,7 +11,7 @@ import ast
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -77,11 +77,14 @@ def dialog_findings(cls: type, asynchronous: frozenset[str] = frozenset()) -> li
         asynchronous: the names of the dialog object's coroutine methods: calling one without ``await`` is an error.
     """
     found: list[Finding] = []
-    for name in dict.fromkeys(name for base in reversed(cls.__mro__) for name in vars(base)):
-        function = inspect.getattr_static(cls, name)
-        mark = mark_of(function)
-        if mark is not None and mark.kind == "dialog":
-            found += _dialog(cls, function, asynchronous)
+    try:
+        for name in dict.fromkeys(name for base in reversed(cls.__mro__) for name in vars(base)):
+            function = inspect.getattr_static(cls, name)
+            mark = mark_of(function)
+            if mark is not None and mark.kind == "dialog":
+                found += _dialog(cls, function, asynchronous)
+    finally:
+        _source.cache_clear()  # it takes memory, and the code may be another one the next time
     return found
 
 
@@ -119,13 +122,14 @@ class _Reader:
         if key in self.seen:
             return True
         self.seen.add(key)
-        node, names = _node_of(code.co_filename, code.co_firstlineno, code.co_name)
-        if node is None:
+        source = _source(code.co_filename)
+        node = None if source is None else source.functions.get((code.co_name, code.co_firstlineno))
+        if source is None or node is None:
             return False
         parameters = [each.arg for each in (*node.args.posonlyargs, *node.args.args)]
         if position >= len(parameters):
             return True
-        _Body(self, function, parameters[position], names).read(node)
+        _Body(self, function, parameters[position], source.names).read(node)
         return True
 
     def note(self, file: str, line: int, code: str, reason: str, *, fatal: bool = False) -> None:
@@ -287,19 +291,27 @@ def _imported(node: ast.Import | ast.ImportFrom) -> dict[str, str]:
     return {each.asname or each.name: f"{node.module}.{each.name}" for each in node.names}
 
 
-def _node_of(file: str, line: int, name: str) -> tuple[ast.FunctionDef | ast.AsyncFunctionDef | None, dict[str, str]]:
-    """The function that begins at a line (its decorators included), and what its module imports."""
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A module: what it imports, and its functions by their names and first lines (that of a decorator, if any)."""
+
+    names: Mapping[str, str]
+    functions: Mapping[tuple[str, int], ast.FunctionDef | ast.AsyncFunctionDef]
+
+
+@lru_cache(maxsize=32)  # dialogs of one plugin share files and helpers; see where it is cleared
+def _source(file: str) -> _Source | None:
     try:
         tree = ast.parse(Path(file).read_bytes(), file)
     except (OSError, SyntaxError, ValueError):
-        return None, {}
+        return None
     names: dict[str, str] = {}
     for statement in tree.body:
         if isinstance(statement, ast.Import | ast.ImportFrom):
             names |= _imported(statement)
+    functions: dict[tuple[str, int], ast.FunctionDef | ast.AsyncFunctionDef] = {}
     for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             first = min([node.lineno, *(each.lineno for each in node.decorator_list)])
-            if first == line:
-                return node, names
-    return None, {}
+            functions.setdefault((node.name, first), node)
+    return _Source(names, functions)
