@@ -450,6 +450,7 @@ def _mini_apps(
     from bots.commerce.page.rendering import Renderer
     from bots.pages.forms import Origin
     from bots.pages.links import Links
+    from bridge.identity.openid import OpenId
 
     key, url, clients = (
         config.encryption.pickle_key.get_secret_value(),
@@ -459,7 +460,7 @@ def _mini_apps(
     links, renderer, origin = Links(key), Renderer(catalogues, url, clients), Origin(key, url)
     access = Access(
         service.database,
-        service.homeserver,
+        OpenId(service.homeserver).owner,
         trade.clock,
         server_name=config.homeserver.server_name,
         pickle_key=key,

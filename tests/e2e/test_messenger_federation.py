@@ -191,7 +191,11 @@ async def test_people_of_another_homeserver_come_by_a_link_read_and_write(world:
     await comes_in(erin, chat)
     await everybody_sees(chat, alice, bob, carol, dave, erin)
     await heard_by_all(chat, dave, "Milk or lemon?", alice, bob, carol, erin)
-    assert await world.messenger.members.count(chat) == 5
+
+    async def counted() -> bool:
+        return await world.messenger.members.count(chat) == 5
+
+    await until(counted, "all five in the list of members")
 
     for server in (world.home, world.abroad):
         written = server.everything_written()

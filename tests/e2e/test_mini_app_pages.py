@@ -188,7 +188,7 @@ async def client(site: AppSite) -> AsyncIterator[Callable[[dict[str, Any]], Awai
 async def test_as_a_widget_beside_the_room(
     site: AppSite, tab: OpenTab, client: Callable[[dict[str, Any]], Awaitable[str]]
 ) -> None:
-    site.server.tokens["vouched"] = {"sub": ALICE}
+    site.server.tokens["vouched"] = ALICE
     answer = {"state": "allowed", "access_token": "vouched", "matrix_server_name": "example.org", "expires_in": 3600}
     page = await tab(DESK)
     await page.goto(await client(answer))

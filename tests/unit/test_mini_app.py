@@ -108,7 +108,7 @@ async def openid(browser: Visitor, **body: Any) -> tuple[int, dict[str, Any]]:
 
 
 async def test_a_widget_is_vouched_for_by_the_homeserver(site: AppSite, browser: Visitor) -> None:
-    site.server.tokens["tok"] = {"sub": ALICE}
+    site.server.tokens["tok"] = ALICE
     good = {"access_token": "tok", "matrix_server_name": "example.org", "room_id": ROOM}
     assert await openid(browser, **good) == (200, {"status": "open"})
     assert (await browser.get("/"))[0] == 200
@@ -130,20 +130,20 @@ async def test_a_widget_is_vouched_for_by_the_homeserver(site: AppSite, browser:
 async def test_a_widget_proves_nothing_by_itself(
     site: AppSite, browser: Visitor, wrong: dict[str, Any], status: int
 ) -> None:
-    site.server.tokens["tok"] = {"sub": ALICE}
+    site.server.tokens["tok"] = ALICE
     body = {"access_token": "tok", "matrix_server_name": "example.org", "room_id": ROOM, **wrong}
     assert (await openid(browser, **body))[0] == status
     assert (await browser.get("/"))[0] == 401
 
 
-@pytest.mark.parametrize("sub", ["@alice:evil.example", "alice", "", None, "@a b:example.org", 5])
-async def test_who_is_not_of_this_homeserver_is_nobody(site: AppSite, browser: Visitor, sub: Any) -> None:
-    site.server.tokens["tok"] = {"sub": sub}
+@pytest.mark.parametrize("sub", ["@alice:evil.example", "alice", "", "@a b:example.org"])
+async def test_who_is_not_of_this_homeserver_is_nobody(site: AppSite, browser: Visitor, sub: str) -> None:
+    site.server.tokens["tok"] = sub
     assert (await openid(browser, access_token="tok", matrix_server_name="example.org", room_id=ROOM))[0] == 403
 
 
 async def test_who_is_not_in_the_room_is_not_let_in(site: AppSite, browser: Visitor) -> None:
-    site.server.tokens["tok"] = {"sub": MALLORY}
+    site.server.tokens["tok"] = MALLORY
     assert (await openid(browser, access_token="tok", matrix_server_name="example.org", room_id=ROOM))[0] == 403
     site.members_in[ROOM][MALLORY] = "invite"
     assert (await openid(browser, access_token="tok", matrix_server_name="example.org", room_id=ROOM))[0] == 403

@@ -48,7 +48,12 @@ class PagedWorld(CommerceWorld):
 
         def make(bot: Bot, sellers: Sellers, shelf: Shelf, baskets: Baskets) -> MiniApp:
             access = Access(
-                world.database, FakeServer(), world.clock, server_name="world", pickle_key=KEY, public_url=self.url
+                world.database,
+                FakeServer().owner,
+                world.clock,
+                server_name="world",
+                pickle_key=KEY,
+                public_url=self.url,
             )
             return MiniApp(
                 bot,

@@ -11,11 +11,11 @@ import base64
 import hmac
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
-from typing import Any, Final, Protocol
+from typing import Final
 
 from aiohttp import web
 from sqlalchemy import Connection
@@ -35,10 +35,9 @@ _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/=-]{1,255}")
 _USER: Final = re.compile(r"@[^:\s]{0,200}:[^\s/?#@]{1,230}")
 
 
-class AsksHomeserver(Protocol):
-    """The part of :class:`appservice.homeserver.Homeserver` that is used."""
-
-    async def request(self, method: str, path: str, *, query: Mapping[str, str]) -> Any: ...
+WhoseToken = Callable[[str], Awaitable[str | None]]
+"""The user id of who an OpenID token stands for, None when it is not good: :meth:`bridge.identity.openid.OpenId.owner`.
+Raises HomeserverError."""
 
 
 class TokenRefused(Exception):
@@ -66,7 +65,7 @@ class Access:
     def __init__(
         self,
         database: Database,
-        homeserver: AsksHomeserver,
+        whose: WhoseToken,
         clock: Clock,
         *,
         server_name: str,
@@ -79,7 +78,7 @@ class Access:
             public_url: of the listener, as browsers know it.
         """
         self._database = database
-        self._homeserver = homeserver
+        self._whose = whose
         self._clock = clock
         self._server_name = server_name
         self._key = derived_key(pickle_key, "mini app")
@@ -96,13 +95,10 @@ class Access:
         if server != self._server_name or not _TOKEN.fullmatch(token):
             raise TokenRefused("not_ours")
         try:
-            answer = await self._homeserver.request(
-                "GET", "/_matrix/federation/v1/openid/userinfo", query={"access_token": token}
-            )
+            person = await self._whose(token)
         except HomeserverError as error:
-            raise TokenRefused("unknown") from error
-        person = answer.get("sub") if isinstance(answer, dict) else None
-        if not isinstance(person, str) or not _USER.fullmatch(person) or person.split(":", 1)[1] != server:
+            raise TokenRefused("homeserver_away") from error
+        if person is None or not _USER.fullmatch(person) or person.split(":", 1)[1] != server:
             raise TokenRefused("unknown")
         return person
 
