@@ -38,7 +38,7 @@ test: lint synapse ## ruff, mypy, import-linter, and every test
 	$(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile \
 		tests/unit tests/store tests/migration tests/chaos/test_dialogs.py examples
 	$(PY) -m pytest -n 3 --dist loadfile tests/e2e
-	$(PY) -m pytest -n 4 --dist loadfile --ignore tests/chaos/test_dialogs.py tests/chaos
+	$(PY) -m pytest -n 3 --dist loadfile --ignore tests/chaos/test_dialogs.py tests/chaos
 
 format: environment ## let ruff put the code in shape
 	$(PY) -m ruff check --fix
