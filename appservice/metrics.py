@@ -77,9 +77,7 @@ class Metrics:
             "bills_unknown", "Payments of bills that their billers have not confirmed: the money stays held.", "plugin"
         )
         self.orders_open = gauge("orders_open", "Orders that have not ended, by state.", "plugin", "state")
-        self.order_actions = counter(
-            "order_actions", "What happened to orders: pay, accept, reject, …", "plugin", "action"
-        )
+        self.order_actions = counter("order_actions", "What happened to orders, by action.", "plugin", "action")
         self.order_accept_seconds = histogram(
             "order_accept_seconds", "From an order's payment to its acceptance.", ANSWERS, "plugin"
         )

@@ -276,7 +276,7 @@ async def test_effects_and_mark_are_one_commit(engine: MakeEngine, database: Dat
         unit.after_commit(lambda: called.append(event.event_id))
         await handle(event, unit)
 
-    one = await engine(config(backoff=0.2), consumers=[FakeConsumer(handler=counted)])
+    one = await engine(config(backoff=2), consumers=[FakeConsumer(handler=counted)])
     await one.deliver(message("$a"))
     await until(lambda: len(refusals) == 1)
     await until(lambda: one.metrics.events_retried._value.get() == 1)
