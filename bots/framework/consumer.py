@@ -115,7 +115,7 @@ class PluginConsumer:
             return False
         if event.type == "m.room.member":
             return event.membership != event.previous_membership and (
-                event.state_key == self.user_id or bool(self.table.of("member"))
+                event.state_key == self.user_id or self.table.members
             )
         # A notice is never answered: two bots would talk for ever (specification, "m.notice").
         return event.content.get("msgtype") != "m.notice"
@@ -319,14 +319,15 @@ class PluginConsumer:
         ctx = await self.context(event, unit)
         if await self._resumed(ctx):
             return
+        greeting = self.table.of("joined")
         if event.state_key != self.user_id:
             await self._run_all(ctx, self.table.of("member"), event.state_key, event.membership)
-            if event.membership == "join" and await self._first_there(ctx):
-                await self._run_all(ctx, self.table.of("joined"))
-        elif event.membership == "join":
+            if greeting and event.membership == "join" and await self._first_there(ctx):
+                await self._run_all(ctx, greeting)
+        elif greeting and event.membership == "join":
             # In a room that it has made itself nobody is there yet, and its encryption may still be on the way.
             if await ctx.humans(joined=True):
-                await self._run_all(ctx, self.table.of("joined"))
+                await self._run_all(ctx, greeting)
             else:
                 ctx.state.set(ALONE, True)
 

@@ -101,6 +101,11 @@ class HandlerTable:
         """The handlers of a kind."""
         return self.by_kind.get(kind, [])
 
+    @property
+    def members(self) -> bool:
+        """Whether it hears of people who come and go: who comes to a bot that was alone is greeted."""
+        return bool(self.of("member") or self.of("joined"))
+
     def timer(self, name: str) -> Handler | None:
         """The handler of a timer."""
         return next((handler for handler in self.of("timer") if handler.mark.name == name), None)

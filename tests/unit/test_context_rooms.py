@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bots.framework import Context, Plugin, command
+from bots.framework import Context, Plugin, command, joined
 from bots.framework.testing import World
 
 
@@ -38,6 +38,29 @@ async def test_who_is_in_a_room_and_who_is_only_invited() -> None:
     assert (await alice.hears()).body == "all @alice:world"
     world.check()
     await world.stop()
+
+
+class Greeter(Plugin):
+    """Says hello, once."""
+
+    @joined
+    async def hello(self, ctx: Context) -> None:
+        """Say hello."""
+        ctx.say("hello")
+
+
+async def test_a_bot_that_is_alone_greets_who_comes_first() -> None:
+    """In a room of its own making nobody hears it before, and the room may not be encrypted yet."""
+    async with World(Greeter) as world:
+        alice, bob = world.user("alice"), world.user("bob")
+        room = await world.room("its own")
+        await world.settle()
+        assert not any("hello" in line for line in world.transcript(room))
+        await alice.joins(room)
+        assert (await alice.hears(room)).body == "hello"
+        await bob.joins(room)
+        await alice.joins(room)  # another name, say
+        await alice.hears_nothing(room)
 
 
 class Host(Plugin):

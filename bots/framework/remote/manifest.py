@@ -70,7 +70,7 @@ class Manifest:
             webhooks=tuple(_webhook(handler.mark) for handler in table.of("webhook")),
             schedules=tuple(_schedule(handler.mark) for handler in table.of("schedule")),
             dialogs=tuple(table.dialogs),
-            members=bool(table.of("member")),
+            members=table.members,
         )
 
     def out(self) -> dict[str, Any]:
