@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from bots.commerce.desk.base import PAGE, DeskBase, refused
@@ -123,9 +124,8 @@ class Approval(DeskBase):
         self._desk_decided(ctx, merchant, action.value, reason=reason)
         ctx.say(ctx.t("{merchant}: {state}", merchant=merchant.name, state=ctx.t(WORDS[after.state])))
 
-    async def _desk_tell_owner(self, ctx: Context, merchant: Merchant, sentence: object) -> None:
+    async def _desk_tell_owner(self, ctx: Context, merchant: Merchant, sentence: Callable[[Translator], str]) -> None:
         """Tell the owner, in their own chat and language."""
-        assert callable(sentence)
         words = sentence(await self.desk_words_of(ctx, merchant.owner))
         ctx.say(words, room_id=await own_chat(ctx, merchant.owner), notice=False)
 

@@ -12,15 +12,14 @@ from zoneinfo import ZoneInfo
 
 from bots.commerce.desk.base import DeskBase, clear, read_money
 from bots.commerce.desk.notation import Week, read_corners, read_week, said_place, said_week
+from bots.commerce.whereabouts import read_spot, told
 from bots.domain.currencies import CURRENCIES
 from bots.domain.merchants import NAME_MAX, SLUG, Merchant, MerchantError, MerchantState, Staff, Way
 from bots.domain.money import Money
 from bots.domain.opening import Hours
 from bots.domain.orders import Fulfilment
-from bots.domain.places import Circle, Place, PlaceError, Point, Polygon, Shape, Zone
+from bots.domain.places import Circle, Place, PlaceError, Polygon, Shape, Zone
 from bots.framework import Context, Dialog, InvalidValue, ParseEnv, RateLimit, command, dialog
-from bots.framework.arguments import place_of
-from bots.framework.arguments.places import read_place
 from bots.framework.i18n import Translator, _
 from bots.framework.own_chat import alone
 
@@ -331,26 +330,10 @@ def read_zone(text: str, env: ParseEnv) -> str:
 
 def read_where(text: str, env: ParseEnv) -> Place:
     """An address in words, a shared location, or coordinates. Raises InvalidValue."""
-    shared = place_of(env.content)
-    if shared is None:
-        try:
-            shared = read_place(text)
-        except InvalidValue as error:
-            if error.clear:
-                raise
-    words = SPACES.sub(" ", text).strip()
     try:
-        if shared is None:
-            return Place(words)
-        return Place(shared.name or str(shared), Point(shared.latitude, shared.longitude))
+        return told(text, env) or Place(SPACES.sub(" ", text).strip())
     except PlaceError as error:
         raise said_place(error) from None
-
-
-def read_spot(text: str, env: ParseEnv) -> Place:
-    """A shared location or coordinates: the point is known. Raises InvalidValue."""
-    shared = place_of(env.content) or read_place(text)
-    return Place(shared.name or str(shared), Point(shared.latitude, shared.longitude))
 
 
 def read_hours(text: str, env: ParseEnv) -> Week:

@@ -116,7 +116,7 @@ class Paged(Plugin):
             ctx.set_state(WIDGET, content, key)
 
     async def _may_set(self, ctx: Context) -> bool:
-        """Whether the bot has the power for the widget's state event, and it is not there yet."""
+        """Whether the bot has the power for the widget's state event."""
         homeserver, state = ctx.services.homeserver, "/_matrix/client/v3/rooms"
         try:
             levels = await homeserver.request(
