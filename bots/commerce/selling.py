@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from datetime import timedelta
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from bots.commerce.addresses import AddressBook
 from bots.commerce.baskets import Baskets
@@ -25,7 +27,7 @@ from bots.framework.i18n import _
 from bots.payments.merchants import MerchantAccounts, MerchantPayouts
 from bridge.audit import Audit
 
-__all__ = ["SCOPES", "Selling"]
+__all__ = ["SCOPES", "Selling", "SellingSettings"]
 
 SCOPES = frozenset(
     {
@@ -44,16 +46,26 @@ SCOPES = frozenset(
 """What a bot that sells needs."""
 
 
-class SellingSettings(Protocol):
-    """What the settings of such a bot have in common."""
+class SellingSettings(BaseModel):
+    """What an operator can set for every such bot."""
 
-    @property
-    def demo(self) -> DemoSettings: ...
+    model_config = ConfigDict(extra="forbid")
 
-    @property
-    def desk(self) -> DeskSettings: ...
+    pay_minutes: int = Field(15, ge=1, le=1440, description="Minutes that a buyer has to confirm the payment.")
+    agree_minutes: int = Field(
+        60, ge=1, le=10_080, description="Minutes that a buyer has to say whether they want what is left of an order."
+    )
+    conclude_days: int = Field(14, ge=1, le=365, description="Days after the delivery in which a buyer can complain.")
+    desk: DeskSettings = Field(default_factory=DeskSettings, description="The merchants' side.")
+    demo: DemoSettings = Field(default_factory=DemoSettings, description="Merchants to try things out with.")
 
-    def terms(self) -> Terms: ...
+    def terms(self) -> Terms:
+        """How long orders wait."""
+        return Terms(
+            timedelta(minutes=self.pay_minutes),
+            timedelta(minutes=self.agree_minutes),
+            timedelta(days=self.conclude_days),
+        )
 
 
 class Selling(Desk, Buying, OrderKeeping, Paged, Demo):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
-from bots.commerce.desk import DeskSettings
 from bots.commerce.orders import Terms
-from bots.commerce.seed import DemoSettings
+from bots.commerce.selling import SellingSettings
 from bots.domain.currencies import CURRENCIES
 from bots.domain.money import Money, MoneyError
 from bots.food.groups.service import GroupTerms
@@ -28,12 +28,9 @@ def _amounts(value: dict[str, str]) -> dict[str, str]:
     return value
 
 
-class Settings(BaseModel):
-    """What an operator can set."""
+class Settings(SellingSettings):
+    """What an operator can set. People are hungry: they wait for less long than in a shop."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    pay_minutes: int = Field(15, ge=1, le=1440, description="Minutes that a buyer has to confirm the payment.")
     agree_minutes: int = Field(
         10, ge=1, le=1440, description="Minutes that a buyer has to say whether they want what is left of an order."
     )
@@ -55,17 +52,11 @@ class Settings(BaseModel):
         default_factory=lambda: {"EUR": "3.00"},
         description="What a trip earns at least, by currency, whatever the buyer paid for the delivery.",
     )
-    desk: DeskSettings = Field(default_factory=DeskSettings, description="The merchants' side.")
-    demo: DemoSettings = Field(default_factory=DemoSettings, description="Merchants to try things out with.")
 
     def terms(self) -> Terms:
         """How long orders wait."""
-        return Terms(
-            timedelta(minutes=self.pay_minutes),
-            timedelta(minutes=self.agree_minutes),
-            timedelta(days=self.conclude_days),
-            None if self.answer_seconds is None else timedelta(seconds=self.answer_seconds),
-        )
+        answer = None if self.answer_seconds is None else timedelta(seconds=self.answer_seconds)
+        return replace(super().terms(), answer=answer)
 
     def group_terms(self) -> GroupTerms:
         """How long groups wait."""
