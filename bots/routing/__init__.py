@@ -1,0 +1,1 @@
+"""How long the way takes, and where a place is: behind one interface each."""
