@@ -110,13 +110,13 @@ class OfferAction(StrEnum):
     LOSE = "lose"
 
 
-O, C = OfferState, OfferAction
+P, C = OfferState, OfferAction
 OFFER_NEXT: Final[Mapping[tuple[OfferState, OfferAction], OfferState]] = MappingProxyType(
     {
-        (O.OPEN, C.ACCEPT): O.ACCEPTED,
-        (O.OPEN, C.DECLINE): O.DECLINED,
-        (O.OPEN, C.LAPSE): O.LAPSED,
-        (O.OPEN, C.LOSE): O.LOST,
+        (P.OPEN, C.ACCEPT): P.ACCEPTED,
+        (P.OPEN, C.DECLINE): P.DECLINED,
+        (P.OPEN, C.LAPSE): P.LAPSED,
+        (P.OPEN, C.LOSE): P.LOST,
     }
 )
 """What follows on what; anything else is refused."""
@@ -134,11 +134,11 @@ WORDS: Final[Mapping[DriverState, str]] = MappingProxyType(
 """The state as people read it: English, for the translator."""
 OFFER_WORDS: Final[Mapping[OfferState, str]] = MappingProxyType(
     {
-        O.OPEN: "open",
-        O.ACCEPTED: "accepted",
-        O.DECLINED: "declined",
-        O.LAPSED: "not answered in time",
-        O.LOST: "taken by somebody else, or not needed any more",
+        P.OPEN: "open",
+        P.ACCEPTED: "accepted",
+        P.DECLINED: "declined",
+        P.LAPSED: "not answered in time",
+        P.LOST: "taken by somebody else, or not needed any more",
     }
 )
 """The same of offers."""

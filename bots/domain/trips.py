@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -347,7 +348,7 @@ class Trip:
         if len(self.stops) > STOPS_MAX:
             raise TripRefused("trip.stops", most=STOPS_MAX)
         way = [self.pickup, *(stop.place for stop in self.stops), self.dropoff]
-        for here, there in zip(way, way[1:], strict=False):
+        for here, there in pairwise(way):
             if here.point is None or there.point is None:
                 raise TripRefused("trip.no_point")
             if distance_m(here.point, there.point) < NEAREST_M:
