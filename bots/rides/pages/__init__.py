@@ -1,0 +1,1 @@
+"""Pages of rides: a trip that is shared, and the operator's board."""
