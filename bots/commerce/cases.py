@@ -238,9 +238,9 @@ class Cases:
         await self._told(ctx, Filed(case, after, order, merchant, by))
         return after
 
-    def worth(self, order: Order, lines: Mapping[int, int]) -> Money:
+    async def worth(self, reader: Reader, order: Order, lines: Mapping[int, int]) -> Money:
         """What so many of some lines were paid with; see :func:`bots.domain.cases.worth`."""
-        return worth(order, lines)
+        return worth(order, lines, await self.of_order(reader, order.id))
 
     def _within(self, case: Case) -> timedelta | None:
         waits = {CaseState.APPROVED: self._waits.goods, CaseState.REFUSED: self._waits.buyer}

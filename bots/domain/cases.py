@@ -205,15 +205,30 @@ def begin(case: Case, order: Order, others: Iterable[Case]) -> Case:
     return case
 
 
-def worth(order: Order, lines: Mapping[int, int]) -> Money:
-    """What so many of some lines (by number, from 1) were paid with, discount and tax included; without lines all that
-    was paid. More than was bought counts as all of it. Raises OrderRefused: there is no such line."""
+def worth(order: Order, lines: Mapping[int, int], others: Iterable[Case] = ()) -> Money:
+    """What so many of some lines were paid with: their part of the discount taken off, tax included.
+
+    Args:
+        lines: how many, by number, from 1; more than was bought counts as all of it. Empty: all that was paid.
+        others: cases about the order: what was given back for them decides where a cent goes that cannot be divided, so
+            that one piece after the other gives back what all of them cost.
+
+    Raises:
+        OrderRefused: there is no such line.
+    """
     if not lines:
         return order.total
     if not order.total:
         return Money.zero(order.currency)
     wanted = {number - 1: min(quantity, order.line(number).quantity) for number, quantity in lines.items()}
-    return line_refund(order.invoice("-"), {index: many for index, many in wanted.items() if many > 0}, {})
+    wanted = {index: many for index, many in wanted.items() if many > 0}
+    gone: dict[int, int] = {}
+    for case in others:
+        if case.state is CaseState.SETTLED and case.amount is not None:
+            for number, many in case.lines.items():
+                gone[number - 1] = gone.get(number - 1, 0) + many
+    before = {index: min(gone.get(index, 0), order.lines[index].quantity - many) for index, many in wanted.items()}
+    return line_refund(order.invoice("-"), wanted, before)
 
 
 def advance(case: Case, action: CaseAction, at: datetime, *, within: timedelta | None = None, **changes: Any) -> Case:

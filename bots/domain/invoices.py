@@ -66,12 +66,14 @@ class Line:
         name: what it is, as the payer reads it.
         price: of one; with its tax where the invoice says so, see :class:`Invoice`.
         tax: the rate, a part of one.
+        full: no discount reaches it: what a delivery costs, where a coupon takes off the goods.
     """
 
     name: str
     price: Money
     quantity: int = 1
     tax: Decimal = Decimal(0)
+    full: bool = False
 
     def __post_init__(self) -> None:
         good = bool(self.name.strip()) and len(self.name) <= TEXT_MAX and self.price.minor >= 0
@@ -105,7 +107,7 @@ class Invoice:
 
     Attributes:
         inclusive: prices hold their tax; otherwise it is added to them.
-        discount: taken off the lines before tax, of each in proportion.
+        discount: taken off the lines before tax, of each in proportion; of those that are ``full`` nothing.
         tip: on top, untaxed.
 
     Raises:
@@ -127,7 +129,7 @@ class Invoice:
             raise InvoiceError("invoice.mixed_currencies")
         if any(money.minor < 0 for money in extras):
             raise InvoiceError("invoice.negative")
-        if self.discount is not None and self.discount > self.subtotal:
+        if self.discount is not None and self.discount.minor > sum(self._weights):
             raise InvoiceError("invoice.discount_too_large")
         if not self.total.minor:
             raise InvoiceError("invoice.nothing_to_pay")
@@ -142,13 +144,17 @@ class Invoice:
         """The lines as they are priced, before discount."""
         return sum((line.amount for line in self.lines), Money.zero(self.currency))
 
+    @property
+    def _weights(self) -> list[int]:
+        return [0 if line.full else line.amount.minor for line in self.lines]
+
     @cached_property
     def discounted(self) -> tuple[Money, ...]:
         """Each line after its part of the discount."""
         amounts = [line.amount for line in self.lines]
         if not self.discount:
             return tuple(amounts)
-        parts = self.discount.allocate([amount.minor for amount in amounts])
+        parts = self.discount.allocate(self._weights)
         return tuple(amount - part for amount, part in zip(amounts, parts, strict=True))
 
     @cached_property

@@ -371,7 +371,8 @@ class Order:
         """What the buyer pays. ``delivery``: how the line of the fee is called. Raises InvoiceError."""
         lines = [Line(line.label, line.price, line.quantity, line.tax) for line in self.lines]
         if self.delivery.fee.minor:
-            lines.append(Line(delivery, self.delivery.fee, 1, self.lines[0].tax))
+            # A coupon takes off the goods: what the delivery costs is paid in full, and no line is refunded with it.
+            lines.append(Line(delivery, self.delivery.fee, 1, self.lines[0].tax, full=True))
         return Invoice(tuple(lines), True, self.discount, self.tip)
 
     @property

@@ -97,7 +97,7 @@ def payment_of(row: Mapping[str, Any], sealer: Sealer) -> Payment:
 def _details(payment: Payment) -> dict[str, Any]:
     details: dict[str, Any] = {"memo": payment.memo}
     if payment.lines:
-        details["lines"] = [[line.name, line.price.minor, line.quantity, str(line.tax)] for line in payment.lines]
+        details["lines"] = [_stored(line) for line in payment.lines]
         details["inclusive"] = payment.inclusive
     for name, money in (("discount", payment.discount), ("tip", payment.tip)):
         if money is not None:
@@ -107,9 +107,14 @@ def _details(payment: Payment) -> dict[str, Any]:
     return details
 
 
+def _stored(line: Line) -> list[Any]:
+    stored = [line.name, line.price.minor, line.quantity, str(line.tax)]
+    return [*stored, True] if line.full else stored
+
+
 def _line(stored: list[Any], currency: str) -> Line:
-    name, minor, quantity, tax = stored
-    return Line(name, Money(minor, currency), quantity, Decimal(tax))
+    name, minor, quantity, tax, *full = stored
+    return Line(name, Money(minor, currency), quantity, Decimal(tax), full=bool(full))
 
 
 def _optional(minor: int | None, currency: str) -> Money | None:

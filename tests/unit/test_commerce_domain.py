@@ -29,7 +29,7 @@ from bots.domain.catalogue import (
     price_at,
 )
 from bots.domain.coupons import Coupon, CouponError, Uses, canonical_code
-from bots.domain.invoices import Invoice, Line, line_refund
+from bots.domain.invoices import Invoice, InvoiceError, Line, line_refund
 from bots.domain.merchants import Merchant, MerchantAction, MerchantError, MerchantState, Offer, Way
 from bots.domain.money import Money
 from bots.domain.opening import Hours, HoursError, Span
@@ -600,6 +600,14 @@ def test_what_lines_were_paid_with() -> None:
         worth(order(), {4: 1})
 
 
+def test_a_coupon_takes_off_the_goods_and_not_the_delivery() -> None:
+    brought = order(discount=eur(350), tip=eur(100))
+    assert worth(brought, {1: 3, 2: 1}) == eur(3_150), "not a part of what the delivery costs"
+    assert brought.total == eur(3_150 + 250 + 100) == brought.invoice("By courier").total
+    with pytest.raises(InvoiceError, match=r"invoice\.discount_too_large"):
+        Invoice((Line("Pizza", eur(100)), Line("By courier", eur(200), full=True)), discount=eur(101))
+
+
 # Orders
 
 
@@ -672,6 +680,45 @@ def test_invoices_add_up(
     rest = {index: row.quantity - before[index] for index, row in enumerate(rows) if row.quantity > before[index]}
     back += line_refund(invoice, rest, before).minor if rest else 0
     assert back + tip == invoice.total.minor
+
+
+@given(
+    lines=st.lists(amounts, min_size=1, max_size=5), part=st.integers(0, 100), fee=st.integers(0, 900),
+    tip=st.integers(0, 300), data=st.data(),
+)  # fmt: skip
+@QUICK
+def test_line_by_line_buyers_get_back_what_the_goods_cost_them(
+    lines: list[tuple[int, int, str]], part: int, fee: int, tip: int, data: st.DataObject
+) -> None:
+    goods = sum(price * many for price, many, _tax in lines)
+    bought = order(
+        lines=tuple(OrderLine(f"p{i}", "one", f"P{i}", many, eur(price), Decimal(tax))
+                    for i, (price, many, tax) in enumerate(lines)),
+        delivery=Delivery(Fulfilment.COURIER, eur(fee)), discount=eur(goods * part // 100), tip=eur(tip),
+    )  # fmt: skip
+    paid = goods - goods * part // 100
+    if not bought.total:
+        return
+    assert worth(bought, {number: line.quantity for number, line in enumerate(bought.lines, 1)}) == eur(paid)
+    # Complained of piece by piece, in any order, it is the same; and no line gives back more than its price.
+    left = {number: line.quantity for number, line in enumerate(bought.lines, 1)}
+    settled: list[Case] = []
+    while left:
+        number = data.draw(st.sampled_from(sorted(left)))
+        many = data.draw(st.integers(1, left[number]))
+        amount = worth(bought, {number: many}, settled)
+        assert amount <= bought.line(number).price * many
+        if amount:
+            settled.append(case(state=CaseState.SETTLED, lines={number: many}, amount=amount))
+        else:  # nothing can be settled with nothing: the rest of the line goes at once
+            many = left[number]
+            amount = worth(bought, {number: many}, settled)
+            if amount:
+                settled.append(case(state=CaseState.SETTLED, lines={number: many}, amount=amount))
+        left[number] -= many
+        if not left[number]:
+            del left[number]
+    assert sum(each.amount.minor for each in settled if each.amount) == paid
 
 
 # Sentences

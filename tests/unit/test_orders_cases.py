@@ -86,7 +86,7 @@ async def test_a_part_is_given_back() -> None:
             await world.opens(alice, order, CaseKind.COMPLAINT)
         with pytest.raises(CaseRefused, match=r"case\.amount"):
             await world.decides(carla, case, CaseAction.SETTLE, amount=money("20.51"))
-        amount = world.cases.worth(order, case.lines)
+        amount = await world.cases.worth(world, order, case.lines)
         assert amount == money("9.00")
         await world.decides(carla, case, CaseAction.SETTLE, amount=amount, answer="Sorry")
         assert (await world.hears_in(alice, await world.chat(alice))) == [

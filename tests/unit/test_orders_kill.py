@@ -133,7 +133,7 @@ async def refunds(world: CommerceWorld, commits: int | None) -> tuple[Any, ...]:
         (case,) = await cases().of_order(world, order.id)
         if not case.amount:
             at_hand = await world.order(order)
-            amount = cases().worth(at_hand, case.lines)
+            amount = await cases().worth(ctx, at_hand, case.lines)
             await cases().act(ctx, case, CaseAction.SETTLE, amount=amount, answer="Sorry", by=carla.user_id)
 
     await world.does(alice, opens)

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from appservice import json
-from bots.commerce.cases import Filed, case_card
+from bots.commerce.cases import Cases, Filed, case_card
 from bots.commerce.desk.base import DeskBase, env_of, read_money, refused
 from bots.commerce.desk.cards import put_card
 from bots.domain.cases import NEXT, WORDS, Case, CaseAction, CaseKind, CaseRefused, CaseState
@@ -162,10 +162,11 @@ class Disputes(DeskBase):
         elif word == "refuse" and not words:
             ctx.start(self.desk_refusing, case.id, order.number)
         elif word == "refund" and not words:
-            ctx.start(self.desk_refunding, case.id, order.number, order.total, self.desk.cases.worth(order, case.lines))
+            worth = await self.desk.cases.worth(ctx, order, case.lines)
+            ctx.start(self.desk_refunding, case.id, order.number, order.total, worth)
         elif word == "refund":
             try:
-                amount = read_refund(words, order, merchant, ctx, self.desk.cases.worth)
+                amount = await read_refund(words, order, merchant, ctx, self.desk.cases)
             except InvalidValue as error:
                 ctx.say(error.say(ctx.translator))
             except OrderRefused as error:
@@ -270,7 +271,7 @@ class Disputes(DeskBase):
         amount = None
         if action is CaseAction.SETTLE and words.strip():
             try:
-                amount = read_refund(words, order, merchant, ctx, self.desk.cases.worth)
+                amount = await read_refund(words, order, merchant, ctx, self.desk.cases)
             except InvalidValue as error:
                 ctx.say(error.say(ctx.translator))
                 return
@@ -307,7 +308,7 @@ def case_prompt(case: Case, order: Order, words: Translator) -> ChoicePrompt | N
     )
 
 
-def read_refund(words: str, order: Order, merchant: Merchant, ctx: Context, worth: Any) -> Money:
+async def read_refund(words: str, order: Order, merchant: Merchant, ctx: Context, cases: Cases) -> Money:
     """An amount, “all”, or what some lines were paid with. Raises InvalidValue, OrderRefused."""
     plain = words.strip().casefold()
     if plain in {*ALL, ctx.t("all").casefold()}:
@@ -316,7 +317,7 @@ def read_refund(words: str, order: Order, merchant: Merchant, ctx: Context, wort
         lines = {int(number): int(count) for number, count in PAIR.findall(plain)}
         for number in lines:
             order.line(number)
-        amount: Money = worth(order, lines)
+        amount = await cases.worth(ctx, order, lines)
     else:
         amount = read_money(merchant.currency)(words, env_of(ctx, merchant))
     if not 0 < amount.minor <= order.total.minor:
