@@ -8,6 +8,7 @@ from typing import Final
 from appservice.errors import RialtoError
 from appservice.events import Event
 from bots.framework.arguments import InvalidValue, ParseEnv, Place, Range, Rest, RoomAlias, UserID
+from bots.framework.beacons import Beacon
 from bots.framework.calls import WebhookCall
 from bots.framework.choices import Option
 from bots.framework.content import safe
@@ -15,6 +16,7 @@ from bots.framework.context import Context
 from bots.framework.dialogs import Attachment, Dialog, Said
 from bots.framework.handlers import (
     at,
+    beacon,
     command,
     cron,
     dialog,
@@ -44,6 +46,7 @@ API_VERSION: Final = "1.0"
 __all__ = [
     "API_VERSION",
     "Attachment",
+    "Beacon",
     "Context",
     "Dialog",
     "Event",
@@ -72,6 +75,7 @@ __all__ = [
     "UserID",
     "WebhookCall",
     "at",
+    "beacon",
     "command",
     "cron",
     "dialog",

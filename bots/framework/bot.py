@@ -113,8 +113,9 @@ class BotUser:
         answer = await self._dialog(event, incoming, present, addressed=addressed)
         if answer is not None and not (matched is not None and explicit and not answer[1].resume):
             owner, target = answer
-            # What a dialog overhears and does not understand is heard by the plugin's other handlers.
-            overheard = not (addressed or target.exact or target.resume)
+            # What a dialog overhears and does not understand is heard by the plugin's other handlers; so is a place,
+            # which may be said beside every question.
+            overheard = not (target.exact or target.resume) and (not addressed or incoming.kind == "location")
             heard = await self._handler(event, incoming, [owner], addressed, rest) if overheard else None
             groups = None if heard is None else heard.groups
             handler = None if heard is None else heard.handler

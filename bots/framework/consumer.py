@@ -17,6 +17,7 @@ from bots.framework import builtin
 from bots.framework import content as contents
 from bots.framework.arguments import ArgumentError
 from bots.framework.arguments.places import place_of
+from bots.framework.beacons import BEACON_INFOS, BEACONS, Beacon
 from bots.framework.bot import PREFIX, REMEMBERED, BotUser, Claim
 from bots.framework.calls import HOOK_CALLED, WebhookCall
 from bots.framework.commands import CommandEntry, Matched, Page, Unknown
@@ -111,6 +112,8 @@ class PluginConsumer:
 
     def wants(self, event: Event) -> bool:
         """Messages, edits, reactions, votes, redactions, and who comes and goes."""
+        if event.type in BEACONS or event.type in BEACON_INFOS:
+            return bool(self.table.of("beacon"))
         if event.type not in WANTED:
             return False
         if event.type == "m.room.member":
@@ -149,6 +152,8 @@ class PluginConsumer:
         elif event.type == "m.room.redaction":
             if event.redacts:
                 await self._redacted(event, unit, event.redacts)
+        elif (beacon := Beacon.of(event)) is not None:
+            await self._beacon(event, unit, beacon)
         else:
             incoming = Incoming.of(event)
             if incoming is not None and (incoming.kind != "text" or incoming.text.strip()):
@@ -314,6 +319,12 @@ class PluginConsumer:
         ctx = await self.context(event, unit)
         if not await self._resumed(ctx):
             await self._run_all(ctx, handlers, target)
+
+    async def _beacon(self, event: Event, unit: UnitOfWork, beacon: Beacon) -> None:
+        """Live positions are no answer to anything: every handler hears them."""
+        ctx = await self.context(event, unit)
+        if not await self._resumed(ctx):
+            await self._run_all(ctx, self.table.of("beacon"), beacon)
 
     async def _member(self, event: Event, unit: UnitOfWork) -> None:
         ctx = await self.context(event, unit)

@@ -409,7 +409,7 @@ def examine(plugin: type[Plugin], root: Path) -> list[PluginProblem]:
         if mark is not None and mark.kind == "webhook" and not _is_secret(settings, mark.secret):
             bad("plugin_webhook", f"its webhook {mark.name!r} needs a setting {mark.secret!r}, which is a SecretStr")
     kinds = {mark.kind for mark in map(mark_of, _members(plugin)) if mark is not None}
-    if "location" in kinds and "location.read" not in plugin.scopes:
+    if kinds & {"location", "beacon"} and "location.read" not in plugin.scopes:
         bad("plugin_scope_missing", "has a handler for locations and does not declare the scope location.read")
     return problems
 

@@ -22,6 +22,7 @@ Kind = Literal[
     "message",
     "media",
     "location",
+    "beacon",
     "reaction",
     "joined",
     "member",
@@ -211,6 +212,12 @@ def location(function: Any = None, /, *, permission: str | None = None, limit: R
     """
     decorate = _mark(Mark("location", permission=permission, limit=limit))
     return decorate if function is None else decorate(function)
+
+
+def beacon(function: F) -> F:
+    """A handler ``(self, ctx, beacon: Beacon)`` for who shares where they are live (MSC3489, MSC3672): each place, the
+    beginning and the end. It hears them whatever conversation is under way; needs the scope ``location.read``."""
+    return _mark(Mark("beacon"))(function)
 
 
 @overload

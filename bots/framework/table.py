@@ -20,6 +20,7 @@ _TAKES = {
     "message": 1,
     "media": 1,
     "location": 2,
+    "beacon": 2,
     "reaction": 3,
     "joined": 1,
     "member": 3,

@@ -219,6 +219,8 @@ class Choose(Question):
             if isinstance(match, choices.NoMatch) and ctx.addressed and _is_number(answer.text):
                 # A number of a list that is not the one at hand: whoever typed it needs to see that one.
                 return Again(choices.explain(prompt, match, ctx.translator), show=True)
+        elif answer.kind == "location":
+            match = choices.NoMatch()
         else:
             return Again(choices.explain(prompt, choices.NoMatch(), ctx.translator), show=True)
         return self._outcome(ctx, prompt, match, waiting)

@@ -127,6 +127,8 @@ PAGES: Final = (
             "message",
             "media",
             "location",
+            "beacon",
+            "Beacon",
             "reaction",
             "joined",
             "member",
