@@ -239,7 +239,10 @@ class Driver:
         trip: id of the trip that they are bound to; ``batched``: of a second one that they bring in the same go.
         offer: id of the offer that they have before them; empty: none.
         idle_since: since when they have had no trip (aware): who waits longest goes first of equals.
+        zones: names of the tariff's zones in which they want to be asked; empty: everywhere.
+        lapses: offers in a row that they have not answered.
         online_until: when they go offline by themselves unless something is heard of them (aware).
+        reason: of a rejection or suspension, in the operator's words.
         ratings, stars: how many, and their sum.
         revision: counts the changes of what is stored.
     """
@@ -256,7 +259,10 @@ class Driver:
     trip: str = ""
     batched: str = ""
     offer: str = ""
+    zones: frozenset[str] = frozenset()
+    lapses: int = 0
     online_until: datetime | None = None
+    reason: str = ""
     ratings: int = 0
     stars: int = 0
     revision: int = field(default=0, compare=False)

@@ -37,6 +37,7 @@ __all__ = [
     "TripMoney",
     "TripRefused",
     "TripState",
+    "Way",
     "advance",
     "tried",
 ]
@@ -255,6 +256,25 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True)
+class Way:
+    """Another way for a trip under way, as the rider has confirmed it: it becomes the trip's once its money is held.
+
+    Attributes:
+        quoted: what the whole trip costs by it; ``earning``: what the driver gets.
+        metres, seconds: of the whole way, stops included.
+        asked_at: when the rider confirmed it (aware).
+    """
+
+    dropoff: Place
+    stops: tuple[Stop, ...]
+    quoted: Money
+    earning: Money
+    metres: int
+    seconds: int
+    asked_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Trip:
     """One trip.
 
@@ -292,7 +312,13 @@ class Trip:
         reason: of a cancellation or failure, in the words of who did it.
         proof: the event id of the photo that shows where it was left; empty: none.
         of: the trip that failed, of a return.
-        payment: id; empty: none.
+        payment: id of the first of :attr:`holds`; empty: none.
+        holds: what is held for it, in order, each by a payment of its own: the quote, and what later changes add to it.
+        proposed: another way, whose money is asked for; None: none.
+        disputed: nothing more is taken, and the driver is not paid, until the operator has decided.
+        owed: the driver is still to be paid for it.
+        matched_at: when the driver took it; ``promised_at``: when they were to be at the pickup, as the rider was told;
+            ``pickup_metres``: how far that was (aware; None: not yet).
         revision: counts the changes of what is stored.
     """
 
@@ -339,6 +365,13 @@ class Trip:
     proof: str = ""
     of: str = ""
     payment: str = ""
+    holds: tuple[Money, ...] = ()
+    proposed: Way | None = None
+    disputed: bool = False
+    owed: bool = False
+    matched_at: datetime | None = None
+    promised_at: datetime | None = None
+    pickup_metres: int = 0
     revision: int = field(default=0, compare=False)
 
     def __post_init__(self) -> None:
@@ -402,17 +435,22 @@ def advance(trip: Trip, action: TripAction, at: datetime, *, within: timedelta |
             "driver": "",
             "batch": "",
             "arrived_at": None,
+            "matched_at": None,
+            "promised_at": None,
+            "pickup_metres": 0,
             "declined": (*trip.declined, trip.driver),
             "priority": trip.priority + 1,
         }
     if action is A.CHANGE:
         moved["deadline"] = trip.deadline if within is None else at + within
+    if action is A.MATCH:
+        moved["matched_at"] = at
     if action is A.ARRIVE:
         moved["arrived_at"] = at
     if action is A.START:
         moved["started_at"] = at
     if state in ENDED:
-        moved["ended_at"] = at
+        moved |= {"ended_at": at, "proposed": None}
     if state in {S.CANCELLED, S.UNSERVED, S.UNPAID}:
         moved |= {"driver": "", "batch": ""}
     if state is not trip.state:
