@@ -1,1 +1,5 @@
-"""Rides and courier: people who want to get somewhere, and people who drive."""
+"""``@rides``: rides and couriers, dispatched in chat."""
+
+from bots.rides.plugin import Rides
+
+__all__ = ["Rides"]
