@@ -1,4 +1,4 @@
-"""The tables of buying: stock, carts, orders, cases, coupons, addresses, wishes, ratings. What people write, where they
+"""The tables of buying: stock, carts, orders, cases, coupons, addresses, wishes, price lists, ratings. What people write, where they
 live and what they buy lies sealed; states, amounts, keys and user ids are in clear."""
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ __all__ = [
     "order_cases",
     "order_steps",
     "orders",
+    "price_list_buyers",
     "rating_sums",
     "ratings",
     "stock",
@@ -207,6 +208,17 @@ wishes = Table(
     Column("created_at", BigInteger, nullable=False),
     PrimaryKeyConstraint("bot", "person", "merchant", "product", "variant"),
     Index("ix_wishes_of", "bot", "merchant", "product"),
+)
+
+price_list_buyers = Table(
+    "price_list_buyers",
+    metadata,
+    Column("merchant", Text, nullable=False),
+    Column("person", Text, nullable=False, comment="The buyer: on one list of a merchant at most."),
+    Column("name", Text, nullable=False, comment="Of the price list, as names are compared."),
+    Column("added_at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("merchant", "person"),
+    Index("ix_price_list_buyers_person", "person"),
 )
 
 ratings = Table(
