@@ -243,7 +243,7 @@ def quote(
         metres, seconds: how far and how long, by the router.
         at: now (aware).
         wanted: the moment of the pickup, whose hour counts; None: now.
-        surge: of the pickup's zone; never above its cap.
+        surge: of the pickup's zone; never above its cap, and none where the class has none.
 
     Raises:
         TariffError: no such class, too far, or not where is driven.
@@ -254,7 +254,7 @@ def quote(
     if metres > tariff.metres_most:
         raise TariffError("fare.long", most=tariff.metres_most // 1000)
     rates, zone = tariff.rates_at(service, way[0], wanted or at), tariff.zone_at(way[0])
-    surge = _capped(surge, tariff.surge_at(zone).cap)
+    surge = _capped(surge, tariff.surge_at(zone).cap) if service in tariff.surge_classes else NO_SURGE
     terms = Terms(tariff.share, tariff.tax, tariff.fees, rates.booking_fee, rates.waiting_per_minute,
                   rates.free_minutes)  # fmt: skip
     fare = _fare(_lines(rates, metres, seconds, surge, tariff.currency), terms, tariff.currency)

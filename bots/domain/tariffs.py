@@ -253,6 +253,7 @@ class Tariff:
         share: the operator's, in basis points; the rest is the driver's.
         quote_seconds: how long a quote stands.
         waiting_minutes: so many paid minutes of waiting are held on top of the price, so that they can be taken.
+        surge_classes: names of the classes that surge counts for.
         metres_most: no trip is longer.
     """
 
@@ -266,6 +267,7 @@ class Tariff:
     no_pickup: tuple[Area, ...] = ()
     surge: SurgeRules = SurgeRules()
     surge_zones: Mapping[str, SurgeRules] = field(default_factory=dict)
+    surge_classes: frozenset[str] = frozenset()
     fees: Fees = Fees()
     tax: Tax = Tax()
     share: int = 2000
@@ -282,9 +284,10 @@ class Tariff:
         for name in self.classes:
             if (name, "") not in self.rates:
                 raise TariffError("tariff.hours", name=name)
-        for (name, _), rates in self.rates.items():
+        for name in [*(name for name, _ in self.rates), *self.surge_classes]:
             if name not in self.classes:
                 raise TariffError("tariff.class", name=name)
+        for (name, _), rates in self.rates.items():
             gaps, overlaps = coverage([window for each in rates for window in each.windows])
             if gaps or overlaps:
                 raise TariffError("tariff.hours", name=name)

@@ -28,7 +28,8 @@ def read_settings(
     """The settings as an object of ``model``, or None and what is wrong.
 
     Args:
-        path: where ``data`` stands in the configuration.
+        path: where ``data`` stands in the configuration. A validator finds the folder in which relative paths start as
+            ``info.context["folder"]``.
     """
     problems: list[Problem] = []
 
@@ -39,7 +40,7 @@ def read_settings(
     if problems:
         return None, problems
     try:
-        settings = model.model_validate(plain)
+        settings = model.model_validate(plain, context={"folder": config.folder})
     except ValidationError as error:
         for each in error.errors(include_url=False):
             location = tuple(map(str, each["loc"]))
