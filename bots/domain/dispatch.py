@@ -16,17 +16,35 @@ Times are seconds on one clock (the epoch's), distances are metres.
 
 from __future__ import annotations
 
+import math
+import zlib
+from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from enum import StrEnum
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from bots.domain import dispatch_batching as batching
+from bots.domain.dispatch_batching import Batch
+from bots.domain.dispatch_matching import solve
+from bots.domain.dispatch_near import Near, cell_of, metres_between, vectors
+from bots.domain.dispatch_terms import (
+    DEFAULT,
+    FreeDriver,
+    Match,
+    Plan,
+    Policy,
+    Request,
+    Why,
+    offer_deadline,
+    request_of,
+    search_from,
+    search_over,
+    wave_size,
+)
 from bots.domain.places import Point
-from bots.domain.trips import Trip
 
 __all__ = [
     "DEFAULT",
@@ -47,177 +65,36 @@ __all__ = [
 ]
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.intp]
+
+TYPICAL: Final = 6.0
+"""Metres a second as the crow flies, by which idle time and nearness are compared before the router is asked."""
+EARLY: Final = 0.8
+"""How much of the time that a driver would wait at a pickup counts as driving: they could drive elsewhere meanwhile."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A trip that waits for a driver.
-
-    Attributes:
-        id: of the trip.
-        services: names of the classes any of which will do; a driver has to drive for one of them.
-        since: when its search began.
-        priority: higher is first in line: how often it has lost a driver already.
-        declined: user ids of drivers who are not asked.
-        waves: how many waves of offers it has had.
-        ready: when it can be picked up at the earliest; None: now.
-        latest: when it has to be there, of what is brought; None: no matter.
-        seconds: the way from pickup to drop-off as quoted; 0: not known.
-        batchable: whether it may be brought together with another one.
-    """
-
-    id: str
-    pickup: Point
-    dropoff: Point
-    services: frozenset[str]
-    since: float
-    priority: int = 0
-    declined: frozenset[str] = frozenset()
-    waves: int = 0
-    ready: float | None = None
-    latest: float | None = None
-    seconds: float = 0.0
-    batchable: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class FreeDriver:
-    """Somebody to whom a trip can be offered.
+@dataclass(frozen=True, slots=True, eq=False)
+class Pool:
+    """A prepared round.
 
     Attributes:
-        person: user id.
-        services: names of the classes that they drive for.
-        idle_since: since when they have had no trip.
-        free_in: seconds until they are done with what they do now, at ``point`` then; 0: they are free.
+        origins, destinations: from where to where the router is to be asked, leg by leg: equally many.
+        requests: those for whom somebody may come; ``drivers``: all.
+        of_request, of_driver: of each pair of them, the numbers; their legs come first.
+        pairs: numbers of requests that may be brought in one go; their legs follow.
+        unmatched: of those for whom nobody can come, why.
     """
 
-    person: str
-    point: Point
-    services: frozenset[str]
-    idle_since: float
-    free_in: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """How it is weighed. All times are seconds.
-
-    Attributes:
-        pickup_cap: nobody is asked who needs longer than this to the pickup.
-        fastest: metres a second as the crow flies that nobody exceeds: limits how far is looked.
-        resolution: of the H3 cells of the prefilter; 8: cells of 0.7 km², some 0.9 km from one to the next.
-        candidates: drivers that a request is compared with at least, if there are so many: the nearest.
-        waiting_weight: seconds of driving that a second of the request's waiting outweighs …
-        waiting_most: … counted up to this many seconds of waiting.
-        idle_weight: seconds of driving that a second of the driver's idleness outweighs …
-        idle_most: … counted up to this many seconds of idleness.
-        offer_seconds: a driver has so long to answer.
-        search_seconds: a request is given up after so long, all its waves together.
-        offer_least: no offer is made that has less time than this.
-        wave_sizes: how many drivers are asked at once in the first wave, the second, …; the last one goes on.
-        margin: a scheduled ride's search begins so long before the driver has to leave.
-        batch_reach: metres between two pickups that are brought together at most.
-        batch_saving: seconds of driving that bringing two together saves at least.
-        batch_detour: seconds that neither of the two is with the courier longer than alone, at most.
-        stop_seconds: that a pickup or a hand-over takes, in a batch.
-        budget: seconds that a round may compute: beyond, the rest is matched nearest first.
-    """
-
-    pickup_cap: float = 900.0
-    fastest: float = 25.0
-    resolution: int = 8
-    candidates: int = 24
-    waiting_weight: float = 0.5
-    waiting_most: float = 600.0
-    idle_weight: float = 0.05
-    idle_most: float = 1800.0
-    offer_seconds: float = 25.0
-    search_seconds: float = 120.0
-    offer_least: float = 5.0
-    wave_sizes: tuple[int, ...] = (1,)
-    margin: float = 300.0
-    batch_reach: float = 600.0
-    batch_saving: float = 120.0
-    batch_detour: float = 600.0
-    stop_seconds: float = 120.0
-    budget: float = 1.0
-
-
-DEFAULT: Final = Policy()
-
-
-class Why(StrEnum):
-    """Why a request is offered to nobody in this round."""
-
-    NOBODY = "nobody"
-    """No driver is free at all."""
-    NO_CLASS = "no_class"
-    """None who drives for its class is free."""
-    TOO_FAR = "too_far"
-    """None is near enough to be there within the cap, or there is no way."""
-    DECLINED = "declined"
-    """Those who are near enough are not to be asked (again)."""
-    TAKEN = "taken"
-    """Those who are near enough are offered something else in this round."""
-    TIME_OVER = "time_over"
-    """Its search has come to its end: :func:`search_over`, or no time is left for a further offer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Match:
-    """Whom to ask.
-
-    Attributes:
-        requests: id of the trip; of two that are brought in one go both, in the order of their pickups.
-        driver: user id.
-        seconds: that the driver needs to the (first) pickup; ``metres``: how far that is.
-        dropoffs: the ids in the order of their drop-offs.
-        backup: asked besides the best one, in a wave of several.
-    """
-
-    requests: tuple[str, ...]
-    driver: str
-    seconds: float
-    metres: float
-    dropoffs: tuple[str, ...]
-    backup: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a round comes to.
-
-    Attributes:
-        matches: in the order of their first requests' ids.
-        unmatched: of every other request, why.
-        greedy: how many requests were matched nearest first, because there was no time for better.
-        pairs: how many pairs of a request and a driver were compared; ``components``: in how many separate problems.
-    """
-
-    matches: tuple[Match, ...]
+    origins: Sequence[Point]
+    destinations: Sequence[Point]
+    requests: tuple[Request, ...]
+    drivers: tuple[FreeDriver, ...]
+    of_request: Ints
+    of_driver: Ints
+    pairs: tuple[tuple[int, int], ...]
     unmatched: Mapping[str, Why]
-    greedy: int = 0
-    pairs: int = 0
-    components: int = 0
-
-
-class Pool(Protocol):
-    """A prepared round: from where to where the router is to be asked, pair by pair."""
-
-    @property
-    def origins(self) -> Sequence[Point]:
-        """Where each leg begins."""
-        ...
-
-    @property
-    def destinations(self) -> Sequence[Point]:
-        """Where each leg ends: as many as there are origins."""
-        ...
-
-
-def request_of(trip: Trip) -> Request:
-    """A trip that is searching, as a request."""
-    raise NotImplementedError
+    now: float
+    policy: Policy
 
 
 def prepare(
@@ -229,8 +106,110 @@ def prepare(
         requests: all that wait, without those that have an open offer.
         drivers: all that are free, without those that have an open offer.
         now: the time.
+
+    Raises:
+        ValueError: two requests have one id, or two drivers.
     """
-    raise NotImplementedError
+    # Of drivers in one place who waits longest is nearest; ids make it the same whatever the order of the input.
+    those = sorted(drivers, key=lambda each: (each.idle_since, each.person))
+    waiting = sorted(requests, key=lambda each: each.id)
+    if len({each.person for each in those}) < len(those) or len({each.id for each in waiting}) < len(waiting):
+        raise ValueError("a request and a driver take part in a round once")
+    why: dict[str, Why] = {}
+    open_ones = []
+    for each in waiting:
+        if search_over(each, now, policy):
+            why[each.id] = Why.TIME_OVER
+        elif not those:
+            why[each.id] = Why.NOBODY
+        else:
+            open_ones.append(each)
+    found = _Prefilter(those, now, policy).run(open_ones, why) if open_ones else {}
+    kept = [each for each in open_ones if each.id in found]
+    of_driver = np.concatenate([found[each.id] for each in kept]) if kept else np.zeros(0, dtype=np.intp)
+    of_request = np.repeat(np.arange(len(kept)), [len(found[each.id]) for each in kept])
+    origins = [those[driver].point for driver in of_driver.tolist()]
+    destinations = [kept[request].pickup for request in of_request.tolist()]
+    pairs = batching.pairs(kept, policy)
+    for one, other in pairs:
+        begins, ends = batching.legs_of(kept[one], kept[other])
+        origins += begins
+        destinations += ends
+    return Pool(origins, destinations, tuple(kept), tuple(those), of_request, of_driver, tuple(pairs), why, now, policy)
+
+
+class _Prefilter:
+    """Finds the nearest drivers of requests."""
+
+    def __init__(self, drivers: Sequence[FreeDriver], now: float, policy: Policy) -> None:
+        self._drivers = drivers
+        self._policy = policy
+        self._near = Near([each.point for each in drivers], policy.resolution)
+        self._numbers = {each.person: number for number, each in enumerate(drivers)}
+        idle = np.array([now - each.idle_since for each in drivers])
+        self._bonus = _bounded(idle, policy.idle_most) * policy.idle_weight
+        self._free_in = np.array([max(each.free_in, 0.0) for each in drivers])
+        # As far as one can come in the time of the cap, as the crow flies.
+        self._reach = (policy.pickup_cap - self._free_in) * policy.fastest
+
+    def run(self, requests: Sequence[Request], why: dict[str, Why]) -> dict[str, Ints]:
+        """Of each request the numbers of drivers, in order; of those without any, why."""
+        groups: defaultdict[tuple[int, frozenset[str]], list[int]] = defaultdict(list)
+        for number, each in enumerate(requests):
+            groups[cell_of(each.pickup, self._policy.resolution), each.services].append(number)
+        pickups = vectors([each.pickup for each in requests])
+        wanted: dict[frozenset[str], npt.NDArray[np.bool_]] = {}
+        found: dict[str, Ints] = {}
+        for (cell, services), numbers in groups.items():
+            group = [requests[number] for number in numbers]
+            if services not in wanted:
+                wanted[services] = self._wanted(services)
+            if not wanted[services].any():
+                why.update((each.id, Why.NO_CLASS) for each in group)
+                continue
+            self._group(cell, group, pickups[numbers], wanted[services], why, found)
+        return found
+
+    def _wanted(self, services: frozenset[str]) -> npt.NDArray[np.bool_]:
+        fits: dict[frozenset[str], bool] = {}
+        for each in self._drivers:
+            if each.services not in fits:
+                fits[each.services] = not each.services.isdisjoint(services)
+        return np.array([fits[each.services] for each in self._drivers])
+
+    def _group(
+        self,
+        cell: int,
+        group: Sequence[Request],
+        pickups: Floats,
+        wanted: npt.NDArray[np.bool_],
+        why: dict[str, Why],
+        found: dict[str, Ints],
+    ) -> None:
+        """Requests of one cell and class: they look around together."""
+        refused = [[self._numbers[each] for each in one.declined if each in self._numbers] for one in group]
+        # Where many want to leave from one place, each is compared with enough drivers for all of them.
+        most = max(self._policy.candidates, 2 * len(group))
+        around = self._near.around(cell, wanted, most + max(map(len, refused)))
+        ways = metres_between(pickups[:, None], self._near.vectors[around][None])
+        price = ways / TYPICAL + (self._free_in - self._bonus)[around]
+        far = ways > self._reach[around]
+        price[far] = math.inf
+        for row, one in enumerate(group):
+            near = not bool(far[row].all())
+            if refused[row]:
+                price[row, np.isin(around, refused[row])] = math.inf
+            best = np.argsort(price[row], kind="stable")[:most]
+            best = best[np.isfinite(price[row, best])]
+            if len(best):
+                found[one.id] = np.sort(around[best])
+            else:
+                why[one.id] = Why.DECLINED if near else Why.TOO_FAR
+
+
+def _bounded(seconds: Floats, most: float) -> Floats:
+    # Somebody's clock may be ahead of ours: nobody has waited for less than no time.
+    return np.asarray(np.clip(seconds, 0.0, most))
 
 
 def assign(
@@ -246,27 +225,175 @@ def assign(
     Raises:
         ValueError: not as many as the pool has legs.
     """
-    raise NotImplementedError
+    if not len(seconds) == len(metres) == len(pool.origins):
+        raise ValueError(f"the pool has {len(pool.origins)} legs")
+    return _Round(pool, np.asarray(seconds, dtype=np.float64), np.asarray(metres, dtype=np.float64), seed, clock).plan()
 
 
-def wave_size(policy: Policy, waves: int) -> int:
-    """How many drivers the next wave asks after so many waves."""
-    raise NotImplementedError
+class _Round:
+    """The second half of a round, as it is worked out."""
+
+    def __init__(
+        self, pool: Pool, seconds: Floats, metres: Floats, seed: int, clock: Callable[[], float] | None
+    ) -> None:
+        self._pool = pool
+        self._policy = policy = pool.policy
+        count = len(pool.of_request)
+        free_in = np.array([max(each.free_in, 0.0) for each in pool.drivers])
+        self._seconds = seconds[:count] + free_in[pool.of_driver]
+        self._metres = metres[:count]
+        self._pair_seconds = seconds[count:].reshape(-1, batching.LEGS)
+        self._clock = clock
+        self._began = clock() if clock is not None else 0.0
+        self._keys = [_key(seed, each.id) for each in pool.requests]
+        self._rank_requests = _ranks([(key, each.id) for key, each in zip(self._keys, pool.requests, strict=True)])
+        self._rank_drivers = _driver_ranks(pool, seed)
+        # Not a number is not within the cap either.
+        self._usable = (self._seconds >= 0) & (self._seconds <= policy.pickup_cap)
+        self._price = self._prices()
+        self._worth = self._worths()
+        self._free = np.ones(len(pool.drivers), dtype=bool)
+        self._greedy = self._components = 0
+        self._matches: dict[str, list[Match]] = {}
+
+    def _prices(self) -> Floats:
+        """Of each pair, what it costs: driving, less what the driver's idleness outweighs."""
+        pool, policy = self._pool, self._policy
+        idle = np.array([pool.now - each.idle_since for each in pool.drivers])
+        bonus = _bounded(idle, policy.idle_most) * policy.idle_weight
+        ready = np.array([0.0 if each.ready is None else each.ready - pool.now for each in pool.requests])
+        early = np.maximum(ready[pool.of_request] - self._seconds, 0.0)
+        return np.asarray(self._seconds + EARLY * early - bonus[pool.of_driver])
+
+    def _worths(self) -> Floats:
+        """Of each request, what it is worth to serve it."""
+        policy = self._policy
+        waited = np.array([self._pool.now - each.since for each in self._pool.requests])
+        priority = np.array([max(each.priority, 0) for each in self._pool.requests])
+        # Beyond some times it makes no difference, and sums stay exact.
+        lifted = np.minimum(priority, 8) * policy.first
+        worth = policy.unserved + lifted + _bounded(waited, policy.waiting_most) * policy.waiting_weight
+        return np.asarray(worth)
+
+    def plan(self) -> Plan:
+        pool = self._pool
+        chosen = batching.batches(
+            pool.pairs, pool.requests, self._pair_seconds, pool.now, self._policy, self._rank_requests.tolist()
+        )
+        paired = {number for batch in chosen for number in batch.pickups}
+        alone = np.array([number not in paired for number in range(len(pool.requests))], dtype=bool)
+        self._main(alone, chosen)
+        if chosen:  # two for whom nobody comes in one go may still be brought one by one
+            left = np.array([number in paired and not self._has(number) for number in range(len(pool.requests))])
+            self._main(left, [])
+        self._backups()
+        matches = [each for _, those in sorted(self._matches.items()) for each in those]
+        served = {request for each in matches for request in each.requests}
+        why = dict(pool.unmatched)
+        for number, each in enumerate(pool.requests):
+            if each.id not in served:
+                near = bool(self._usable[pool.of_request == number].any())
+                why[each.id] = Why.TAKEN if near else Why.TOO_FAR
+        return Plan(tuple(matches), why, self._greedy, len(pool.of_request), self._components)
+
+    def _has(self, number: int) -> bool:
+        return self._pool.requests[number].id in self._matches
+
+    def _main(self, alone: npt.NDArray[np.bool_], chosen: Sequence[Batch]) -> None:
+        """Match requests that go alone, and batches, with drivers who are still free."""
+        pool = self._pool
+        count = len(pool.requests)
+        good = np.flatnonzero(self._usable & self._free[pool.of_driver] & alone[pool.of_request])
+        edges, rows = [good], [self._rank_requests[pool.of_request[good]]]
+        costs = [self._price[good] - self._worth[pool.of_request[good]]]
+        for number, batch in enumerate(chosen):
+            of_batch = self._edges_of(batch)
+            worth = float(self._worth[list(batch.pickups)].sum())
+            edges.append(of_batch)
+            rows.append(np.full(len(of_batch), count + number))
+            costs.append(self._price[of_batch] - worth)
+        found = self._solve(np.concatenate(edges), np.concatenate(rows), np.concatenate(costs), count + len(chosen))
+        unranked = np.argsort(self._rank_requests)
+        for row, edge in found.items():
+            if row < count:
+                self._matched((int(unranked[row]),), (int(unranked[row]),), edge)
+            else:
+                self._matched(chosen[row - count].pickups, chosen[row - count].dropoffs, edge)
+
+    def _edges_of(self, batch: Batch) -> Ints:
+        """The pairs of its first pickup with drivers who may bring the second one too, and come early enough."""
+        pool = self._pool
+        second = pool.requests[batch.pickups[1]]
+        edges = np.flatnonzero((pool.of_request == batch.pickups[0]) & self._usable & (self._seconds <= batch.slack))
+        fits = []
+        for edge in edges.tolist():
+            driver = pool.drivers[pool.of_driver[edge]]
+            fits.append(not driver.services.isdisjoint(second.services) and driver.person not in second.declined)
+        return np.asarray(edges[np.array(fits, dtype=bool)], dtype=np.intp)
+
+    def _backups(self) -> None:
+        """Who is asked besides the best one, in waves of several."""
+        pool, policy = self._pool, self._policy
+        if max(policy.wave_sizes) == 1:
+            return
+        size = np.array([wave_size(policy, each.waves) if self._single(each) else 0 for each in pool.requests])
+        for further in range(1, max(policy.wave_sizes)):
+            asks = size > further
+            good = np.flatnonzero(self._usable & self._free[pool.of_driver] & asks[pool.of_request])
+            rows = self._rank_requests[pool.of_request[good]]
+            costs = self._price[good] - self._worth[pool.of_request[good]]
+            unranked = np.argsort(self._rank_requests)
+            for row, edge in self._solve(good, rows, costs, len(pool.requests)).items():
+                self._matched((int(unranked[row]),), (int(unranked[row]),), edge, backup=True)
+
+    def _single(self, request: Request) -> bool:
+        """Whether it is matched by itself: what is brought in one go has one courier to wait for."""
+        those = self._matches.get(request.id, [])
+        return bool(those) and len(those[0].requests) == 1
+
+    def _solve(self, edges: Ints, rows: Ints, costs: Floats, count: int) -> dict[int, int]:
+        """Of each row that gets a driver, the edge."""
+        columns = self._rank_drivers[self._pool.of_driver[edges]]
+        order = np.lexsort((columns, rows))
+        edges, rows, columns, costs = edges[order], rows[order], columns[order], costs[order]
+        left = self._policy.budget - ((self._clock() - self._began) if self._clock is not None else 0.0)
+        shape = (count, len(self._pool.drivers))
+        solution = solve(rows, columns, costs, shape, budget=left, clock=self._clock)
+        self._greedy += solution.greedy
+        self._components += solution.components
+        hits = np.flatnonzero(solution.columns[rows] == columns)
+        return dict(zip(rows[hits].tolist(), edges[hits].tolist(), strict=True))
+
+    def _matched(self, pickups: tuple[int, ...], dropoffs: tuple[int, ...], edge: int, *, backup: bool = False) -> None:
+        pool = self._pool
+        driver = int(pool.of_driver[edge])
+        self._free[driver] = False
+        requests = tuple(pool.requests[each].id for each in pickups)
+        ends = tuple(pool.requests[each].id for each in dropoffs)
+        match = Match(
+            requests, pool.drivers[driver].person, float(self._seconds[edge]), float(self._metres[edge]), ends, backup
+        )
+        for each in requests:
+            self._matches.setdefault(each, [])
+        self._matches[requests[0]].append(match)
 
 
-def offer_deadline(request: Request, now: float, policy: Policy = DEFAULT) -> float:
-    """Until when a driver who is asked now can answer: never longer than the search lasts."""
-    raise NotImplementedError
+def _key(seed: int, name: str) -> int:
+    """A number that has nothing to do with the name's place in the alphabet, another one for each seed."""
+    return zlib.crc32(name.encode(), seed & 0xFFFFFFFF)
 
 
-def search_over(request: Request, now: float, policy: Policy = DEFAULT) -> bool:
-    """Whether the request is to be given up: its time is over (an offer that is still open is waited for)."""
-    raise NotImplementedError
+def _ranks(keys: Sequence[tuple[int, str]]) -> Ints:
+    """Of each key, its place in their order."""
+    ranks = np.empty(len(keys), dtype=np.intp)
+    ranks[sorted(range(len(keys)), key=keys.__getitem__)] = np.arange(len(keys))
+    return ranks
 
 
-def search_from(wanted: datetime, pickup_seconds: float, policy: Policy = DEFAULT) -> datetime:
-    """When the search of a scheduled trip begins, if drivers need about so long to its pickup.
-
-    The whole search and the policy's margin are allowed for: the driver who is found last can still be there in time.
-    """
-    raise NotImplementedError
+def _driver_ranks(pool: Pool, seed: int) -> Ints:
+    """Of each driver of the pool's pairs a place in an order that the seed makes; of the others none that matters."""
+    ranks = np.full(len(pool.drivers), -1, dtype=np.intp)
+    used = np.unique(pool.of_driver)
+    names = [pool.drivers[number].person for number in used.tolist()]
+    ranks[used] = _ranks([(_key(seed, name), name) for name in names])
+    return ranks

@@ -117,6 +117,6 @@ class Geocoder(Protocol):
         """
         ...
 
-    async def name(self, point: Point, *, language: str = "en") -> Place | None:
-        """What people call this place; None: no name is known."""
+    async def nearest(self, point: Point, *, language: str = "en") -> Place | None:
+        """What people call the place at this point; None: no name is known."""
         ...
