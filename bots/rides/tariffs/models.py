@@ -122,7 +122,7 @@ def _amount(value: Any, info: ValidationInfo) -> int:
 
 def _lower(sentence: str) -> str:
     """A sentence as it goes on behind a key; names of currencies stay as they are."""
-    return sentence if sentence[:2].isupper() else sentence[:1].lower() + sentence[1:]
+    return sentence if sentence[:3].isupper() and sentence[:3].isalpha() else sentence[:1].lower() + sentence[1:]
 
 
 def _points(value: Any) -> int:

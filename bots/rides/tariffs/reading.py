@@ -166,9 +166,11 @@ class _Checker:
         elif error["type"] == "string_pattern_mismatch":
             self.bad(where, f"needs small letters, digits, - and _, got {error['input']!r:.60}")
         else:
-            words = words_of(error, secret=False).removeprefix("Input ")
-            words = f"{words[:1].lower()}{words[1:]}"
-            self.bad(where, words if "got " in words.lower() or not location else f"{words}, got {_shown(error)}")
+            words = words_of(error, secret=False)
+            if words == error["msg"]:  # pydantic's own
+                words = words.removeprefix("Input ")
+                words = f"{words[:1].lower()}{words[1:]}, got {_shown(error)}"
+            self.bad(where, words)
 
     def unknown(self, path: KeyPath, known: Iterable[str]) -> None:
         near = nearest(path[-1], known)
@@ -253,6 +255,7 @@ class _Checker:
             if zone and zone not in zones:
                 near = nearest(zone, zones)
                 self.bad((*where, "zone"), f"is no zone, did you mean {near}?" if near else f"is no zone: {zone!r:.60}")
+                unread.add(zone)
             if found is not None:
                 made.setdefault(zone, []).append(found.made())
             try:
@@ -275,7 +278,7 @@ class _Checker:
         if overlaps:
             twice = overlaps[0]
             there = [index for index, each in windows if each.begin < twice.end and twice.begin < each.end]
-            self.bad((*path, there[-1], "hours"), f"overlap{of_zone}: {_spans(overlaps)} has more than one price")
+            self.bad((*path, there[-1], "hours"), f"overlap{of_zone}: {_spans(overlaps)}; every hour has one price")
 
     def surge(self, plain: Mapping[str, Any], classes: Mapping[str, ServiceClass]) -> tuple[SurgeRules, frozenset[str]]:
         people = frozenset(each.name for each in classes.values() if not each.courier)
