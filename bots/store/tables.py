@@ -168,6 +168,7 @@ def __getattr__(name: str) -> MetaData:
         bill_tables,
         catalogue_tables,
         courier_tables,
+        fleet_tables,
         funding_tables,
         guard_tables,
         ledger_tables,
