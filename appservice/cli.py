@@ -11,7 +11,7 @@ from appservice import __version__
 from appservice.commands import chat, check, doctor, inbox, plugin, register, run, stack, user
 from appservice.commands.common import Exit, Handler, Unreachable, UsageError, warn
 from appservice.errors import RialtoError
-from bots.commands import audit, dialogs, ledger, payments, people
+from bots.commands import audit, dialogs, ledger, payments, people, rides
 from bridge.commands import product, retention
 
 EPILOG = """\
@@ -31,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
     root.add_argument("--version", action="version", version=f"rialto {__version__}")
     commands = root.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
     of_service = (stack, chat, run, check, doctor, register, user, inbox)
-    of_bots = (people, product, retention, audit, payments, ledger, dialogs, plugin)
+    of_bots = (people, product, retention, audit, payments, ledger, rides, dialogs, plugin)
     for module in (*of_service, *of_bots):
         module.add(commands)
     return root

@@ -36,6 +36,7 @@ __all__ = [
     "Surge",
     "Terms",
     "cancel_fee",
+    "fare_of",
     "final_fare",
     "miss_fee",
     "multiplier",
@@ -255,12 +256,16 @@ def quote(
         raise TariffError("fare.long", most=tariff.metres_most // 1000)
     rates, zone = tariff.rates_at(service, way[0], wanted or at), tariff.zone_at(way[0])
     surge = _capped(surge, tariff.surge_at(zone).cap) if service in tariff.surge_classes else NO_SURGE
-    terms = Terms(tariff.share, tariff.tax, tariff.fees, rates.booking_fee, rates.waiting_per_minute,
-                  rates.free_minutes)  # fmt: skip
-    fare = _fare(_lines(rates, metres, seconds, surge, tariff.currency), terms, tariff.currency)
+    fare = fare_of(tariff, rates, metres, seconds, surge)
     waiting = rates.waiting_per_minute * tariff.waiting_minutes
     hold = fare.total + Money(waiting + _on_top(tariff.tax, waiting), tariff.currency)
-    return Quote(service, zone, fare, hold, surge, metres, seconds, at, at + tariff.quote_for, terms)
+    until = at + tariff.quote_for
+    return Quote(service, zone, fare, hold, surge, metres, seconds, at, until, _terms(tariff, rates))
+
+
+def fare_of(tariff: Tariff, rates: Rates, metres: int, seconds: int, surge: Surge = NO_SURGE) -> Fare:
+    """What a way costs by some rates of a tariff, whatever hour and zone they are of."""
+    return _fare(_lines(rates, metres, seconds, surge, tariff.currency), _terms(tariff, rates), tariff.currency)
 
 
 def final_fare(quoted: Quote, waited: timedelta, hold: Money, agreed: Money | None = None) -> Fare:
@@ -356,6 +361,17 @@ def _capped(surge: Surge, cap: int) -> Surge:
 
 
 # Lines and shares
+
+
+def _terms(tariff: Tariff, rates: Rates) -> Terms:
+    return Terms(
+        share=tariff.share,
+        tax=tariff.tax,
+        fees=tariff.fees,
+        booking_fee=rates.booking_fee,
+        waiting_per_minute=rates.waiting_per_minute,
+        free_minutes=rates.free_minutes,
+    )
 
 
 def _lines(rates: Rates, metres: int, seconds: int, surge: Surge, currency: str) -> list[Line]:
