@@ -278,8 +278,7 @@ def _rows(transaction: Transaction) -> dict[str, dict[str, Any]]:
         problem = defect(raw)
         identified = problem is None
         try:
-            # A copy: orjson's own bytes keep the buffer they were written in, several times their size.
-            payload = bytes(memoryview(json.dumps(raw)))
+            payload = json.dumps(raw)
             known_by = payload
         except json.JSONError:
             # To refuse it would stop every later transaction, for the homeserver repeats this one for ever.

@@ -36,11 +36,14 @@ def loads(data: bytes | str) -> Any:
 def dumps(value: Any) -> bytes:
     """Write JSON as UTF-8 bytes; what orjson refuses goes through the standard library, escaped to ASCII.
 
+    The bytes are a copy: orjson's own keep the buffer they were written in, 4 KiB for the shortest text, for as long as
+    they wait somewhere.
+
     Raises:
         JSONError: the value holds what JSON cannot say, or is nested too deeply.
     """
     try:
-        return orjson.dumps(value)
+        return memoryview(orjson.dumps(value)).tobytes()
     except (TypeError, orjson.JSONEncodeError):
         pass
     try:

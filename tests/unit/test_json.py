@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as standard
+import tracemalloc
 from typing import Any
 
 import orjson
@@ -50,6 +51,18 @@ def test_lone_surrogates_are_read_and_written_as_escapes() -> None:
     written = dumps(loads(text))
     assert written == text.encode()
     assert standard.loads(written) == {"body": "\ud800 x \udfff"}
+
+
+def test_what_is_written_keeps_no_buffer_beyond_its_length() -> None:
+    """Thousands of messages wait in memory when much comes at once."""
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        kept = [dumps({"body": f"message {number}"}) for number in range(500)]
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (after - before) / len(kept) < 200
 
 
 def test_big_integers_survive_being_written() -> None:
