@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
 
 from bots.commerce import records
 from bots.commerce.hand import Hand, Reader
+from bots.commerce.price_lists import PriceLists
 from bots.commerce.shelf import Shelf
 from bots.commerce.trade import Trade
 from bots.domain.carts import Cart, Priced, priced
@@ -32,6 +32,8 @@ class Baskets:
         self._trade = trade
         self._bot = bot
         self._shelf = shelf
+        self.lists = PriceLists(trade)
+        """Who is on which price list."""
 
     async def get(self, reader: Reader, owner: str) -> Cart:
         """The cart as it stands; an empty one where there is none."""
@@ -43,14 +45,12 @@ class Baskets:
         row = records.cart_row(self._trade, self._bot, owner, after, hand.now_ms())
         hand.store(lambda connection: sql.put(connection, self._bot, owner, before.version, row))
 
-    async def priced(
-        self, reader: Reader, cart: Cart, buyer: str, *, tier: Callable[[str], str] = lambda _merchant: ""
-    ) -> list[Priced]:
+    async def priced(self, reader: Reader, cart: Cart, buyer: str) -> list[Priced]:
         """The lines of a cart with their prices now.
 
         Args:
-            buyer: the user id of who pays.
-            tier: the price list that the buyer is on with a merchant.
+            buyer: the user id of who pays. What a group has put together costs what it costs everybody: the others are
+                not on the price list of whoever pays.
         """
         keys = {(line.merchant, line.product) for line in cart.lines}
         products = await self._shelf.products(reader, keys)
@@ -58,7 +58,9 @@ class Baskets:
         def find(merchant: str, key: str) -> Product | None:
             return products.get((merchant, key))
 
-        return priced(cart, find, self._trade.clock.now(), tier=tier)
+        alone = not any(line.person for line in cart.lines)
+        lists = await self.lists.of_products(reader, buyer, products) if alone else {}
+        return priced(cart, find, self._trade.clock.now(), tier=lambda merchant: lists.get(merchant, ""))
 
     def purge(self, hand: Hand) -> None:
         """Forget carts that nobody has touched for long."""

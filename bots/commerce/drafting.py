@@ -222,6 +222,7 @@ def _line(each: Priced, slot: str) -> OrderLine:
         person=line.person,
         note=line.note,
         slot=slot,
+        price_list=each.price_list,
     )
 
 

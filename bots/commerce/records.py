@@ -204,6 +204,7 @@ def _line_out(line: OrderLine) -> dict[str, Any]:
         "person": line.person,
         "note": line.note,
         "slot": line.slot,
+        "price_list": line.price_list,
     }
 
 
@@ -220,4 +221,5 @@ def _line_in(line: Mapping[str, Any]) -> OrderLine:
         person=line["person"],
         note=line["note"],
         slot=line["slot"],
+        price_list=line.get("price_list", ""),
     )

@@ -36,7 +36,7 @@ SELLING: Final = frozenset(
 OPEN_TRIPS: Final = frozenset(each.value for each in trips.JobState if each not in trips.ENDED)
 UNREADABLE: Final = "(does not open: was encryption.pickle_key changed?)"
 NOBODY: Final = "–"
-PLAIN: Final = ("steps", "coupons", "wishes", "staff", "group_orders")
+PLAIN: Final = ("steps", "coupons", "wishes", "price_lists", "staff", "group_orders")
 """Tables of which nothing lies sealed."""
 
 
@@ -131,7 +131,7 @@ class CommercePart:
             merchant = merchants_sql.get(connection, row["bot"], row["id"])
             if merchant is not None:
                 merchants_sql.change(connection, merchant, replace(merchant, owner=pseudonym), row["updated_at"])
-        for name in ("addresses", "carts", "wishes", "staff", "couriers", "pages"):
+        for name in ("addresses", "carts", "wishes", "price_lists", "staff", "couriers", "pages"):
             store.forget(connection, name, person)
         for name in ("orders", "steps", "cases", "coupons", "ratings", "trips", "group_orders"):
             store.rename(connection, name, person, pseudonym)

@@ -16,6 +16,7 @@ from bots.commerce.engines import CatalogueEngine
 from bots.commerce.orders import Orders, Terms
 from bots.commerce.orders_handlers import OrderKeeping
 from bots.commerce.page.door import Paged
+from bots.commerce.price_lists import PriceLists
 from bots.commerce.ratings import Ratings
 from bots.commerce.seed.demo import Demo, DemoSettings
 from bots.commerce.sellers import Sellers
@@ -93,13 +94,15 @@ class Selling(Desk, Buying, OrderKeeping, Paged, Demo):
         self.case_keeping = cases = Cases(trade, orders)
         self.wish_keeping = wishes = WishList(trade, bot, shelf)
         self.cart_keeping = baskets = Baskets(trade, bot, shelf)
-        coupons, addresses, ratings = Coupons(trade), AddressBook(trade), Ratings(trade)
+        coupons, addresses, ratings, lists = Coupons(trade), AddressBook(trade), Ratings(trade), PriceLists(trade)
         self.open_market(
-            Market(trade, sellers, shelf, baskets, orders, cases, coupons, addresses, wishes, ratings, when_open)
+            Market(trade, sellers, shelf, baskets, orders, cases, coupons, addresses, wishes, ratings, lists, when_open)
         )
         accounts, payouts = setup.service(MerchantAccounts), setup.service(MerchantPayouts)
         audit = setup.service(Audit)
-        self.open_desk(Desks(trade, sellers, shelf, orders, cases, coupons, accounts, payouts, audit, settings.desk))
+        self.open_desk(
+            Desks(trade, sellers, shelf, orders, cases, coupons, lists, accounts, payouts, audit, settings.desk)
+        )
         self.open_page(setup, sellers, shelf, baskets)
         self.open_demo(settings.demo, trade, bot, kind)
 

@@ -163,6 +163,8 @@ def line_text(number: int, line: OrderLine, words: Translator) -> str:
         name=line.label,
         total=line.total,
     )
+    if line.price_list:
+        text = f"{text}\n   {words.t('Price list: {name}', name=line.price_list)}"
     return f"{text}\n   {words.t('Note: {note}', note=line.note)}" if line.note else text
 
 

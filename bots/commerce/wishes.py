@@ -9,6 +9,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from bots.commerce.hand import Reader
+from bots.commerce.price_lists import PriceLists
 from bots.commerce.shelf import Shelf
 from bots.commerce.telling import DOMAIN
 from bots.commerce.trade import Trade
@@ -50,6 +51,7 @@ class WishList:
         self._trade = trade
         self._bot = bot
         self._shelf = shelf
+        self._lists = PriceLists(trade)
         self._hours = max(every // timedelta(hours=1), 1)
 
     async def list(self, reader: Reader, person: str) -> list[Wish]:
@@ -103,7 +105,9 @@ class WishList:
                 self._heard(ctx, row, Money(row.price, row.currency), there=False)
                 continue
             left = (await self._shelf.left(ctx, row.merchant, row.product)).get(row.variant)
-            price, there = price_at(variant, self._trade.clock.now()), left is None or left > 0
+            lists = await self._lists.of_products(ctx, row.person, {(row.merchant, row.product): product})
+            tier = lists.get(row.merchant, "")
+            price, there = price_at(variant, self._trade.clock.now(), tier=tier), left is None or left > 0
             before = Money(row.price, row.currency)
             same = price.currency == before.currency
             if there and (not row.there or (same and price < before)):

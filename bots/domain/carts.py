@@ -157,6 +157,8 @@ class Priced:
         price: of one, extras included; None: it cannot be had.
         problem: why not, or None.
         extras: the names of the extras.
+        price_list: the one that makes it cheaper for this buyer; empty: the price is everybody's.
+        usual: what others pay for one, extras included, where a price list makes it cheaper.
     """
 
     index: int
@@ -166,6 +168,8 @@ class Priced:
     problem: CatalogueError | None = None
     extras: tuple[str, ...] = ()
     tax: Any = None
+    price_list: str = ""
+    usual: Money | None = None
 
     @property
     def total(self) -> Money | None:
@@ -215,7 +219,9 @@ def priced(
             for each in cart.lines
             if (each.merchant, each.product, each.variant) == (line.merchant, line.product, line.variant)
         )
-        base = price_at(variant, at, tier=tier(line.merchant), quantity=of_variant)
+        listed = tier(line.merchant)
+        base = price_at(variant, at, tier=listed, quantity=of_variant)
+        usual = price_at(variant, at, quantity=of_variant)
         name = product.label(variant)
         try:
             price, extras = chosen_price(product, base, line.choices)
@@ -223,5 +229,11 @@ def priced(
             found.append(Priced(index, line, name, None, problem))
             continue
         names = tuple(extra.name for extra in extras)
-        found.append(Priced(index, line, name, price, None, names, product.tax))
+        own = base < usual
+        found.append(
+            Priced(
+                index, line, name, price, None, names, product.tax, listed if own else "",
+                price + (usual - base) if own else None,
+            )
+        )  # fmt: skip
     return found

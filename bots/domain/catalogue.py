@@ -33,6 +33,7 @@ __all__ = [
     "below",
     "chosen_price",
     "price_at",
+    "price_list_name",
 ]
 
 NAME_MAX: Final = 120
@@ -42,6 +43,7 @@ GROUPS_MAX: Final = 20
 OPTIONS_MAX: Final = 50
 IMAGES_MAX: Final = 10
 STOCK_MAX: Final = 1_000_000_000
+PRICE_LIST_MAX: Final = 40
 KEY: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 """Of categories, products, variants, groups and modifiers: chosen by the merchant, or made from the name."""
 
@@ -64,6 +66,7 @@ MESSAGES: Final[Mapping[str, str]] = MappingProxyType(
         "catalogue.no_such_variant": "Please choose one of those that are offered.",
         "catalogue.no_such_modifier": "“{modifier}” is not offered with this.",
         "catalogue.modifier_gone": "“{modifier}” is not available at the moment.",
+        "catalogue.price_list": "A price list's name has 1 to {most} letters, digits, blanks and dashes.",
         "catalogue.negative": "Extras cannot make the price fall below nought.",
     }
 )
@@ -139,6 +142,14 @@ class Stock:
         return datetime.fromtimestamp(begin, UTC).isoformat()
 
 
+def price_list_name(text: str) -> str:
+    """The name of a price list as names are compared: in small letters. Raises CatalogueError."""
+    name = " ".join(text.casefold().split())
+    if not 1 <= len(name) <= PRICE_LIST_MAX or not all(each.isalnum() or each in " -_.&" for each in name):
+        raise CatalogueError("catalogue.price_list", most=PRICE_LIST_MAX)
+    return name
+
+
 @dataclass(frozen=True, slots=True)
 class PriceRule:
     """Another price for a while, or for a kind of buyer (a price list).
@@ -147,7 +158,7 @@ class PriceRule:
         price: instead of the variant's; the lowest that applies counts.
         since: from then on (aware); None: always.
         until: before then.
-        tier: the name of the price list that a buyer must be on; empty: everybody.
+        tier: the price list that a buyer must be on, by its name (:func:`price_list_name`); empty: everybody.
         least: from so many of the variant on.
     """
 
@@ -160,6 +171,8 @@ class PriceRule:
     def __post_init__(self) -> None:
         if self.price.minor < 0 or self.least < 1:
             raise CatalogueError("catalogue.price")
+        if self.tier:
+            object.__setattr__(self, "tier", price_list_name(self.tier))
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +271,11 @@ class Product:
         """Of all its prices."""
         return self.variants[0].price.currency
 
+    @property
+    def price_lists(self) -> frozenset[str]:
+        """Those that something of it has another price on."""
+        return frozenset(rule.tier for each in self.variants for rule in each.rules if rule.tier)
+
     def variant(self, key: str) -> Variant | None:
         """One of its variants."""
         return next((each for each in self.variants if each.key == key), None)
@@ -300,7 +318,11 @@ def below(key: str, categories: Sequence[Category]) -> frozenset[str]:
 
 
 def price_at(variant: Variant, at: datetime, *, tier: str = "", quantity: int = 1) -> Money:
-    """The price of one variant at a moment (aware), for a buyer of a price list, and so many of it."""
+    """The price of one variant at a moment (aware), for a buyer of a price list, and so many of it.
+
+    Args:
+        tier: the name of the price list; empty: what everybody pays.
+    """
     prices = [variant.price]
     for rule in variant.rules:
         running = (rule.since is None or rule.since <= at) and (rule.until is None or at < rule.until)

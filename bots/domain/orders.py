@@ -259,6 +259,7 @@ class OrderLine:
         price: of one, extras included.
         person: who wants it, in an order of a group; empty: the buyer.
         slot: of stock by slots; empty: none.
+        price_list: the one of the buyer's that made it cheaper; empty: the price was everybody's.
     """
 
     product: str
@@ -272,6 +273,7 @@ class OrderLine:
     person: str = ""
     note: str = ""
     slot: str = ""
+    price_list: str = ""
 
     def __post_init__(self) -> None:
         if type(self.quantity) is not int or not 1 <= self.quantity <= QUANTITY_MAX:

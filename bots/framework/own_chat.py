@@ -36,6 +36,17 @@ async def own_chat(ctx: Context, person: str) -> str:
     return await ctx.direct(person)
 
 
+async def known_chat(ctx: Context, person: str) -> str:
+    """The chat of a person and the bot alone where they have talked last; empty: there is none any more, or never was.
+    Nobody is invited.
+
+    Raises:
+        HomeserverError: it cannot be asked now.
+    """
+    known = await ctx.states.user(person).get(CHAT)
+    return known if known and await _usable(ctx, known, person) else ""
+
+
 async def _usable(ctx: Context, room_id: str, person: str) -> bool:
     try:
         members = await ctx.members(room_id)

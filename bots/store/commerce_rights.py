@@ -18,6 +18,7 @@ from bots.store.order_tables import (
     order_cases,
     order_steps,
     orders,
+    price_list_buyers,
     ratings,
     wishes,
 )
@@ -46,6 +47,7 @@ PEOPLE: Mapping[str, tuple[Table, tuple[str, ...]]] = {
     "carts": (carts, ("owner",)),
     "coupons": (coupon_uses, ("person",)),
     "wishes": (wishes, ("person",)),
+    "price_lists": (price_list_buyers, ("person",)),
     "ratings": (ratings, ("person",)),
     "merchants": (merchants, ("owner",)),
     "staff": (merchant_staff, ("person",)),

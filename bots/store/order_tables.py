@@ -1,5 +1,5 @@
-"""The tables of buying: stock, carts, orders, cases, coupons, addresses, wishes, price lists, ratings. What people write, where they
-live and what they buy lies sealed; states, amounts, keys and user ids are in clear."""
+"""The tables of buying: stock, carts, orders, cases, coupons, addresses, wishes, price lists, ratings. What people
+write, where they live and what they buy lies sealed; states, amounts, keys and user ids are in clear."""
 
 from __future__ import annotations
 

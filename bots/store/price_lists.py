@@ -36,7 +36,7 @@ def of_person(connection: Connection, person: str, merchants: Collection[str]) -
     """The list of each of these merchants that a person is on, by the merchant's id."""
     c = price_list_buyers.c
     query = select(c.merchant, c.name).where(c.person == person, c.merchant.in_(sorted(merchants)))
-    return {merchant: name for merchant, name in connection.execute(query)}
+    return {str(merchant): str(name) for merchant, name in connection.execute(query)}
 
 
 def all_of_person(connection: Connection, person: str, limit: int) -> list[ListedRow]:

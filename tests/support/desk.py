@@ -10,6 +10,7 @@ from bots.commerce.coupons import Coupons
 from bots.commerce.desk import Desk, Desks, DeskSettings
 from bots.commerce.orders import Orders, Terms
 from bots.commerce.orders_handlers import OrderKeeping
+from bots.commerce.price_lists import PriceLists
 from bots.commerce.sellers import Sellers
 from bots.commerce.shelf import Shelf
 from bots.commerce.trade import Trade
@@ -50,6 +51,7 @@ class Market(Desk, OrderKeeping, Doing):
                 self.keeping,
                 cases,
                 Coupons(trade),
+                PriceLists(trade),
                 setup.service(MerchantAccounts),
                 setup.service(MerchantPayouts),
                 setup.service(Audit),

@@ -46,7 +46,7 @@ from tests.support.pages import ALICE, KEY, FakePeople
 ROOM: Final = "!chat:example.org"
 BOT: Final = Bot("shop", "shop:@shop:example.org", "@shop:example.org", "Market")
 HIDDEN: Final = re.compile(r'<input type="hidden" name="([^"]+)" value="([^"]*)">')
-NEEDED: Final = ("app_sessions", "carts", "catalogue", "merchant", "page_links", "rating", "stock")
+NEEDED: Final = ("price_list_buyers", "app_sessions", "carts", "catalogue", "merchant", "page_links", "rating", "stock")
 TABLES: Final = [table for table in metadata.sorted_tables if table.name.startswith(NEEDED)]
 assert app_sessions in TABLES
 

@@ -14,7 +14,7 @@ import pytest
 
 from bots.commerce.page.app import CART_TIMER, CHECKOUT_TIMER
 from bots.domain.carts import CartLine
-from bots.domain.catalogue import Choice
+from bots.domain.catalogue import Choice, PriceRule
 from bots.framework.people import Person
 from tests.support.mini_app import BAKERY, BOOKS, BOT, BREAD, ROOM, AppSite, Visitor, euros, running_app, visitor
 from tests.support.pages import ALICE
@@ -338,3 +338,22 @@ async def test_too_many_requests_are_sent_away(alice: Visitor) -> None:
 async def test_a_paused_merchant_is_still_looked_at(alice: Visitor) -> None:
     _, page = await alice.get(f"/m/{BOOKS.slug}")
     assert "أطلس العالم" in page and "世界地图" in page
+
+
+async def test_who_is_on_a_price_list_sees_their_own_price(site: AppSite, alice: Visitor) -> None:
+    small = replace(BREAD.variants[0], rules=(PriceRule(euros(250), tier="staff"),))
+    product = replace(BREAD, variants=(small, BREAD.variants[1]))
+    await site.write(lambda hand: site.shelf.put(hand, BAKERY.id, product))
+    _, page = await alice.get("/m/bakery/p/bread")
+    assert "your price" not in page and "€3.20" in page
+    await site.write(lambda hand: site.baskets.lists.put(hand, BAKERY.id, ALICE, "staff"))
+    for path in ("/m/bakery", "/?q=bread"):
+        _, page = await alice.get(path)
+        assert "from €2.50" in page and "your price" in page, path
+    _, page = await alice.get("/m/bakery/p/bread")
+    assert "€2.50" in page and "your price, others pay €3.20" in page
+    await alice.post("/m/bakery/p/bread", variant="small", quantity="1", **WHOLE)
+    _, page = await alice.get("/cart")
+    assert "€2.50" in page and "your price, others pay €3.20" in page
+    cart = await site.cart()
+    assert [line.shown for line in cart.lines] == [euros(250)]

@@ -18,6 +18,7 @@ from bots.commerce.coupons import Coupons
 from bots.commerce.engines.base import EngineFailed
 from bots.commerce.hand import Reader
 from bots.commerce.orders import Orders
+from bots.commerce.price_lists import PriceLists
 from bots.commerce.ratings import Ratings
 from bots.commerce.sellers import Sellers
 from bots.commerce.shelf import Shelf
@@ -75,6 +76,7 @@ class Market:
     addresses: AddressBook
     wishes: WishList
     ratings: Ratings
+    price_lists: PriceLists
     when_open: bool = False
 
 

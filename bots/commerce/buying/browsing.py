@@ -6,13 +6,14 @@ that is gone by then shows the list again.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
 from bots.commerce.buying.base import OFFERED, PAGE, ROUNDS, Glance
 from bots.commerce.buying.choosing import OPEN_TO_BUYERS, Choosing
 from bots.commerce.buying.words import QUESTION_MAX, Speaking, further, joined, left_of, price_of, short, stars_of
-from bots.commerce.engines.base import Listed
+from bots.commerce.engines.base import Listed, Page
 from bots.commerce.hand import Reader
 from bots.domain.catalogue import price_at
 from bots.domain.merchants import Merchant, MerchantState
@@ -63,6 +64,7 @@ class Row:
         key: of a product or a category, or a merchant's id.
         about: a line of the merchant's own words.
         seller: the merchant's name, where a list has several.
+        own: whether the prices are this buyer's own.
     """
 
     key: str
@@ -74,6 +76,7 @@ class Row:
     ratings: int = 0
     merchant: str = ""
     seller: str = ""
+    own: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +125,7 @@ class Browsing(Choosing):
         if where.kind == CARD:
             done = await self.card(d, where.merchant, where.product, owner, person)
             return None if done or not where.came_from else replace(where, kind=where.came_from, product="")
-        screen = await self.look(d, where.kind, self._read_screen, where)
+        screen = await self.look(d, where.kind, self._read_screen, where, owner)
         if screen is None:
             await d.say(d.t("This merchant does not sell here any more."))
             return Where(MERCHANTS, language=where.language)
@@ -169,11 +172,11 @@ class Browsing(Choosing):
 
     # Reading
 
-    async def _read_screen(self, reader: Glance, where: Where) -> Screen | None:
+    async def _read_screen(self, reader: Glance, where: Where, owner: str) -> Screen | None:
         if where.kind == MERCHANTS:
             return await self._read_merchants(reader, where)
         if where.kind == FOUND:
-            return await self._read_found(reader, where)
+            return await self._read_found(reader, where, owner)
         merchant = await self.market.sellers.get(reader, where.merchant)
         if merchant is None or merchant.state not in OPEN_TO_BUYERS:
             return None
@@ -186,7 +189,13 @@ class Browsing(Choosing):
         if where.kind == SHELVES:
             return screen
         page = await self.market.shelf.browse(reader, merchant.id, where.category, where.after, PAGE)
-        return replace(screen, rows=tuple(_row(reader, each) for each in page.items), next=page.next)
+        lists = await self.lists_of(reader, owner, page)
+        return replace(screen, rows=tuple(_row(reader, each, lists) for each in page.items), next=page.next)
+
+    async def lists_of(self, reader: Glance, owner: str, page: Page) -> Mapping[str, str]:
+        """The price list of each merchant of a page that the owner of a cart is on."""
+        products = {(each.merchant_id, each.product.key): each.product for each in page.items}
+        return await self.market.price_lists.of_products(reader, owner, products)
 
     async def _read_shelves(self, reader: Glance, merchant: Merchant, where: Where) -> tuple[Row, ...]:
         """The categories that lie in the one at hand; on further pages they are not shown again."""
@@ -206,21 +215,24 @@ class Browsing(Choosing):
             rows.append(Row(merchant.id, merchant.name, about, stars=stars, ratings=ratings))
         return Screen(rows=tuple(rows), next=found[PAGE - 1].id if len(found) > PAGE else "")
 
-    async def _read_found(self, reader: Glance, where: Where) -> Screen:
+    async def _read_found(self, reader: Glance, where: Where, owner: str) -> Screen:
         page = await self.market.shelf.search(
             reader, where.text, merchant_id=where.merchant, language=where.language, after=where.after, limit=PAGE
         )
         names = await self.names(reader, [each.merchant_id for each in page.items])
-        rows = tuple(_row(reader, each, names[each.merchant_id]) for each in page.items)
+        lists = await self.lists_of(reader, owner, page)
+        rows = tuple(_row(reader, each, lists, names[each.merchant_id]) for each in page.items)
         return Screen(rows=rows, next=page.next)
 
 
-def _row(reader: Glance, listed: Listed, seller: str = "") -> Row:
-    product = listed.product
+def _row(reader: Glance, listed: Listed, lists: Mapping[str, str], seller: str = "") -> Row:
+    product, tier, now = listed.product, lists.get(listed.merchant_id, ""), reader.now()
+    prices = {price_at(each, now, tier=tier) for each in product.variants}
     return Row(
         product.key,
         product.name,
-        prices=tuple(sorted({price_at(each, reader.now()) for each in product.variants})),
+        prices=tuple(sorted(prices)),
+        own=bool(tier) and prices != {price_at(each, now) for each in product.variants},
         left=listed.left,
         stars=listed.stars,
         ratings=listed.ratings,
@@ -232,7 +244,8 @@ def _row(reader: Glance, listed: Listed, seller: str = "") -> Row:
 def _about(say: Translator, row: Row) -> str:
     price = price_of(say, row.prices) if row.prices else ""
     few = left_of(say, row.left) if row.left is not None and row.left <= FEW else ""
-    return short(joined([price, few, stars_of(say, row.stars, row.ratings), row.seller, row.about]), 200)
+    own = say.t("your price") if row.own else ""
+    return short(joined([price, own, few, stars_of(say, row.stars, row.ratings), row.seller, row.about]), 200)
 
 
 def _title(say: Translator, where: Where, screen: Screen) -> str:

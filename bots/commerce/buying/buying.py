@@ -5,10 +5,11 @@ from __future__ import annotations
 from bots.commerce.buying.base import Market
 from bots.commerce.buying.checkout import CheckingOut
 from bots.commerce.buying.following import Following
+from bots.commerce.buying.own_prices import OwnPrices
 from bots.commerce.buying.wishing import Wishing
 
 
-class Buying(Following, Wishing, CheckingOut):
+class Buying(Following, Wishing, CheckingOut, OwnPrices):
     """Everything that buyers do in chat. A plugin calls :meth:`open_market` in its constructor, and has the commands
     ``orders``, ``order`` and ``cases``, which merchants have too: :meth:`my_orders`, :meth:`my_order`,
     :meth:`my_cases`."""

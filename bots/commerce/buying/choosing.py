@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from bots.commerce.buying.base import Glance
 from bots.commerce.buying.carts import CartKeeping
 from bots.commerce.buying.extras import choose_extras
-from bots.commerce.buying.words import Speaking, counting, joined, left_of, price_of, short, stars_of
+from bots.commerce.buying.words import Speaking, counting, joined, left_of, own_price, price_of, short, stars_of
 from bots.domain.carts import QUANTITY_MAX, CartLine
-from bots.domain.catalogue import price_at
+from bots.domain.catalogue import Variant, price_at
 from bots.domain.merchants import MerchantState
 from bots.domain.money import Money
 from bots.framework import Context, Dialog, Option
@@ -24,12 +25,18 @@ OPEN_TO_BUYERS: Final = (MerchantState.ACTIVE, MerchantState.PAUSED)
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """A variant on a card. ``left``: None where there is no end of it."""
+    """A variant on a card.
+
+    Attributes:
+        left: None where there is no end of it.
+        usual: what others pay, where a price list makes it cheaper for this buyer.
+    """
 
     key: str
     name: str
     price: Money
     left: int | None
+    usual: Money | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +73,7 @@ class Choosing(CartKeeping):
             owner: whose cart: a user id or ``group:ROOM``.
             person: who wants it, in the cart of a group.
         """
-        shown = await self.look(d, "card", self.read_card, merchant, product)
+        shown = await self.look(d, "card", self.read_card, merchant, product, owner)
         if shown is None:
             await d.say(d.t("This is not sold any more."))
             return False
@@ -150,7 +157,11 @@ class Choosing(CartKeeping):
         if len(shown.variants) > 1:
             say = Speaking(d)
             options = [
-                Option(each.key, short(each.name, 100), joined([price_of(say, [each.price]), left_of(say, each.left)]))
+                Option(
+                    each.key,
+                    short(each.name, 100),
+                    joined([price_of(say, [each.price]), own_price(say, each.usual), left_of(say, each.left)]),
+                )
                 for each in shown.variants
             ]
             picked = await d.choose(d.t("{name}: which one?", name=shown.name), options)
@@ -161,13 +172,15 @@ class Choosing(CartKeeping):
             return None
         return chosen
 
-    async def read_card(self, reader: Glance, merchant_id: str, key: str) -> Card | None:
-        """A product as it stands; None when it is not sold, or its merchant sells nothing here."""
+    async def read_card(self, reader: Glance, merchant_id: str, key: str, owner: str) -> Card | None:
+        """A product as it stands, with the prices of the owner of a cart; None when it is not sold, or its merchant
+        sells nothing here."""
         merchant = await self.market.sellers.get(reader, merchant_id)
         product = await self.market.shelf.product(reader, merchant_id, key)
         if merchant is None or product is None or not product.active or merchant.state not in OPEN_TO_BUYERS:
             return None
         left = await self.market.shelf.left(reader, merchant_id, key)
+        lists = await self.market.price_lists.of_products(reader, owner, {(merchant_id, key): product})
         average, ratings = await self.market.ratings.average(reader, merchant_id, key)
         return Card(
             merchant_id,
@@ -176,7 +189,7 @@ class Choosing(CartKeeping):
             product.name,
             product.description,
             product.images[0] if product.images else "",
-            tuple(Offered(each.key, each.name, price_at(each, reader.now()), left.get(each.key))
+            tuple(_offered(each, reader.now(), lists.get(merchant_id, ""), left.get(each.key))
                   for each in product.variants),
             average,
             ratings,
@@ -184,10 +197,23 @@ class Choosing(CartKeeping):
         )  # fmt: skip
 
 
+def _own(say: Translator, shown: Card) -> str:
+    """Of several variants each says what others pay when it is chosen."""
+    if len(shown.variants) == 1:
+        return own_price(say, shown.variants[0].usual)
+    return say.t("your price") if any(each.usual is not None for each in shown.variants) else ""
+
+
+def _offered(variant: Variant, at: datetime, tier: str, left: int | None) -> Offered:
+    price, usual = price_at(variant, at, tier=tier), price_at(variant, at)
+    return Offered(variant.key, variant.name, price, left, usual if price < usual else None)
+
+
 def card_text(say: Translator, shown: Card) -> str:
     """A product as people read it."""
     facts = [
         price_of(say, [each.price for each in shown.variants]),
+        _own(say, shown),
         left_of(say, shown.left),
         stars_of(say, shown.stars, shown.ratings),
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bots.commerce.buying.words import joined, sentence, short
+from bots.commerce.buying.words import joined, own_price, sentence, short
 from bots.domain.carts import Priced
 from bots.domain.money import Money
 from bots.framework.i18n import Translator
@@ -30,7 +30,8 @@ def shown_line(say: Translator, each: Priced, merchant: str) -> ShownLine:
     if each.problem is not None:
         cost = sentence(say, each.problem)
     note = say.t("note: {note}", note=line.note) if line.note else ""
-    return ShownLine(each.index + 1, label, short(joined([cost, ", ".join(each.extras), note, merchant]), 200))
+    own = own_price(say, each.usual)
+    return ShownLine(each.index + 1, label, short(joined([cost, own, ", ".join(each.extras), note, merchant]), 200))
 
 
 def changes_of(say: Translator, lines: Sequence[Priced]) -> list[str]:

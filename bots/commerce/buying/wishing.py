@@ -65,6 +65,7 @@ class Wishing(Browsing):
     async def _wished(self, ctx: Context) -> list[Wished]:
         found = await self.market.wishes.list(ctx, ctx.sender)
         products = await self.market.shelf.products(ctx, {(each.merchant, each.product) for each in found})
+        lists = await self.market.price_lists.of_products(ctx, ctx.sender, products)
         rows = []
         for each in found[:SHOWN_MOST]:
             product = products.get((each.merchant, each.product))
@@ -74,7 +75,8 @@ class Wishing(Browsing):
                 rows.append(Wished(each.merchant, each.product, each.variant, short(gone, 100), None, None))
                 continue
             left = (await self.market.shelf.left(ctx, each.merchant, each.product)).get(each.variant)
-            label, price = short(product.label(variant), 100), price_at(variant, ctx.now())
+            label = short(product.label(variant), 100)
+            price = price_at(variant, ctx.now(), tier=lists.get(each.merchant, ""))
             rows.append(Wished(each.merchant, each.product, each.variant, label, price, left))
         return rows
 

@@ -63,6 +63,11 @@ def price_of(say: Translator, prices: Iterable[Money]) -> str:
     return say.t("{price}" if max(known) == least else "from {price}", price=least)
 
 
+def own_price(say: Translator, usual: Money | None) -> str:
+    """That a price is this buyer's own, and what others pay; nothing where it is everybody's."""
+    return "" if usual is None else say.t("your price, others pay {usual}", usual=usual)
+
+
 def stars_of(say: Translator, average: float | None, count: int) -> str:
     """What buyers think of something; nothing when nobody has said."""
     if average is None or not count:

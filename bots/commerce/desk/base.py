@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from bots.commerce.cases import Cases
 from bots.commerce.coupons import Coupons
 from bots.commerce.orders import Orders
+from bots.commerce.price_lists import PriceLists
 from bots.commerce.sellers import Sellers
 from bots.commerce.shelf import Shelf
 from bots.commerce.telling import DOMAIN
@@ -61,6 +62,7 @@ class Desks:
     orders: Orders
     cases: Cases
     coupons: Coupons
+    price_lists: PriceLists
     accounts: MerchantAccounts
     payouts: MerchantPayouts
     audit: Audit

@@ -16,6 +16,7 @@ from bots.commerce.desk.importing import Importing
 from bots.commerce.desk.offers import Offers
 from bots.commerce.desk.payouts import Payouts
 from bots.commerce.desk.pictures import Pictures
+from bots.commerce.desk.price_listing import PriceListing
 from bots.commerce.desk.profile import Profile
 from bots.commerce.desk.reports import Reports
 from bots.commerce.desk.times import Times
@@ -28,7 +29,10 @@ from bots.framework.i18n import _
 __all__ = ["Desk", "DeskSettings", "Desks"]
 
 
-class Desk(Approval, Crew, Deliveries, Extras, Handling, Importing, Offers, Payouts, Pictures, Profile, Reports, Times):
+class Desk(
+    Approval, Crew, Deliveries, Extras, Handling, Importing, Offers, Payouts, Pictures, PriceListing, Profile, Reports,
+    Times,
+):  # fmt: skip
     """Everything that merchants, their staff and operators do in chat.
 
     A plugin inherits it beside the buyer's side and calls :meth:`open_desk` in its constructor. It has one handler of

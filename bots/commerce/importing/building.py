@@ -320,8 +320,13 @@ class _Builder:
             least = self._values.number(cells["least"], 1, 1_000_000) if "least" in cells else 1
             if price is None or least is None:
                 return None
-            tier = cells["tier"].text if "tier" in cells else ""
-            found.append(PriceRule(price, moments[0], moments[1], tier, least))
+            tier = cells["tier"].text.strip() if "tier" in cells else ""
+            try:
+                found.append(PriceRule(price, moments[0], moments[1], tier, least))
+            except CatalogueError as error:
+                cell = cells["tier"] if error.code == "catalogue.price_list" else cells["price"]
+                self._problems.say(cell.line, "rules", error.msgid, **error.values)
+                return None
         return tuple(found)
 
     # Extras

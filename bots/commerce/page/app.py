@@ -10,7 +10,7 @@ from __future__ import annotations
 import hmac
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol, TypeVar
@@ -183,6 +183,7 @@ class MiniApp:
         self._sellers = sellers
         self._shelf = shelf
         self._baskets = baskets
+        self._lists = baskets.lists
         self._renderer = renderer
         self._origin = origin
         self._database = database
@@ -261,6 +262,11 @@ class MiniApp:
         hand = PageHand(self._database, self._clock.now_ms())
         cart = await self._baskets.get(hand, session.person)
         return Visit(session, hand, cart, words, Views(words, self._base, session.csrf, hand.now()))
+
+    async def _own_prices(self, visit: Visit, products: Iterable[tuple[str, Product]]) -> None:
+        """Have the pages show what these products, by merchant, cost this reader."""
+        found = {(merchant, product.key): product for merchant, product in products}
+        visit.views.lists = await self._lists.of_products(visit.hand, visit.session.person, found)
 
     def _limit(self, limiter: RateLimiter, name: str) -> None:
         verdict = limiter.check(name, self._monotonic())
@@ -408,6 +414,7 @@ class MiniApp:
         language = visit.words.language
         found = await self._shelf.search(visit.hand, query, language=language, after=after, limit=PAGE_SIZE)
         of = await self._sellers.many(visit.hand, {each.merchant_id for each in found.items})
+        await self._own_prices(visit, [(each.merchant_id, each.product) for each in found.items])
         return self._show(visit, "home.html", visit.views.found(found, of, query))
 
     async def _merchant(self, request: web.Request, visit: Visit) -> web.StreamResponse:
@@ -417,6 +424,7 @@ class MiniApp:
         category, after = request.query.get("c", "")[:64], request.query.get("after", "")[:200]
         categories = await self._shelf.categories(visit.hand, merchant.id)
         page = await self._shelf.browse(visit.hand, merchant.id, category=category, after=after, limit=PAGE_SIZE)
+        await self._own_prices(visit, [(merchant.id, each.product) for each in page.items])
         return self._show(visit, "merchant.html", visit.views.merchant(merchant, categories, category, page))
 
     async def _product(self, request: web.Request, visit: Visit) -> web.StreamResponse:
@@ -424,6 +432,7 @@ class MiniApp:
         if merchant is None or product is None:
             return self._gone(visit)
         left = await self._shelf.left(visit.hand, merchant.id, product.key)
+        await self._own_prices(visit, [(merchant.id, product)])
         return self._show(visit, "product.html", visit.views.product(merchant, product, left, Chosen()))
 
     async def _image(self, request: web.Request, visit: Visit) -> web.StreamResponse:
@@ -467,7 +476,8 @@ class MiniApp:
             return self._gone(visit)
         chosen = _chosen(product, form)
         try:
-            line = _line(merchant, product, chosen, visit.hand.now())
+            await self._own_prices(visit, [(merchant.id, product)])
+            line = _line(merchant, product, chosen, visit.hand.now(), visit.views.lists.get(merchant.id, ""))
             await self._put(visit, visit.cart.add(line))
         except (CatalogueError, CartError) as error:
             left = await self._shelf.left(visit.hand, merchant.id, product.key)
@@ -551,14 +561,15 @@ def _chosen(product: Product, form: Form) -> Chosen:
     return Chosen(form["variant"], frozenset(options), form["quantity"], form["note"])
 
 
-def _line(merchant: Merchant, product: Product, chosen: Chosen, at: datetime) -> CartLine:
-    """The line that a form asks for. Raises CatalogueError, CartError."""
+def _line(merchant: Merchant, product: Product, chosen: Chosen, at: datetime, tier: str) -> CartLine:
+    """The line that a form asks for. ``tier``: the price list that the person is on. Raises CatalogueError,
+    CartError."""
     variant = product.variants[0] if len(product.variants) == 1 else product.variant(chosen.variant)
     if variant is None:
         raise CatalogueError("catalogue.no_such_variant")
     choices = tuple(Choice(*each) for each in sorted(chosen.options))
     quantity = _whole(chosen.quantity)
-    price, _ = chosen_price(product, price_at(variant, at, quantity=max(quantity, 1)), choices)
+    price, _ = chosen_price(product, price_at(variant, at, tier=tier, quantity=max(quantity, 1)), choices)
     return CartLine(merchant.id, product.key, variant.key, quantity, choices, note=chosen.note, shown=price)
 
 

@@ -52,6 +52,8 @@ class Views:
         self._base = base
         self._csrf = csrf
         self._now = now
+        self.lists: Mapping[str, str] = {}
+        """The price list of each merchant that the reader is on, by the merchant's id."""
 
     # Parts
 
@@ -95,20 +97,29 @@ class Views:
 
     def _card(self, merchant: Merchant, listed: Listed) -> dict[str, Any]:
         product = listed.product
-        prices = [price_at(each, self._now) for each in product.variants]
-        least = min(prices)
-        price = self.money(least)
-        if max(prices) != least:
-            price = self._words.t("from {price}", price=least)
+        price, own = self._price(merchant, product)
         return {
             "name": product.name,
             "about": product.description,
             "url": self.product_url(merchant, product),
             "price": price,
+            "own": own,
             "left": self._left(listed.left),
             "stars": self._stars(listed),
             "image": self._image(merchant, product),
         }
+
+    def _price(self, merchant: Merchant, product: Product) -> tuple[str, str]:
+        """What a product costs the reader, and that this is their own price; nothing where it is everybody's."""
+        t, tier = self._words.t, self.lists.get(merchant.id, "")
+        prices = [price_at(each, self._now, tier=tier) for each in product.variants]
+        usual, least = [price_at(each, self._now) for each in product.variants], min(prices)
+        price = self.money(least) if max(prices) == least else t("from {price}", price=least)
+        if prices == usual:
+            return price, ""
+        if len(prices) == 1:
+            return price, t("your price, others pay {usual}", usual=usual[0])
+        return price, t("your price")
 
     def _left(self, left: int | None) -> str:
         if left is None or left >= FEW:
@@ -202,18 +213,18 @@ class Views:
         t = self._words.t
         gone = {key for key, count in left.items() if count is not None and count <= 0}
         picked = chosen.variant or next((each.key for each in product.variants if each.key not in gone), "")
-        prices = [price_at(each, self._now) for each in product.variants]
-        least = min(prices)
+        price, own = self._price(merchant, product)
         return {
             "title": product.name,
             "about": product.description,
             "image": self._image(merchant, product),
             "name": product.name,
-            "price": self.money(least) if max(prices) == least else t("from {price}", price=least),
+            "price": price,
+            "own": own,
             "stars": "",
             "back": {"url": self.merchant_url(merchant), "label": f"← {merchant.name}"},
             "which": t("Which one?"),
-            "variants": self._variants(product, left, gone, picked),
+            "variants": self._variants(merchant, product, left, gone, picked),
             "groups": [self._group(group, chosen) for group in product.groups],
             "note": {"label": t("A note (optional)"), "value": chosen.note},
             "quantity": {"label": t("How many?"), "value": chosen.quantity},
@@ -224,18 +235,21 @@ class Views:
         }
 
     def _variants(
-        self, product: Product, left: Mapping[str, int | None], gone: set[str], picked: str
+        self, merchant: Merchant, product: Product, left: Mapping[str, int | None], gone: set[str], picked: str
     ) -> list[dict[str, Any]]:
         if len(product.variants) == 1:
             return []
-        return [self._variant(each, left.get(each.key), each.key in gone, picked) for each in product.variants]
+        tier = self.lists.get(merchant.id, "")
+        return [self._variant(each, tier, left.get(each.key), each.key in gone, picked) for each in product.variants]
 
-    def _variant(self, variant: Variant, left: int | None, gone: bool, picked: str) -> dict[str, Any]:
+    def _variant(self, variant: Variant, tier: str, left: int | None, gone: bool, picked: str) -> dict[str, Any]:
+        price, usual = price_at(variant, self._now, tier=tier), price_at(variant, self._now)
+        own = self._words.t("your price, others pay {usual}", usual=usual) if price < usual else ""
         return {
             "key": variant.key,
             "name": variant.name,
-            "price": self.money(price_at(variant, self._now)),
-            "note": self._left(left),
+            "price": self.money(price),
+            "note": " · ".join(each for each in (own, self._left(left)) if each),
             "gone": gone,
             "chosen": variant.key == picked and not gone,
         }
@@ -300,6 +314,8 @@ class Views:
     def _line(self, each: Priced) -> dict[str, Any]:
         t, line = self._words.t, each.line
         about = [*each.extras, *([f"“{line.note}”"] if line.note else [])]
+        if each.usual is not None:
+            about.append(t("your price, others pay {usual}", usual=each.usual))
         change = "" if each.change is None else self._change(each)
         return {
             "number": each.index + 1,
