@@ -168,6 +168,7 @@ def __getattr__(name: str) -> MetaData:
         bill_tables,
         catalogue_tables,
         courier_tables,
+        driver_app_tables,
         fleet_tables,
         funding_tables,
         guard_tables,
