@@ -206,12 +206,12 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_trips")),
         sa.UniqueConstraint("bot", "active", name=op.f("uq_trips_bot_active")),
-        sa.UniqueConstraint("bot", "number", name=op.f("uq_trips_bot_number")),
     )
     with op.batch_alter_table("trips", schema=None) as batch_op:
         batch_op.create_index("ix_trips_deadline", ["bot", "deadline"], unique=False)
         batch_op.create_index("ix_trips_driver", ["bot", "driver", "id"], unique=False)
         batch_op.create_index("ix_trips_reference", ["bot", "client", "reference", "id"], unique=False)
+        batch_op.create_index("ix_trips_number", ["bot", "number"], unique=False)
         batch_op.create_index("ix_trips_rider", ["bot", "rider", "id"], unique=False)
         batch_op.create_index("ix_trips_settled", ["bot", "settled", "updated_at"], unique=False)
         batch_op.create_index("ix_trips_state", ["bot", "state", "updated_at"], unique=False)
@@ -222,6 +222,7 @@ def downgrade() -> None:
         batch_op.drop_index("ix_trips_state")
         batch_op.drop_index("ix_trips_settled")
         batch_op.drop_index("ix_trips_rider")
+        batch_op.drop_index("ix_trips_number")
         batch_op.drop_index("ix_trips_reference")
         batch_op.drop_index("ix_trips_driver")
         batch_op.drop_index("ix_trips_deadline")

@@ -154,6 +154,9 @@ MESSAGES: Final[Mapping[str, str]] = MappingProxyType(
         "driver.document": "Each document has a name and a picture, and is valid for some time yet.",
         "driver.busy": "You have a trip already: finish it first.",
         "driver.position": "That position cannot be.",
+        "driver.nowhere": "I do not know where you are: share your live location, or send a location, and try again.",
+        "driver.stars": "Stars are 1 to 5.",
+        "driver.unfit": "They do not drive for this class, or are not free.",
         "offer.gone": "This offer is {state}.",
         "offer.none": "No trip is offered to you just now.",
     }

@@ -21,6 +21,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from bots.domain.errors import DomainError
+from bots.domain.fares import Quote
 from bots.domain.money import Money
 from bots.domain.places import Place, distance_m
 
@@ -30,6 +31,7 @@ __all__ = [
     "MESSAGES",
     "MONEY",
     "NEXT",
+    "Hold",
     "Stop",
     "Trip",
     "TripAction",
@@ -39,6 +41,7 @@ __all__ = [
     "TripState",
     "Way",
     "advance",
+    "dropped",
     "tried",
 ]
 
@@ -233,6 +236,13 @@ MESSAGES: Final[Mapping[str, str]] = MappingProxyType(
         "trip.locked": "Too many wrong PINs. The operator can help.",
         "trip.text": "That is longer than {most} characters.",
         "trip.not_yours": "This trip is not yours.",
+        "trip.wait": "Please wait until {until}: until then the rider may still come.",
+        "trip.tipped": "You have given a tip already. Thank you!",
+        "trip.no_tip": "A tip can be given after the trip.",
+        "trip.no_driver": "Nobody drives this trip.",
+        "trip.too_much": "Only {left} of it can be given back.",
+        "trip.unpaid": "The trip is not paid through me.",
+        "trip.proof": "The PIN is needed, or a photo of where it was left.",
     }
 )
 """The sentence of every code: English texts with named fields, for the translator."""
@@ -263,6 +273,9 @@ class Way:
         quoted: what the whole trip costs by it; ``earning``: what the driver gets.
         metres, seconds: of the whole way, stops included.
         asked_at: when the rider confirmed it (aware).
+        hold: all that is to be held for the trip by it; None: what is quoted.
+        quote: the price with its terms.
+        key: of the payment of what is to be held on top; empty: not asked for yet.
     """
 
     dropoff: Place
@@ -272,6 +285,17 @@ class Way:
     metres: int
     seconds: int
     asked_at: datetime
+    hold: Money | None = None
+    quote: Quote | None = None
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """What the rider is asked to have held. ``key``: of its payment, made before it is asked for."""
+
+    key: str
+    amount: Money
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,7 +312,8 @@ class Trip:
         room_id: where the rider is told; of a client's trip: empty.
         service: name of the class ("standard", "xl", "courier").
         pickup, dropoff: from where, and where to; ``stops``: between them, in order.
-        quoted: what it costs as agreed, and all that is held: the fare is capped at it unless the rider agrees to more.
+        quoted: what it costs as agreed; the fare is capped at what is held (:attr:`holds`) unless the rider agrees to
+            more.
         due: what is taken at the end; None: not known yet.
         earning: what the driver gets, without the tip; of a client's trip the client pays it.
         tip: on top, after the end.
@@ -315,10 +340,14 @@ class Trip:
         payment: id of the first of :attr:`holds`; empty: none.
         holds: what is held for it, in order, each by a payment of its own: the quote, and what later changes add to it.
         proposed: another way, whose money is asked for; None: none.
+        dropped: keys of payments of ways that came to nothing: they go back.
+        tip_key: of the payment of the tip; ``tipped``: the driver has it.
+        memo: what the payment is called, in the rider's words; stays the same, whatever language they read later.
         disputed: nothing more is taken, and the driver is not paid, until the operator has decided.
         owed: the driver is still to be paid for it.
         matched_at: when the driver took it; ``promised_at``: when they were to be at the pickup, as the rider was told;
             ``pickup_metres``: how far that was (aware; None: not yet).
+        quote: the price with the terms that the end, a fee and a changed way are counted by; None: of a client's trip.
         revision: counts the changes of what is stored.
     """
 
@@ -365,13 +394,18 @@ class Trip:
     proof: str = ""
     of: str = ""
     payment: str = ""
-    holds: tuple[Money, ...] = ()
+    holds: tuple[Hold, ...] = ()
     proposed: Way | None = None
+    dropped: tuple[str, ...] = ()
+    tip_key: str = ""
+    tipped: bool = False
+    memo: str = ""
     disputed: bool = False
     owed: bool = False
     matched_at: datetime | None = None
     promised_at: datetime | None = None
     pickup_metres: int = 0
+    quote: Quote | None = field(default=None, repr=False)
     revision: int = field(default=0, compare=False)
 
     def __post_init__(self) -> None:
@@ -401,6 +435,11 @@ class Trip:
     def money(self) -> TripMoney:
         """Where its payment belongs; a client's trip has none here."""
         return TripMoney.NONE if self.client else MONEY[self.state]
+
+    @property
+    def held(self) -> Money:
+        """What can be taken of the rider at most."""
+        return sum((each.amount for each in self.holds), Money.zero(self.quoted.currency))
 
     @property
     def secret(self) -> str:
@@ -450,12 +489,20 @@ def advance(trip: Trip, action: TripAction, at: datetime, *, within: timedelta |
     if action is A.START:
         moved["started_at"] = at
     if state in ENDED:
-        moved |= {"ended_at": at, "proposed": None}
+        moved |= {"ended_at": at, **dropped(trip)}
     if state in {S.CANCELLED, S.UNSERVED, S.UNPAID}:
         moved |= {"driver": "", "batch": ""}
     if state is not trip.state:
         moved["tries"] = 0
     return replace(trip, state=state, updated_at=at, **(moved | changes))
+
+
+def dropped(trip: Trip) -> dict[str, Any]:
+    """What changes in a trip whose other way comes to nothing."""
+    if trip.proposed is None:
+        return {}
+    key = trip.proposed.key
+    return {"proposed": None, "dropped": (*trip.dropped, key) if key else trip.dropped}
 
 
 def tried(trip: Trip, said: str) -> tuple[Trip, bool]:

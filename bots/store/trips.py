@@ -86,22 +86,19 @@ class CaseRow:
     revision: int = 0
 
 
-def add(connection: Connection, row: TripRow, step: StepRow) -> bool:
-    """Store a trip; whether it is new.
+def add(connection: Connection, row: TripRow, step: StepRow) -> None:
+    """Store a trip.
 
     Raises:
-        TradeBusy: another one has this number, or the client has another one under way for this reference.
+        TradeBusy: it is there already, or the client has another one under way for this reference.
     """
-    if connection.execute(select(trips.c.id).where(trips.c.id == row.id)).first() is not None:
-        return False
-    taken = [(trips.c.bot == row.bot) & (trips.c.number == row.number)]
+    taken = trips.c.id == row.id
     if row.active is not None:
-        taken.append((trips.c.bot == row.bot) & (trips.c.active == row.active))
-    if connection.execute(select(trips.c.id).where(or_(*taken))).first() is not None:
-        raise TradeBusy("there is a trip of this number, or for this reference", trip=row.id)
+        taken = or_(taken, (trips.c.bot == row.bot) & (trips.c.active == row.active))
+    if connection.execute(select(trips.c.id).where(taken)).first() is not None:
+        raise TradeBusy("there is such a trip already", trip=row.id)
     connection.execute(insert(trips), asdict(row))
     connection.execute(insert(trip_steps), asdict(step))
-    return True
 
 
 def change(connection: Connection, row: TripRow, before: int, step: StepRow, *, unsettled: bool) -> None:
@@ -139,19 +136,13 @@ def get(connection: Connection, bot: str, trip_id: str) -> TripRow | None:
 
 
 def of_number(connection: Connection, bot: str, number: str, *, rider: str = "", driver: str = "") -> TripRow | None:
-    """A trip by its number, of a rider or a driver, or anybody's."""
+    """The newest trip of a number, of a rider or a driver, or anybody's."""
     query = select(trips).where(trips.c.bot == bot, trips.c.number == number)
     if rider:
         query = query.where(trips.c.rider == rider)
     if driver:
         query = query.where(trips.c.driver == driver)
-    return _one(connection, query)
-
-
-def numbers_taken(connection: Connection, bot: str, numbers: Collection[str]) -> set[str]:
-    """Which of some numbers there are trips of."""
-    query = select(trips.c.number).where(trips.c.bot == bot, trips.c.number.in_(sorted(numbers)))
-    return set(connection.execute(query).scalars())
+    return _one(connection, query.order_by(trips.c.id.desc()).limit(1))
 
 
 def of_rider(
