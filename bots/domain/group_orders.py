@@ -1,7 +1,7 @@
 """Orders of a group: everybody in a room adds their own, one pays or each pays a share. Pure.
 
-The shares add up to the order to the last minor unit: everybody pays their own items, fee and tip are split equally
-(:meth:`bots.domain.money.Money.split`: what is left over goes to the first). An order that is split is paid once every
+The shares add up to the order to the last minor unit: everybody pays their own items, less what the coupon takes off
+them; fee and tip are split equally (:meth:`bots.domain.money.Money.split`: what is left over goes to the first). An order that is split is paid once every
 share is held. Who does not pay is taken over by the host, or their items are dropped; the part of fee and tip that
 they would have paid is the host's then, so that nobody who has confirmed an amount is asked for another one.
 """
@@ -195,6 +195,7 @@ class Share:
         payer: user id.
         person: whose items these are; the host pays others' too.
         goods, fee, tip: their items, and their part of fee and tip.
+        discount: what the coupon takes off their items; None: nothing.
         revision: of the order that it is a share of.
         payment: the id of the payment; empty: none yet.
     """
@@ -208,15 +209,18 @@ class Share:
     state: ShareState = ShareState.ASKED
     revision: int = 0
     payment: str = ""
+    discount: Money | None = None
 
     def __post_init__(self) -> None:
-        if min(self.goods.minor, self.fee.minor, self.tip.minor) < 0:
-            raise ValueError("a share is not below nought")
+        off = 0 if self.discount is None else self.discount.minor
+        if min(self.goods.minor - off, off, self.fee.minor, self.tip.minor) < 0:
+            raise ValueError("a share is not below nought, and no discount more than the goods")
 
     @property
     def amount(self) -> Money:
         """What is to be paid."""
-        return self.goods + self.fee + self.tip
+        whole = self.goods + self.fee + self.tip
+        return whole if self.discount is None else whole - self.discount
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,11 +333,14 @@ def advance(
     return replace(group, state=state, updated_at=at, deadline=deadline, **changes)
 
 
-def shares_of(lines: Sequence[OrderLine], fee: Money, tip: Money | None, host: str) -> tuple[Share, ...]:
+def shares_of(
+    lines: Sequence[OrderLine], fee: Money, tip: Money | None, host: str, discount: Money | None = None
+) -> tuple[Share, ...]:
     """What each pays: their items, and an equal part of fee and tip.
 
     Args:
         lines: of the order; a line of nobody in particular is the host's.
+        discount: taken off the lines in proportion, as in the order's invoice.
 
     Returns:
         The host's share first, if they have one, then in the order of the lines. Together they are what the order
@@ -342,17 +349,21 @@ def shares_of(lines: Sequence[OrderLine], fee: Money, tip: Money | None, host: s
     Raises:
         GroupError: there is nothing.
     """
-    goods: dict[str, Money] = {}
-    for line in lines:
-        person = line.person or host
-        goods[person] = goods.get(person, Money.zero(fee.currency)) + line.total
-    if not goods:
+    if not lines:
         raise GroupError("group.empty")
+    nothing = Money.zero(fee.currency)
+    parts = discount.allocate([line.total.minor for line in lines]) if discount else [nothing] * len(lines)
+    goods: dict[str, Money] = {}
+    off: dict[str, Money] = {}
+    for line, part in zip(lines, parts, strict=True):
+        person = line.person or host
+        goods[person] = goods.get(person, nothing) + line.total
+        off[person] = off.get(person, nothing) + part
     people = sorted(goods, key=lambda person: person != host)
-    tips = (tip or Money.zero(fee.currency)).split(len(people))
+    tips = (tip or nothing).split(len(people))
     shares = []
     for number, (person, fees, part) in enumerate(zip(people, fee.split(len(people)), tips, strict=True), 1):
-        share = Share(number, person, person, goods[person], fees, part)
+        share = Share(number, person, person, goods[person], fees, part, discount=off[person] or None)
         shares.append(share if share.amount else replace(share, state=ShareState.HELD))
     return tuple(shares)
 
@@ -415,6 +426,7 @@ def dropped(group: GroupOrder, number: int, at: datetime, within: timedelta) -> 
         number=_next(group),
         payer=group.host,
         goods=Money.zero(share.goods.currency),
+        discount=None,
         state=ShareState.ASKED,
         payment="",
     )

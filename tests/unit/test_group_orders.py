@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bots.commerce.buying.browsing import SHELVES, Where
+from bots.domain.coupons import Coupon
 from bots.domain.group_orders import GroupState, ShareState
 from bots.domain.merchants import Merchant
 from bots.domain.orders import OrderState
@@ -153,6 +154,43 @@ async def test_what_nobody_pays_is_left_out_and_its_stock_is_free() -> None:
         assert (await world.last_order(party.alice)).state is OrderState.PAID
         assert await party.has() == ["88.50 EUR", "100.00 EUR", "100.00 EUR"]
         assert (await world.stock(party.roma, "salad")).count == 3
+        world.check()
+
+
+async def test_a_coupon_counts_for_a_group_and_for_what_is_left_of_it() -> None:
+    async with FoodWorld() as world:
+        party = await Party.of(world)
+        room = party.room
+        half = Coupon("HALF", percent=50, minimum=money("15.00"))
+        await world.write(lambda hand: world.plugin.market.coupons.put(hand, party.roma.id, half))
+        await world.has_group(room, party.alice, party.bob, party.carol)
+        await world.closes(room, party.alice)
+        said = await world.says(party.alice, "Enter a coupon", "half")
+        assert any("Coupon HALF: €12.00 off at Roma." in each for each in said)
+        # 6.00, 9.00 and 9.00, half of each; and 2.50 for the delivery: 0.84, 0.83, 0.83
+        assert "Alice: €3.84\nBob: €5.33\nCarol: €5.33" in said[-1]
+        await world.says(party.alice, "Everybody pays their share")
+        order = await world.last_order(party.alice)
+        assert (order.coupon, order.discount, order.total) == ("HALF", money("12.00"), money("14.50"))
+        for person in (party.alice, party.carol):
+            await world.pays(person)
+        await world.declines(party.bob)
+        await world.says(party.alice, "Leave their items out")
+        order = await world.order(order)
+        assert (order.discount, order.total) == (money("7.50"), money("10.00")), "though there is less than 15.00 now"
+        await world.pays(party.alice)
+        order = await world.order(order)
+        assert order.state is OrderState.PAID
+        assert await party.has() == ["95.33 EUR", "100.00 EUR", "94.67 EUR"]
+        # What comes back for Carol's pizza is what she paid for it.
+        await world.staff_says(party.roma, f"accept {order.number}")
+        cases = world.plugin.market.cases
+        number = next(at for at, line in enumerate(order.lines, 1) if line.person == party.carol.user_id)
+        assert await cases.worth(world, order, {number: 1}) == money("4.50")
+        await world.staff_says(party.roma, f"call off {order.number} no oven")
+        assert await party.has() == ["100.00 EUR"] * 3
+        coupons = await world.plugin.market.coupons.list(world, party.roma.id)
+        assert [each.used for each in coupons] == [0], "the order came to nothing: it can be used again"
         world.check()
 
 

@@ -26,6 +26,7 @@ from bots.domain.group_orders import (
     shares_of,
     taken_over,
 )
+from bots.domain.invoices import Invoice, Line
 from bots.domain.money import Money
 from bots.domain.orders import MoneyGoal, OrderLine
 
@@ -77,15 +78,26 @@ lines_of_people = st.lists(
 )
 
 
-@given(lines_of_people, st.integers(0, 10_000), st.none() | st.integers(0, 10_000))
-def test_shares_come_to_what_the_order_costs(lines: list[OrderLine], fee: int, tip: int | None) -> None:
-    shares = shares_of(lines, euros(fee), None if tip is None else euros(tip), PEOPLE[0])
-    total = sum(each.total.minor for each in lines) + fee + (tip or 0)
+@given(lines_of_people, st.integers(0, 10_000), st.none() | st.integers(0, 10_000), st.integers(0, 100))
+def test_shares_come_to_what_the_order_costs(lines: list[OrderLine], fee: int, tip: int | None, part: int) -> None:
+    off = sum(each.total.minor for each in lines) * part // 100
+    shares = shares_of(lines, euros(fee), None if tip is None else euros(tip), PEOPLE[0], euros(off))
+    total = sum(each.total.minor for each in lines) - off + fee + (tip or 0)
+    assert all(each.discount is None or each.discount <= each.goods for each in shares)
     assert sum(each.amount.minor for each in shares) == total
     assert len({each.payer for each in shares}) == len(shares) == len({each.person or PEOPLE[0] for each in lines})
     fees = [each.fee.minor for each in shares]
     assert max(fees) - min(fees) <= 1
     assert fees == sorted(fees, reverse=True), "what is left over goes to the first"
+
+
+def test_a_coupon_is_shared_as_the_invoice_of_the_order_shares_it() -> None:
+    lines = [line(PEOPLE[1], 333), line(PEOPLE[0], 333), line(PEOPLE[1], 334)]
+    shares = shares_of(lines, euros(100), None, PEOPLE[0], euros(100))
+    rows = (*(Line(each.name, each.price, each.quantity) for each in lines), Line("By courier", euros(100), full=True))
+    discounted = Invoice(rows, discount=euros(100)).discounted
+    assert shares[0].amount == discounted[1] + euros(50)
+    assert shares[1].amount == discounted[0] + discounted[2] + euros(50)
 
 
 def test_everything_that_does_not_follow_is_refused() -> None:
@@ -196,13 +208,16 @@ def test_money_follows_the_order_and_never_half_of_it() -> None:
 class Sharing(RuleBasedStateMachine):
     """A split order, whatever its people and its host do; the model keeps the lines."""
 
-    @initialize(lines=lines_of_people, fee=st.integers(0, 500), tip=st.integers(0, 500))
-    def begin(self, lines: list[OrderLine], fee: int, tip: int) -> None:
+    @initialize(
+        lines=lines_of_people, fee=st.integers(0, 500), tip=st.integers(0, 500), part=st.sampled_from([0, 15, 100])
+    )
+    def begin(self, lines: list[OrderLine], fee: int, tip: int, part: int) -> None:
         self.host = PEOPLE[0]
         self.lines = [replace(each, person=each.person or self.host) for each in lines]
+        self.discount = sum(each.total.minor for each in lines) * part // 100
         self.extra = fee + tip
         closed = advance(a_group(), GroupAction.CLOSE, NOW)
-        shares = shares_of(self.lines, euros(fee), euros(tip), self.host)
+        shares = shares_of(self.lines, euros(fee), euros(tip), self.host, euros(self.discount))
         self.group = asked(closed, "o", 0, shares, NOW, WITHIN)
         self.confirmed = {each.number: each.amount for each in self.group.shares}
 
@@ -228,10 +243,11 @@ class Sharing(RuleBasedStateMachine):
             except GroupError:
                 return
             self.lines = [each for each in self.lines if each.person != share.person]
+            self.discount -= 0 if share.discount is None else share.discount.minor
 
     @invariant()
     def adds_up(self) -> None:
-        assert self.group.total.minor == sum(each.total.minor for each in self.lines) + self.extra
+        assert self.group.total.minor == sum(each.total.minor for each in self.lines) - self.discount + self.extra
 
     @invariant()
     def nobody_is_asked_for_another_amount(self) -> None:

@@ -112,7 +112,8 @@ def _moment(ms: int | None) -> datetime | None:
 
 def _share_out(share: Share) -> dict[str, Any]:
     held = asdict(share)
-    money = {name: getattr(share, name).minor for name in ("goods", "fee", "tip")}
+    money: dict[str, int | None] = {name: getattr(share, name).minor for name in ("goods", "fee", "tip")}
+    money["discount"] = None if share.discount is None else share.discount.minor
     return {**held, **money, "currency": share.goods.currency, "state": share.state.value}
 
 
@@ -128,4 +129,5 @@ def _share_in(held: dict[str, Any]) -> Share:
         state=ShareState(held["state"]),
         revision=held["revision"],
         payment=held["payment"],
+        discount=Money(off, currency) if (off := held.get("discount")) else None,
     )

@@ -9,15 +9,16 @@ from typing import Any, Final
 
 from bots.commerce.buying.browsing import Browsing
 from bots.commerce.buying.checkout import REFUSALS, CheckingOut
+from bots.commerce.buying.coupons import goods_of
 from bots.commerce.buying.delivering import Part, Ways, kinds_of
 from bots.commerce.buying.words import QUESTION_MAX, joined, read_amount, sentence, short
 from bots.commerce.telling import lines_text
-from bots.domain.group_orders import GroupError, GroupState, shares_of
+from bots.domain.group_orders import GroupError, GroupOrder, GroupState, shares_of
 from bots.domain.merchants import MerchantError
 from bots.domain.money import Money
-from bots.domain.orders import OrderRefused
+from bots.domain.orders import Order, OrderRefused
 from bots.food.groups import texts
-from bots.food.groups.service import CHECKOUT, STUCK, Groups, missing_of
+from bots.food.groups.service import CHECKOUT, STUCK, Groups, missing_of, owner_of
 from bots.food.scheduling import Scheduling
 from bots.framework import Context, Dialog, Option, ParseEnv, dialog, timer
 from bots.framework.i18n import Translator
@@ -30,12 +31,18 @@ ROUNDS: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """A closed group order, as the host's dialog keeps it. ``refusal``: why it cannot be ordered."""
+    """A closed group order, as the host's dialog keeps it.
+
+    Attributes:
+        owner: whose the cart is.
+        refusal: why it cannot be ordered.
+    """
 
     checkout: str = ""
     text: str = ""
     part: Part | None = None
     refusal: str = ""
+    owner: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +96,8 @@ class GroupCheckout(Browsing, CheckingOut, Scheduling):
                 await d.say(refusal)
             elif picked == "ways":
                 decided = Asked(await self.choose_ways(d, [closed.part]), decided.wanted, decided.tip, decided.note)
+            elif picked == "coupon":
+                await d.say(await self.ask_for_coupon(d, closed.owner))
             elif picked == "when":
                 wanted = await self.ask_when(d, closed.part.merchant)
                 decided = Asked(decided.ways, wanted, decided.tip, decided.note)
@@ -112,7 +121,8 @@ class GroupCheckout(Browsing, CheckingOut, Scheduling):
             return Closed(refusal=say.t("Nothing of it can be ordered now."))
         goods = sum(totals, Money.zero(totals[0].currency))
         part = Part(merchant.id, merchant.name, goods, kinds_of(merchant))
-        return Closed(self.market.trade.new_id(), await self.groups.card(ctx, group, say), part)
+        card, owner = await self.groups.card(ctx, group, say), owner_of(group.room_id)
+        return Closed(self.market.trade.new_id(), card, part, owner=owner)
 
     async def _group_quoted(self, ctx: Context, group_id: str, checkout: str, decided: Asked) -> Quoted:
         """The order as it would be placed, with what each would pay."""
@@ -121,19 +131,31 @@ class GroupCheckout(Browsing, CheckingOut, Scheduling):
         if stored is None or stored.group.state is not GroupState.CLOSED:
             return Quoted(say.t("This group order is not waiting for you any more."))
         group = stored.group
-        delivery = decided.ways.delivery(group.merchant, decided.wanted)
         try:
-            order = await self.groups.draft(ctx, group, checkout, delivery, decided.tip, decided.note, split=True)
+            order, gone = await self._group_draft(ctx, group, checkout, decided, split=True)
         except REFUSALS as error:
             return Quoted(sentence(say, error), refusal=error.code)
-        shares = shares_of(order.lines, order.delivery.fee, order.tip, group.host)
+        shares = shares_of(order.lines, order.delivery.fee, order.tip, group.host, order.discount)
         names = await self.groups.names(ctx, group, [each.payer for each in shares])
         each_pays = say.t("If everybody pays their share:")
         people = [say.t("{person}: {amount}", person=names[each.payer], amount=each.amount) for each in shares]
         when = say.t("Wanted at {value}", value=decided.wanted) if decided.wanted is not None else ""
-        text = joined([*lines_text(order, say), when, "", each_pays if len(shares) > 1 else "",
+        text = joined([*gone, *lines_text(order, say), when, "", each_pays if len(shares) > 1 else "",
                        *(people if len(shares) > 1 else [])], "\n")  # fmt: skip
         return Quoted(text, order.total, len(shares))
+
+    async def _group_draft(
+        self, ctx: Context, group: GroupOrder, checkout: str, decided: Asked, *, split: bool
+    ) -> tuple[Order, list[str]]:
+        """The order as it would be placed now, with the coupon that the host has entered, and what is to be said of one
+        that does not count any more. Raises one of :data:`REFUSALS`."""
+        cart = await self.groups.cart(ctx, group)
+        coupons, gone = await self.coupons_for(ctx, goods_of(await self.market.baskets.priced(ctx, cart, group.host)))
+        delivery = decided.ways.delivery(group.merchant, decided.wanted)
+        order = await self.groups.draft(
+            ctx, group, checkout, delivery, decided.tip, decided.note, split=split, coupons=coupons
+        )
+        return order, gone
 
     def _group_options(self, d: Dialog, quoted: Quoted) -> list[Option]:
         options = []
@@ -145,6 +167,7 @@ class GroupCheckout(Browsing, CheckingOut, Scheduling):
             *options,
             Option("ways", d.t("Deliver otherwise")),
             Option("when", d.t("At another time"), key="🕒"),
+            Option("coupon", d.t("Enter a coupon")),
             Option("tip", d.t("Give a tip")),
             Option("open", d.t("Let everybody add again")),
             Option("cancel", d.t("Cancel the group order"), key="❌"),
@@ -164,11 +187,8 @@ class GroupCheckout(Browsing, CheckingOut, Scheduling):
         stored = await self.groups.book.get(ctx, group_id)
         if stored is None or stored.group.state is not GroupState.CLOSED:
             return ctx.t("This group order is not waiting for you any more.")
-        delivery = decided.ways.delivery(stored.group.merchant, decided.wanted)
         try:
-            order = await self.groups.draft(
-                ctx, stored.group, checkout, delivery, decided.tip, decided.note, split=split
-            )
+            order, _gone = await self._group_draft(ctx, stored.group, checkout, decided, split=split)
             if order.total != seen:
                 return ctx.t("Something has changed meanwhile. Please look at it again.")
             await self.groups.place(ctx, stored, order)
@@ -176,6 +196,7 @@ class GroupCheckout(Browsing, CheckingOut, Scheduling):
             return texts.sentence(ctx.translator, error)
         except REFUSALS as error:
             return sentence(ctx.translator, error)
+        await self.coupons_used(ctx, [order.merchant] if order.coupon else [])
         ctx.say(ctx.t("Order {number} waits for its payment: the wallet asks in its own chat.", number=order.number))
         return ""
 

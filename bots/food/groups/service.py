@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -192,9 +192,13 @@ class Groups:
 
     async def draft(
         self, ctx: Context, group: GroupOrder, checkout: str, delivery: Delivery, tip: Money | None, note: str,
-        *, split: bool,
+        *, split: bool, coupons: Mapping[str, str],
     ) -> Order:  # fmt: skip
-        """The order as it would be placed now; the errors of :meth:`bots.commerce.orders.Orders.draft`."""
+        """The order as it would be placed now; the errors of :meth:`bots.commerce.orders.Orders.draft`.
+
+        Args:
+            coupons: the host's, by the merchant's id.
+        """
         (order,) = await self._orders.draft(
             ctx,
             await self.cart(ctx, group),
@@ -202,6 +206,7 @@ class Groups:
             await own_chat(ctx, group.host),
             {group.merchant: delivery},
             checkout=checkout,
+            coupons=coupons,
             tip=tip,
             note=note,
             split=group.id if split else "",
@@ -214,7 +219,7 @@ class Groups:
         (placed,) = await self._orders.place(ctx, [order])
         group = stored.group
         if order.split:
-            shares = shares_of(order.lines, order.delivery.fee, order.tip, group.host)
+            shares = shares_of(order.lines, order.delivery.fee, order.tip, group.host, order.discount)
             within = min(self.terms.pay, self._orders.terms.pay)
             after = asked(group, placed.id, placed.revision, shares, ctx.now(), within)
         else:
@@ -254,7 +259,11 @@ class Groups:
         if refusals:
             raise refusals[0]
         self.book.write(ctx, stored, after)
-        self._write_less(ctx, order, replace(order, lines=lines, version=order.version + 1, updated_at=ctx.now()))
+        # What the coupon took off the others' items stays: nobody who has confirmed an amount is asked for another.
+        off = order.discount
+        left = off - share.discount if off is not None and share.discount is not None else off
+        fewer = replace(order, lines=lines, discount=left or None, version=order.version + 1, updated_at=ctx.now())
+        self._write_less(ctx, order, fewer)
         say = await self.words(ctx, group)
         names = await self.names(ctx, group, [share.person])
         text = say.t("What {person} wanted is left out.", person=names[share.person])
@@ -321,7 +330,7 @@ class Groups:
                 await self._off(ctx, stored, what.action)
             return
         if what.action is Action.AGREE and order.split:
-            shares = shares_of(order.lines, order.delivery.fee, order.tip, group.host)
+            shares = shares_of(order.lines, order.delivery.fee, order.tip, group.host, order.discount)
             within = min(self.terms.pay, self._orders.terms.pay)
             after = asked(group, order.id, order.revision, shares, ctx.now(), within)
             self.book.write(ctx, stored, after)
