@@ -99,10 +99,10 @@ class Router(Protocol):
 class Geocoder(Protocol):
     """Knows where places are.
 
-    Raises RoutingError ("geocoder.unavailable") when it cannot be asked.
+    ``source``: what it is called. Raises RoutingError ("geocoder.unavailable") when it cannot be asked.
     """
 
-    name: str
+    source: str
 
     async def find(
         self, text: str, *, near: Point | None = None, limit: int = 5, language: str = "en"
@@ -117,6 +117,6 @@ class Geocoder(Protocol):
         """
         ...
 
-    async def nearest(self, point: Point, *, language: str = "en") -> Place | None:
+    async def name(self, point: Point, *, language: str = "en") -> Place | None:
         """What people call the place at this point; None: no name is known."""
         ...
