@@ -104,7 +104,7 @@ def _quote(arguments: argparse.Namespace) -> int:
     tariff = _tariff(arguments.tariff)
     way = [arguments.pickup, *arguments.stop, arguments.dropoff]
     at = _moment(arguments.at, tariff.zone)
-    metres, seconds = _way(arguments, way, at)
+    metres, seconds = _way(arguments, way, at, tariff.zone)
     surge = Surge(max(arguments.surge, 100), "operator" if arguments.surge > 100 else "")
     try:
         quotes = [quote(tariff, name, way, metres, seconds, at, surge=surge) for name in tariff.classes]
@@ -132,17 +132,17 @@ def _moment(text: str | None, zone: str) -> datetime:
     return found if found.tzinfo is not None else found.replace(tzinfo=ZoneInfo(zone))
 
 
-def _way(arguments: argparse.Namespace, way: list[Point], at: datetime) -> tuple[int, int]:
+def _way(arguments: argparse.Namespace, way: list[Point], at: datetime, zone: str) -> tuple[int, int]:
     """Metres and seconds, as told or estimated."""
     import asyncio
 
     from bots.routing.base import RoutingError
-    from bots.routing.estimate import Estimate
+    from bots.routing.estimate import Estimate, Speeds
 
     if arguments.km is not None and arguments.minutes is not None:
         return round(arguments.km * 1000), round(arguments.minutes * 60)
     try:
-        route = asyncio.run(Estimate().route(way, at))
+        route = asyncio.run(Estimate(Speeds(ZoneInfo(zone))).route(way, at))
     except RoutingError as error:
         raise UsageError(error.human) from None
     metres = route.metres if arguments.km is None else arguments.km * 1000

@@ -14,6 +14,7 @@ from bots.fleet.news import TripHook
 from bots.fleet.offers import Offers
 from bots.fleet.positions import Positions
 from bots.fleet.quotes import Quotes
+from bots.fleet.surge import Surges
 from bots.fleet.terms import Terms
 from bots.fleet.trips import Trips
 from bots.framework import Context, Setup
@@ -42,6 +43,8 @@ class Fleet:
     positions: Positions
     cases: TripCases
     quotes: Quotes
+    surges: Surges
+    """Made with the tariff (``Surges(name, tariff)``): a round counts (``count``), a quote asks (``at``)."""
 
     def attach(self, setup: Setup, *, terms: Terms, tariff: Tariff, router: Router) -> None:
         """By the constructor of the plugin of rides: how it drives, and how it is paid. Hooks of before are gone."""

@@ -41,4 +41,4 @@ class Rides(Riding, Driving, Office, FleetKeeping):
         self.fleet = setup.service(Fleets).of(setup.instance)
         self.open_riding()
         self.open_driving()
-        self.open_office()
+        self.open_office(setup)
