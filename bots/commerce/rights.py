@@ -182,9 +182,15 @@ class CommercePart:
             store.write(connection, "ratings", {**row, "sealed": b""})
 
     def _trips(self, connection: Connection, person: str, pseudonym: str) -> None:
-        """Trips of theirs as a courier stay for the books of who paid them."""
+        """Trips of theirs as a courier stay for the books of who paid them. Who was asked to bring one is known until
+        it is picked up: their name goes out of those that look for somebody else."""
         for row in store.rows_of(connection, "trips", person):
             self._trip(connection, row, courier=pseudonym, asked=(), failure="")
+        for row in store.open_jobs(connection, [state.value for state in trips.BEFORE_PICKUP]):
+            held = self._held(bytes(row["sealed"]), "courier_jobs", row["id"])
+            asked = held.get("asked", []) if isinstance(held, dict) else []
+            if person in asked:
+                self._trip(connection, row, asked=tuple(each for each in asked if each != person))
 
     def _trip(self, connection: Connection, row: Mapping[str, Any], **changes: Any) -> None:
         # Only where there are trips: this part is there at every start.
@@ -196,7 +202,8 @@ class CommercePart:
             sealed = book.job_row(replace(job, **changes)).sealed
         except SealBroken:
             sealed = b""
-        store.write(connection, "trips", {**row, "sealed": sealed})
+        # Who looks for a courier just now has read the trip as it was: they are run again.
+        store.write(connection, "trips", {**row, "sealed": sealed, "revision": row["revision"] + 1})
 
 
 def _outside(row: Mapping[str, Any], *also: str) -> dict[str, Any]:

@@ -155,6 +155,8 @@ NEXT: Final[Mapping[tuple[JobState, JobAction], JobState]] = MappingProxyType(
 
 ENDED: Final = frozenset({S.DONE, S.FAILED, S.WITHDRAWN})
 """Nothing happens to it any more."""
+BEFORE_PICKUP: Final = frozenset({S.SEARCHING, S.OFFERED, S.TAKEN})
+"""Somebody else may still be asked."""
 HAS_COURIER: Final = frozenset({S.TAKEN, S.CARRIED})
 """Somebody is on the way."""
 
@@ -268,7 +270,7 @@ class CourierJob:
         fee: what the courier gets for it; ``tip``: on top, once it is handed over.
         ready_at: when it can be picked up (aware); None: now.
         courier: user id of who is asked, or has it; empty: nobody.
-        asked: who was asked in this round and did not take it.
+        asked: who was asked in this round and did not take it; forgotten once it is picked up.
         offers: how many offers were made: an answer to an older one counts no more.
         rounds: how often all were asked.
         of: the trip that failed, of a return.
@@ -278,7 +280,7 @@ class CourierJob:
         note: how to find the door, in the buyer's words.
         failure: why it failed, in the courier's words.
         deadline: of the offer.
-        never: user ids of those who do not bring it: who buys it.
+        never: user ids of those who do not bring it: who buys it; forgotten with ``asked``.
         paid: whether the courier has got what they earned.
         revision: counts the changes of what is stored.
     """
@@ -373,6 +375,9 @@ def advance(
         changes = {"asked": (*job.asked, job.courier), **changes}
     if state in {S.SEARCHING, S.WITHDRAWN}:
         changes = {"courier": "", **changes}
+    if state not in BEFORE_PICKUP:
+        # Nobody is asked any more: who was, and who may not be, is nobody's affair from here on.
+        changes = {"asked": (), "never": (), **changes}
     if state is not job.state:
         changes = {"tries": 0, **changes}
     deadline = None if within is None else at + within

@@ -31,6 +31,7 @@ __all__ = [
     "group_carts",
     "groups_of",
     "jobs_of_orders",
+    "open_jobs",
     "orders_of_groups",
     "rename",
     "rows_of",
@@ -121,6 +122,12 @@ def orders_of_groups(connection: Connection, ids: Sequence[str]) -> list[Row]:
 def jobs_of_orders(connection: Connection, ids: Sequence[str]) -> list[Row]:
     """The trips of orders."""
     return _by(connection, courier_jobs, courier_jobs.c.order_id, ids)
+
+
+def open_jobs(connection: Connection, states: Collection[str]) -> list[Row]:
+    """The trips in some states: who was asked to bring them lies sealed."""
+    query = select(courier_jobs).where(courier_jobs.c.state.in_(sorted(states))).order_by(courier_jobs.c.id)
+    return [dict(row) for row in connection.execute(query).mappings()]
 
 
 def _by(connection: Connection, table: Table, column: ColumnElement[Any], values: Sequence[str]) -> list[Row]:

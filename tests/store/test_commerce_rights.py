@@ -30,10 +30,12 @@ from bots.store import couriers as couriers_sql
 from bots.store import group_orders as groups_sql
 from bots.store import merchants as merchants_sql
 from bots.store import orders as sql
+from bots.store import price_lists as price_lists_sql
 from bots.store.cases import CaseRow
 from bots.store.couriers import CourierRow
 from bots.store.group_orders import GroupRow
 from bots.store.orders import StepRow
+from bots.store.price_lists import ListedRow
 from bots.store.tables import metadata
 from tests.store.harness import rows
 from tests.store.payments_world import ALICE, BOB, CAROL, World, eur
@@ -100,6 +102,7 @@ class House:
         together = GroupRow("g1", "food", "!r", None, "m1", BOB, "ordered", shared.id, None, body, 1, 1)
         await self.write(lambda c: groups_sql.add(c, together))
         await self._trips(mine)
+        await self.write(lambda c: price_lists_sql.put(c, ListedRow("m1", ALICE, "staff", 1)))
         shop = Merchant("m9", "alices", "food", ALICE, "Shop", "EUR", MerchantState.CLOSED, Hours.always())
         await self.write(lambda c: merchants_sql.apply(c, shop, 1))
         return mine
@@ -114,6 +117,11 @@ class House:
                 pin="5678",
             )  # fmt: skip
             await self.write(lambda c, job=job: couriers_sql.add(c, book.job_row(job)))  # type: ignore[misc]
+        looking = CourierJob(
+            "j9", "another", "N2", "m1", "Shop", "shop", JobKind.DELIVERY, JobState.SEARCHING, Place("Shop"), ELSEWHERE,
+            "Dave", eur(250), at, at, asked=(ALICE, CAROL), never=(BOB,),
+        )  # fmt: skip
+        await self.write(lambda c: couriers_sql.add(c, book.job_row(looking)))
         sealed = self.trade.seal("couriers", f"food {ALICE}", {"name": "Alice", "vehicle": "bike"})
         await self.write(lambda c: couriers_sql.apply(c, CourierRow("food", ALICE, "offline", "!a", "", 1, 1, sealed)))
 
@@ -151,6 +159,7 @@ async def test_all_of_it_is_handed_out(house: House) -> None:
     assert found["commerce/courier.json"][0]["held"] == {"name": "Alice", "vehicle": "bike"}
     assert found["commerce/merchants.json"][0]["merchant"]["name"] == "Shop"
     assert found["commerce/staff.json"][0]["role"] == "owner"
+    assert [row["name"] for row in found["commerce/price_lists.json"]] == ["staff"]
     (trip,) = found["commerce/trips.json"]
     assert "sealed" not in trip, "where they went is somebody else's address"
     assert not any(bytes in {type(v) for v in row.values()} for rows_ in found.values() for row in rows_)
@@ -177,6 +186,10 @@ async def test_nothing_of_them_is_left(house: House) -> None:
     rating = await Ratings(house.trade).of_order(reading, mine.id)
     assert rating is not None
     assert (rating.text, rating.person) == ("", NAME)
+    row = await house.database.read(lambda c: couriers_sql.job(c, "food", "j9"))
+    assert row is not None
+    looking = Book(house.trade, "food").job(row)
+    assert (looking.asked, looking.never) == ((CAROL,), (BOB,)), "who else was asked is not asked again"
     carts = await rows(house.database, metadata.tables["carts"])
     assert [row["owner"] for row in carts] == ["group:!r"]
     assert carts[0]["version"] == 4, "who has seen the cart of before is told so"

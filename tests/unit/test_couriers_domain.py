@@ -97,6 +97,10 @@ def test_who_waits_longest_is_asked_and_who_passed_is_not_again() -> None:
     assert offered.deadline == NOW + timedelta(seconds=25)
     passed = advance(offered, JobAction.DECLINE, NOW)
     assert passed.asked == ("@eve:world",)
+    taken = advance(advance(passed, JobAction.OFFER, NOW, courier="@dan:world"), JobAction.ACCEPT, NOW)
+    assert taken.asked == ("@eve:world",), "they may still give it up"
+    assert advance(taken, JobAction.PICK_UP, NOW).asked == ()
+    assert advance(taken, JobAction.WITHDRAW, NOW).asked == ()
     assert next_courier(pool, passed) == pool[2]
     assert next_courier(pool, replace(passed, never=("@frank:world",))) == pool[0]
     assert next_courier([a_courier("dan", job="x"), a_courier("eve", state=CourierState.OFFLINE)], job) is None
