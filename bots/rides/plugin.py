@@ -39,6 +39,6 @@ class Rides(Riding, Driving, Office, FleetKeeping):
     def __init__(self, setup: Setup) -> None:
         self.settings: Settings = setup.settings or Settings()
         self.fleet = setup.service(Fleets).of(setup.instance)
-        self.open_riding()
+        self.open_riding(setup, self.settings.riding)
         self.open_driving()
         self.open_office(setup)

@@ -7,6 +7,7 @@ from datetime import timedelta
 from pydantic import BaseModel, ConfigDict, Field
 
 from bots.fleet.terms import Terms
+from bots.rides.riding.settings import RidingSettings
 
 __all__ = ["Settings"]
 
@@ -37,6 +38,8 @@ class Settings(BaseModel):
         180, ge=15, le=3600, description="Seconds after which a driver's position is too old for offers."
     )
     lapses: int = Field(3, ge=0, le=20, description="Unanswered offers in a row that set a driver on a break; 0: none.")
+
+    riding: RidingSettings = Field(default_factory=RidingSettings, description="The riders' side.")
 
     def terms(self) -> Terms:
         """How long things wait."""

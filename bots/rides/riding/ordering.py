@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from bots.domain.errors import DomainError
-from bots.domain.fares import LABELS
+from bots.domain.fares import Quote
 from bots.domain.money import Money
 from bots.domain.places import Place
 from bots.domain.trips import STOPS_MAX, TEXT_MAX, Trip, TripKind, TripRefused
@@ -23,9 +22,9 @@ from bots.rides.riding.texts import (
     QUESTION_MAX,
     Speaking,
     explain,
+    fare_lines,
     joined,
     minutes,
-    price_line,
     sentence,
     short,
     surge_words,
@@ -66,60 +65,33 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Priced:
-    """A class at its price, as a dialog keeps it.
-
-    Attributes:
-        lines: part, values and amount of each line of the breakdown.
-        times, cause, waiting, free, cap: of the surge; ``times`` empty: there is none.
-        free_seconds: after the match, in which it costs nothing to cancel; ``cancel``: what it costs afterwards, at
-            least; None: nothing.
-    """
+    """A class at its price, as a dialog keeps it. ``cap``: of the surge there, in hundredths."""
 
     service: str
     label: str
     seats: int
+    quote: Quote
+    pickup_seconds: int | None
+    until: datetime
     total: Money
     hold: Money
     earning: Money
-    metres: int
-    seconds: int
-    pickup_seconds: int | None
-    until: datetime
-    surge: int
-    lines: tuple[tuple[str, Mapping[str, Any], Money], ...]
-    times: str = ""
-    cause: str = ""
-    waiting: int = 0
-    free: int = 0
-    cap: int = 100
-    free_seconds: int = 0
-    cancel: Money | None = None
+    cap: int
 
     @classmethod
     def of(cls, offered: Offered, cap: int) -> Priced:
-        """Of an offer of the fleet; ``cap``: of surge there, in hundredths."""
-        quote, fees = offered.quote, offered.quote.terms.fees.cancel
-        surge = quote.surge
+        """Of an offer of the fleet: without the line of its way, which may be long."""
         return cls(
             offered.service,
             offered.label,
             offered.seats,
+            offered.quote,
+            offered.pickup_seconds,
+            offered.until,
             offered.total,
             offered.hold,
             offered.earning,
-            quote.metres,
-            quote.seconds,
-            offered.pickup_seconds,
-            offered.until,
-            surge.multiplier,
-            tuple((line.part, dict(line.values), line.amount) for line in quote.lines),
-            surge.times if surge else "",
-            surge.cause,
-            surge.waiting,
-            surge.free,
             cap,
-            fees.free_seconds,
-            Money(fees.fixed, offered.total.currency) if fees.fixed else None,
         )
 
 
@@ -235,9 +207,9 @@ class Ordering(Placing):
             lines.append(d.t("For {name}", name=draft.passenger))
         if draft.note:
             lines.append(d.t("Note: {note}", note=short(draft.note, 200)))
-        busy = next((each for each in found if each.times), None)
+        busy = next((each for each in found if each.quote.surge), None)
         if busy is not None:
-            lines.append(surge_words(say, busy.times, busy.cap, busy.cause, busy.waiting, busy.free))
+            lines.append(surge_words(say, busy.quote.surge, busy.cap))
         lines.append(d.t("Which class?"))
         return (await d.choose(short_lines(lines), options, page_size=len(options))).value
 
@@ -308,22 +280,26 @@ class Ordering(Placing):
         return True
 
     def _price_card(self, d: Dialog, draft: Draft, priced: Priced) -> str:
-        say = Speaking(d)
-        lines = [price_line(say, d.t(LABELS[part], **values), amount) for part, values, amount in priced.lines]
-        lines.append(price_line(say, d.t("{label}, in all", label=short(priced.label, 60)), priced.total))
+        say, quote = Speaking(d), priced.quote
+        lines = fare_lines(say, quote.lines, priced.total)
         if priced.hold != priced.total:
             lines.append(d.t("{hold} is held, for waiting too; what is not used comes back.", hold=priced.hold))
-        if priced.times:
-            lines.append(surge_words(say, priced.times, priced.cap, priced.cause, priced.waiting, priced.free))
-        if priced.cancel is not None:
-            free = minutes(say, priced.free_seconds) if priced.free_seconds else ""
-            if free:
-                lines.append(d.t("You can cancel for nothing until {minutes} after a driver took it; then it costs "
-                                 "{fee} or more.", minutes=free, fee=priced.cancel))  # fmt: skip
-            else:
-                lines.append(d.t("Once a driver took it, cancelling costs {fee} or more.", fee=priced.cancel))
+        if quote.surge:
+            lines.append(surge_words(say, quote.surge, priced.cap))
+        lines += self._cancel_words(say, quote)
         lines.append(d.t("This price is good for {minutes}.", minutes=minutes(say, self.fleet.tariff.quote_seconds)))
         return short_lines(lines)
+
+    def _cancel_words(self, say: Translator, quote: Quote) -> list[str]:
+        rules = quote.terms.fees.cancel
+        if not rules.fixed:
+            return []
+        fee = Money(rules.fixed, quote.total.currency)
+        if not rules.free_seconds:
+            return [say.t("Once a driver took it, cancelling costs {fee} or more.", fee=fee)]
+        free = minutes(say, rules.free_seconds)
+        return [say.t("You can cancel for nothing until {minutes} after a driver took it; then it costs {fee} or more.",
+                      minutes=free, fee=fee)]  # fmt: skip
 
     async def _order(self, ctx: Context, cause: str, draft: Draft, priced: Priced) -> str:
         """Order it, in one commit with what is said of it; what to say instead when it cannot be."""
@@ -341,11 +317,12 @@ class Ordering(Placing):
             quoted=priced.total,
             hold=priced.hold,
             earning=priced.earning,
-            metres=priced.metres,
-            seconds=priced.seconds,
+            quote=priced.quote,
+            metres=priced.quote.metres,
+            seconds=priced.quote.seconds,
             rider=ctx.sender,
             room_id=ctx.room_id,
-            surge=priced.surge,
+            surge=priced.quote.surge.multiplier,
             wanted=draft.wanted,
             passenger=passenger,
             note=draft.note,

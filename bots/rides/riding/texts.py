@@ -11,7 +11,7 @@ from typing import Any, Final
 from bots.domain import drivers, trips
 from bots.domain.drivers import Driver
 from bots.domain.errors import DomainError
-from bots.domain.fares import REASONS, Line
+from bots.domain.fares import Line, Surge
 from bots.domain.places import Place
 from bots.domain.trips import ENDED, HAS_DRIVER, Trip, TripKind, TripState
 from bots.framework import Dialog, InvalidValue
@@ -133,12 +133,11 @@ def fare_lines(say: Translator, lines: Sequence[Line], total: Any) -> list[str]:
     return [*found, price_line(say, say.t("Total"), total)]
 
 
-def surge_words(say: Translator, times: str, most: int, cause: str, waiting: int, free: int) -> str:
+def surge_words(say: Translator, surge: Surge, most: int) -> str:
     """Why it costs more just now, and how far that can go. ``most``: in hundredths."""
-    cap = f"{most // 100}.{most % 100:02}".rstrip("0").rstrip(".")
-    words = say.t("Prices are × {times} just now, and never more than × {cap}.", times=times, cap=cap)
-    why = REASONS.get(cause, "")
-    return joined([words, say.t(why, waiting=waiting, free=free) if why else ""], " ")
+    words = say.t("Prices are × {times} just now, and never more than × {cap}.", times=surge.times,
+                  cap=Surge(max(most, 100)).times)  # fmt: skip
+    return joined([words, say.t(surge.reason, waiting=surge.waiting, free=surge.free) if surge.reason else ""], " ")
 
 
 # People and cars
