@@ -26,11 +26,11 @@ from bots.domain.drivers import Position, Vehicle
 from bots.domain.places import EARTH_M, Circle, Point
 from bots.domain.trips import ENDED, HAS_DRIVER, TripKind, TripState
 from bots.framework.clock import Clock
-from bots.framework.i18n import Translation, _
+from bots.framework.i18n import Catalogues, Translation, Translator, _
 from bots.framework.limits import Limited, RateLimit, RateLimiter
 from bots.pages.app import accepted_languages
 from bots.pages.links import LinkInvalid, Links
-from bots.rides.pages.map import Area, Drawing, Line, Sign, Spot, fit, svg
+from bots.rides.pages.map import Area, Drawing, Line, Sign, Spot, Tiles, fit, svg
 from bots.rides.pages.rendering import Renderer
 
 __all__ = ["PREFIX", "PURPOSE", "Exact", "ShareDoor", "SharePage", "Shown", "subject_of", "subject_read"]
@@ -99,13 +99,18 @@ Find = Callable[[str, str], Awaitable[Shown | None]]
 class ShareDoor:
     """Makes links to the page; a plugin gets it by its scope ``fleet``, where the installation serves pages."""
 
-    def __init__(self, links: Links, url: str) -> None:
+    def __init__(self, links: Links, url: str, page: SharePage) -> None:
         """
         Args:
             url: of the listener, as browsers know it.
         """
         self._links = links
         self._url = url
+        self._page = page
+
+    def open(self, bot: str, tiles: Tiles | None) -> None:
+        """Serve the trips of a bot (plugin instance), on maps with its operator's tiles, where there are some."""
+        self._page.open(bot, tiles)
 
     def draft(
         self, bot: str, trip: str, person: str, *, exact: Exact, lasts: timedelta, now: int
@@ -141,22 +146,34 @@ class SharePage:
         self,
         links: Links,
         database: Database,
-        renderer: Renderer,
+        catalogues: Catalogues,
         find: Find,
         clock: Clock,
+        *,
+        public_url: str,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """
         Args:
+            public_url: of the listener, as browsers know it.
             monotonic: seconds, for rate limits.
         """
         self._links = links
         self._database = database
-        self._renderer = renderer
+        self._catalogues = catalogues
+        self._public_url = public_url
+        self._renderer = Renderer(catalogues, public_url)
+        self._tiled: dict[str, Renderer] = {}
         self._find = find
         self._clock = clock
         self._monotonic = monotonic
         self._looks = RateLimiter(LOOKS)
+
+    def open(self, bot: str, tiles: Tiles | None) -> None:
+        """Serve the trips of a bot, on maps with these tiles."""
+        self._tiled.pop(bot, None)
+        if tiles is not None:
+            self._tiled[bot] = Renderer(self._catalogues, self._public_url, tiles)
 
     def app(self) -> web.Application:
         """The routes below the prefix."""
@@ -184,7 +201,7 @@ class SharePage:
             return self._told(words, words.t("Not available right now"), text, 503)
         if shown is None or shown.state in ENDED:
             return self._over(words, shown)
-        return self._live(words, shown, exact=exact)
+        return self._live(self._tiled.get(bot, self._renderer), words, shown, exact=exact)
 
     def _invalid(self, words: Translation, invalid: LinkInvalid) -> web.Response:
         if invalid.why == "unknown":
@@ -207,10 +224,10 @@ class SharePage:
                 "again": "", "wide": False}  # fmt: skip
         return self._renderer.page("share.html", view, words, status=status)
 
-    def _live(self, words: Translation, shown: Shown, *, exact: bool) -> web.Response:
+    def _live(self, renderer: Renderer, words: Translation, shown: Shown, *, exact: bool) -> web.Response:
         now = self._clock.now()
         drawn = drawing(shown, words, exact=exact)
-        tiles = self._renderer.tiles
+        tiles = renderer.tiles
         view = fit(drawn.points(), WIDTH, HEIGHT, tiled=tiles is not None)
         facts = [(words.t(label), value) for label, value in _facts(shown, words, now)]
         note = "" if exact else words.t("Where it begins and where it goes are shown roughly.")
@@ -225,7 +242,7 @@ class SharePage:
             "again": words.t("Load it now"),
             "wide": False,
         }
-        return self._renderer.page("share.html", page, words, refresh=AGAIN_S)
+        return renderer.page("share.html", page, words, refresh=AGAIN_S)
 
 
 S = TripState
@@ -285,7 +302,7 @@ def _facts(shown: Shown, words: Translation, now: datetime) -> list[tuple[str, s
     return facts
 
 
-def ago(words: Translation, age: timedelta) -> str:
+def ago(words: Translator, age: timedelta) -> str:
     """How long ago something was, as people say it."""
     seconds = max(round(age.total_seconds()), 0)
     if seconds < 60:

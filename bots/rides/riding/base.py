@@ -110,7 +110,8 @@ class Rider(Plugin):
     async def current(self, ctx: Context, person: str) -> Trip | None:
         """The trip that somebody means when they name none: the one with a driver, or the newest that has not ended."""
         found = await self.fleet.trips.open_of_rider(ctx, person)
-        return next((each for each in found if each.state in HAS_DRIVER), next(iter(found), None))
+        driven = [each for each in found if each.state in HAS_DRIVER]
+        return next(iter(driven or found), None)
 
     async def trip_named(self, ctx: Context, number: str, *, ended: bool = True) -> Trip | None:
         """One of the person's trips by its number; without, the current one, or the last one. None: they are told that

@@ -171,10 +171,13 @@ class Ordering(Placing):
     async def _other_place(self, d: Dialog, draft: Draft, error: DomainError) -> Draft:
         """It cannot be driven: why, and which of the places is another one."""
         await d.say(self.refusal(d, error))
-        for name, place, other in (("pickup", draft.pickup, draft.dropoff), ("dropoff", draft.dropoff, draft.pickup)):
-            turned = None if place is None else await self.turned(d, place, other)
-            if turned is not None:
-                return replace(draft, **{name: turned})
+        assert draft.pickup is not None and draft.dropoff is not None
+        turned = await self.turned(d, draft.pickup, draft.dropoff)
+        if turned is not None:
+            return replace(draft, pickup=turned)
+        turned = await self.turned(d, draft.dropoff, draft.pickup)
+        if turned is not None:
+            return replace(draft, dropoff=turned)
         options = [Option(FROM, d.t("Another pickup")), Option(TO, d.t("Another destination"))]
         if draft.stops:
             options.append(Option(PLUS, d.t("Without stops")))

@@ -21,4 +21,6 @@ class Riding(Listing, Following):
         self.riding = settings
         self.addresses = AddressBook(self.fleet.trade)
         self.door = setup.services.get(ShareDoor)
+        if self.door is not None:
+            self.door.open(setup.instance, settings.maps.server())
         self.fleet.trips.hooks.append(self.tell_rider)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from bots.domain.drivers import Driver
 from bots.domain.trips import ENDED, HAS_DRIVER, MONEY, Trip, TripAction, TripKind, TripMoney, TripState
@@ -232,9 +233,7 @@ class Telling(Rider):
         lines.append(ctx.n("{count} has been asked so far.", "{count} have been asked so far.", asked) if asked
                      else ctx.t("Nobody is free near you just now; I keep looking."))  # fmt: skip
         if trip.deadline is not None:
-            lines.append(
-                ctx.t("I go on until {time}.", time=hour(trip.deadline, ctx.now().tzinfo or trip.deadline.tzinfo))
-            )
+            lines.append(ctx.t("I go on until {time}.", time=hour(trip.deadline, ZoneInfo(ctx.zone))))
         text = contents.text("\n".join(lines))
         if trip.priority:
             ctx.send(text)
