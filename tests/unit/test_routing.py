@@ -166,7 +166,7 @@ def test_speeds_change_without_jumps_and_by_local_time() -> None:
 def test_what_makes_no_sense_is_refused() -> None:
     for wrong in ({"free_kmh": 0}, {"weekday": [1.0] * 23}, {"weekend": [0.0] * 24}):
         with pytest.raises(ValueError, match="more than 0"):
-            Speeds(BERLIN, **wrong)  # type: ignore[arg-type]
+            Speeds(BERLIN, **wrong)
     with pytest.raises(ValueError, match="straight"):
         Estimate(Speeds(BERLIN), detour=0.9)
 
