@@ -1,0 +1,165 @@
+"""The operators' live board over HTTP: who may see it, what it shows, and that nothing comes from anywhere else."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from bots.framework.people import Person
+from bots.rides.pages.board_state import Board
+from bots.rides.pages.map import Tiles
+from tests.support.board import NOON, BoardSite, BoardVisitor, board_visitor, running_board
+from tests.support.pages import ALICE, BOB
+
+
+@pytest.fixture
+async def site(tmp_path: Path) -> AsyncIterator[BoardSite]:
+    async with running_board(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+async def browser(site: BoardSite) -> AsyncIterator[BoardVisitor]:
+    async with board_visitor(site) as made:
+        yield made
+
+
+async def test_an_operator_comes_in_by_a_link_that_works_once(site: BoardSite, browser: BoardVisitor) -> None:
+    link = await site.link()
+    for _ in range(3):  # clients fetch previews: looking uses nothing up
+        status, text, _ = await browser.get(link)
+        assert status == 200
+        assert "For @alice:example.org." in text
+    status, text = await browser.enter(link)
+    assert status == 200
+    assert "7KD" in text
+    async with board_visitor(site) as other:
+        status, text, _ = await other.get(link)
+        assert status == 410
+        assert "was used already" in text
+        status, text, _ = await other.get()
+        assert status == 401
+        assert "write “board”" in text
+        assert "Alexanderplatz" not in text
+
+
+async def test_the_board_shows_counts_cars_and_who_waits(site: BoardSite, browser: BoardVisitor) -> None:
+    _, text = await browser.enter(await site.link())
+    for words in (
+        "<b>3</b> <span>waiting</span>",
+        "<b>8</b> <span>free</span>",
+        "<b>8</b> <span>on a trip</span>",
+        "<b>4</b> <span>on a break</span>",
+        "<b>5</b> <span>position lost</span>",  # four, and one of whom no position is known
+        "<b>2</b> <span>cases for you</span>",
+        "centre × 1.4",
+        "everywhere else × 1.1",
+        "3:10 min",
+        "Trattoria &lt;Ponte&gt;",
+        "B-RI 101: on a trip (7KD01)",
+    ):
+        assert words in text, words
+    assert "airport × " not in text
+    assert text.count("4XQ7T") == 2  # in the list and on the map
+    assert '<meta http-equiv="refresh" content="10">' in text  # without a script
+
+
+async def test_what_has_changed_is_a_part_of_the_page(site: BoardSite, browser: BoardVisitor) -> None:
+    await browser.enter(await site.link())
+    status, text, headers = await browser.get("/board/rides/live")
+    assert status == 200
+    assert headers["Cache-Control"] == "no-store"
+    assert "<html" not in text
+    assert "4XQ7T" in text
+    site.less()
+    _, text, _ = await browser.get("/board/rides/live")
+    assert "4XQ7T" not in text
+    site.board = Board(NOON)
+    _, text, _ = await browser.get("/board/rides/live")
+    assert "Nobody waits." in text
+
+
+async def test_who_operates_no_more_sees_nothing_more(site: BoardSite, browser: BoardVisitor) -> None:
+    await browser.enter(await site.link())
+    assert (await browser.get())[0] == 200
+    site.operators.clear()
+    looks = site.looks
+    for path in ("/board/rides/", "/board/rides/live"):
+        status, text, _ = await browser.get(path)
+        assert status == 401
+        assert "4XQ7T" not in text
+    assert site.looks == looks
+
+
+async def test_somebody_who_is_no_operator_gets_in_with_no_link(site: BoardSite, browser: BoardVisitor) -> None:
+    status, text = await browser.enter(await site.link(BOB))
+    assert status == 401
+    assert "4XQ7T" not in text
+
+
+async def test_a_session_ends(site: BoardSite, browser: BoardVisitor) -> None:
+    await browser.enter(await site.link())
+    site.clock.advance(timedelta(hours=13))
+    assert (await browser.get("/board/rides/live"))[0] == 401
+
+
+async def test_links_of_elsewhere_open_nothing(site: BoardSite, browser: BoardVisitor) -> None:
+    old = await site.link(ttl_s=5)
+    site.clock.advance(timedelta(seconds=6))
+    status, text, _ = await browser.get(old)
+    assert (status, "has expired" in text) == (410, True)
+    other = (await site.link(bot="taxis")).replace("/taxis/", "/rides/")
+    status, text = await browser.enter(other)
+    assert status == 410
+    assert (await browser.get(f"{site.url}/board/rides/enter/nonsense"))[0] == 410
+    assert (await browser.get(f"{site.url}/board/nobody/"))[0] == 404
+
+
+async def test_a_form_from_another_site_is_not_taken(site: BoardSite, browser: BoardVisitor) -> None:
+    link = await site.link()
+    status, _ = await browser.enter(link, Origin="https://evil.example", **{"Sec-Fetch-Site": "cross-site"})
+    assert status == 403
+    assert (await browser.enter(link))[0] == 200
+
+
+async def test_nothing_comes_from_anywhere_else(site: BoardSite, browser: BoardVisitor) -> None:
+    await browser.enter(await site.link())
+    _, text, headers = await browser.get()
+    policy = headers["Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'; style-src 'sha256-")
+    assert "script-src 'self'; connect-src 'self'" in policy
+    assert "img-src" not in policy
+    assert "://" not in text.replace("http://www.w3.org/2000/svg", "").replace(site.url, "")
+    status, script, headers = await browser.get(f"{site.url}/board/board.js")
+    assert status == 200
+    assert headers["Content-Type"].startswith("text/javascript")
+    assert "://" not in script
+
+
+async def test_tiles_are_of_the_operators_server_alone(tmp_path: Path) -> None:
+    tiles = Tiles("https://tiles.example.org/{z}/{x}/{y}.png", "© somebody")
+    async with running_board(tmp_path, tiles=tiles) as site, board_visitor(site) as browser:
+        await browser.enter(await site.link())
+        _, text, headers = await browser.get()
+        assert "img-src https://tiles.example.org" in headers["Content-Security-Policy"]
+        assert 'href="https://tiles.example.org/' in text
+
+
+async def test_it_speaks_the_operators_language_and_time(site: BoardSite, browser: BoardVisitor) -> None:
+    site.people.known[ALICE] = Person(language="en", zone="Asia/Tokyo")
+    await browser.enter(await site.link())
+    _, text, _ = await browser.get()
+    assert "9:00" in text  # 12:00 UTC
+
+
+async def test_a_thousand_cars_are_drawn(site: BoardSite, browser: BoardVisitor) -> None:
+    cars = [replace(site.board.cars[number % 24], plate=f"X {number}") for number in range(1_000)]
+    site.board = replace(site.board, cars=cars)
+    await browser.enter(await site.link())
+    status, text, _ = await browser.get("/board/rides/live")
+    assert status == 200
+    assert text.count("<circle") >= 1_000
