@@ -7,6 +7,7 @@ slower finds that in the commit, and the handler is run again on how things stan
 
 from __future__ import annotations
 
+import hmac
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -32,6 +33,7 @@ from bots.domain.money import Money
 from bots.domain.orders import (
     ENDED,
     MONEY,
+    PIN_TRIES,
     STOCK_SOLD,
     Action,
     Delivery,
@@ -221,7 +223,7 @@ class Orders(OrderBook):
             self.settle_soon(ctx, after)
         if merchant.auto_accept and after.state in OPEN:
             self._by_itself(ctx, after)
-        what = Happened(order, after, action, merchant, by)
+        what = Happened(order, after, action, merchant, by, self.pickup_pin(after))
         await self.tell(ctx, what)
         for hook in self.hooks:
             await hook(ctx, what)
@@ -238,6 +240,30 @@ class Orders(OrderBook):
         goods = sum((line.total for line in lines), Money.zero(order.currency))
         discount = await self._discount(ctx, order, goods)
         return await self.act(ctx, order, Action.AMEND, by=by, lines=lines, was=order.lines, discount=discount)
+
+    def pickup_pin(self, order: Order) -> str:
+        """What a buyer says at the counter when they fetch an order; empty: it is not fetched. It is made of the key of
+        the installation, and lies nowhere."""
+        if order.delivery.kind is not Fulfilment.PICKUP:
+            return ""
+        return f"{int(self._trade.digest('pickup', order.id)[:12], 16) % 10_000:04d}"
+
+    async def say_pin(self, ctx: Context, order: Order, said: str, by: str) -> bool:
+        """Whether a PIN that somebody has told at the counter is that of the order; a wrong one is counted.
+
+        Raises:
+            OrderRefused: too many were wrong.
+        """
+        if order.pin_tries >= PIN_TRIES:
+            raise OrderRefused("order.pin_locked", number=order.number)
+        pin = self.pickup_pin(order)
+        if pin and hmac.compare_digest(said.encode(errors="replace"), pin.encode()):
+            return True
+        after = replace(order, pin_tries=order.pin_tries + 1, version=order.version + 1, updated_at=ctx.now())
+        row = records.order_row(self._trade, self.bot, after, settled=False)
+        step = StepRow(after.id, after.version, "wrong_pin", after.state.value, by, ctx.now_ms())
+        ctx.store(lambda connection: sql.change(connection, row, order.version, step, unsettled=False))
+        return False
 
     async def agree(self, ctx: Context, order: Order) -> Order:
         """The buyer wants what is left, and is asked to pay it. Raises OrderRefused."""

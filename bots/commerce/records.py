@@ -126,6 +126,7 @@ def order_row(trade: Trade, bot: str, order: Order, settled: bool) -> OrderRow:
         "prepared_at": _ms(order.prepared_at),
         "tracking": order.tracking,
         "reason": order.reason,
+        "pin_tries": order.pin_tries,
     }
     return OrderRow(
         id=order.id,
@@ -187,6 +188,7 @@ def order_of(trade: Trade, row: OrderRow) -> Order:
         reason=held["reason"],
         was=tuple(_line_in(line) for line in held["was"]),
         split=row.split,
+        pin_tries=held.get("pin_tries", 0),
         version=row.version,
     )
 

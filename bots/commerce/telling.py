@@ -7,7 +7,7 @@ themselves; whoever handles that answers them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -41,6 +41,7 @@ class Happened:
 
     Attributes:
         by: the user id of who did it; empty: it happened by itself.
+        pin: what the buyer says when they fetch it; empty: it is not fetched.
     """
 
     before: Order
@@ -48,6 +49,7 @@ class Happened:
     action: Action
     merchant: Merchant
     by: str = ""
+    pin: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +146,7 @@ def sentence(what: Happened, words: Translator) -> str:
         if order.deadline is not None:
             lines += ["", words.t("Please say until {time} whether you want that.", time=order.deadline)]
     if action is Action.MAKE_READY and order.delivery.kind is Fulfilment.PICKUP:
-        lines.append(words.t("You can come and get it."))
+        lines.append(words.t("You can come and get it. Tell them this PIN: {pin}", pin=what.pin))
     if action is Action.DISPATCH and order.tracking:
         lines.append(words.t("Tracking: {tracking}", tracking=order.tracking))
     if order.reason and action in _REASONED:

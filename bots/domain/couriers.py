@@ -131,6 +131,8 @@ class JobAction(StrEnum):
     """By the courier, before they have it."""
     PICK_UP = "pick_up"
     HAND_OVER = "hand_over"
+    WAIT = "wait"
+    """Nobody comes to the door."""
     FAIL = "fail"
     WITHDRAW = "withdraw"
 
@@ -144,6 +146,7 @@ NEXT: Final[Mapping[tuple[JobState, JobAction], JobState]] = MappingProxyType(
         (S.OFFERED, A.ACCEPT): S.TAKEN,
         (S.TAKEN, A.GIVE_UP): S.SEARCHING,
         (S.TAKEN, A.PICK_UP): S.CARRIED,
+        (S.CARRIED, A.WAIT): S.CARRIED,
         (S.CARRIED, A.HAND_OVER): S.DONE,
         (S.CARRIED, A.FAIL): S.FAILED,
         (S.SEARCHING, A.WITHDRAW): S.WITHDRAWN,
@@ -195,6 +198,8 @@ MESSAGES: Final[Mapping[str, str]] = MappingProxyType(
         "courier.gone": "This trip is not offered to you any more.",
         "courier.busy": "You have a trip already: finish it first.",
         "courier.not_yours": "This trip is not yours.",
+        "courier.no_photo": "A photo counts when the buyer wants it left at the door, after too many wrong PINs, or "
+        "{minutes} minutes after you have said that nobody comes.",
         "courier.locked": "Too many wrong tries. Send a photo of where you leave it, or report that it failed.",
         "courier.pin": "A PIN has four digits.",
     }
@@ -281,6 +286,8 @@ class CourierJob:
         failure: why it failed, in the courier's words.
         deadline: of the offer.
         never: user ids of those who do not bring it: who buys it; forgotten with ``asked``.
+        leave: whether the buyer wants it left at the door.
+        waits_from: when the courier has said that nobody comes to the door (aware); None: they have not.
         paid: whether the courier has got what they earned.
         revision: counts the changes of what is stored.
     """
@@ -314,6 +321,8 @@ class CourierJob:
     proof: Proof = Proof.NONE
     deadline: datetime | None = None
     never: tuple[str, ...] = ()
+    leave: bool = False
+    waits_from: datetime | None = None
     paid: bool = False
     revision: int = field(default=0, compare=False)
 
@@ -347,6 +356,13 @@ class CourierJob:
     def locked(self) -> bool:
         """Whether nothing that is typed counts any more at this stage."""
         return self.tries >= TRIES_MAX
+
+    def may_leave(self, at: datetime, wait: timedelta) -> bool:
+        """Whether a photo counts instead of the PIN at a moment (aware): when the buyer wants it left at the door, when
+        the PIN cannot be told any more, or when nobody has come for so long. What is brought back is handed over."""
+        if self.state is not S.CARRIED or self.kind is not JobKind.DELIVERY:
+            return False
+        return self.leave or self.locked or (self.waits_from is not None and at >= self.waits_from + wait)
 
     def of_courier(self, person: str) -> CourierJob:
         """This trip, if it is theirs. Raises CourierError."""
@@ -440,6 +456,8 @@ def return_of(job: CourierJob, id: str, pin: str, at: datetime, fee: Money) -> C
         pin=pin,
         proof=Proof.NONE,
         note="",
+        leave=False,
+        waits_from=None,
         opened_at=at,
         updated_at=at,
         deadline=None,

@@ -132,6 +132,11 @@ def decimal_mark(language: str | None) -> str | None:
     return mark or ("," if base in _COMMA else "." if base in _POINT else None)
 
 
+def typed_digits(text: str) -> str:
+    """A PIN or a code as it is compared: digits of any script as 0 to 9, without blanks and hyphens."""
+    return "".join(str(unicodedata.decimal(each, each)) for each in text if not each.isspace() and each not in "-‐‑")
+
+
 def read_number(text: str, language: str | None = None) -> Decimal:
     """The number a person wrote, with as many decimals as they wrote. Raises :class:`NumeralError`.
 

@@ -45,6 +45,8 @@ __all__ = [
 LINES_MAX: Final = 100
 QUANTITY_MAX: Final = 1_000_000
 TEXT_MAX: Final = 500
+PIN_TRIES: Final = 5
+"""So many wrong PINs at the counter, and none counts any more."""
 
 
 class OrderState(StrEnum):
@@ -184,6 +186,7 @@ MESSAGES: Final[Mapping[str, str]] = MappingProxyType(
         "order.amounts": "Fees, discounts and tips are not below nought, and a discount is not more than the goods.",
         "order.no_line": "The order has no line {number}.",
         "order.nothing_left": "Nothing would be left of the order: reject it instead.",
+        "order.pin_locked": "Too many wrong PINs for order {number}. A manager can hand it over without one.",
         "order.unchanged": "The order stays as it is: say what is missing.",
     }
 )
@@ -317,6 +320,7 @@ class Order:
         prepared_at: when the merchant says that it will be ready.
         reason: why it ended, in the merchant's or the buyer's words.
         was: the lines before the last amendment; empty: there was none.
+        pin_tries: wrong PINs of who came to fetch it.
         split: the group whose people pay their shares of it; empty: the buyer pays all.
         version: counts the changes, for whoever stores them: compare-and-set.
     """
@@ -346,6 +350,7 @@ class Order:
     reason: str = ""
     was: tuple[OrderLine, ...] = ()
     split: str = ""
+    pin_tries: int = 0
     version: int = field(default=0, compare=False)
 
     def __post_init__(self) -> None:

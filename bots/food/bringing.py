@@ -6,6 +6,7 @@ that nothing comes back to where it began.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
@@ -22,12 +23,15 @@ from bots.domain.money import Money
 from bots.domain.orders import ENDED, MONEY, Action, Fulfilment, MoneyGoal, Order, OrderState
 from bots.domain.payments import ENDED as PAYMENT_ENDED
 from bots.domain.payments import PaymentState
-from bots.domain.places import Place
-from bots.framework import Attachment, Context
+from bots.domain.places import Place, distance_m
+from bots.framework import Attachment, Context, Dialog
 from bots.framework.own_chat import own_chat
 
 __all__ = ["Bringing"]
 
+AT_DOOR: Final = "at door"
+IN_HAND: Final = "in hand"
+"""What a buyer can do with an order that is being brought."""
 SHOWS_PIN: Final = frozenset({JobState.TAKEN, JobState.CARRIED})
 
 
@@ -81,7 +85,7 @@ class Bringing(Couriering, Following):
         order, merchant = what.after, what.merchant
         assert order.delivery.place is not None, "what a courier brings goes to a place"
         shown = await ctx.services.rooms.display_name(order.room_id, order.buyer)
-        fee = minimum(order.delivery.fee, self.least.get(order.currency))
+        fee = minimum(_fee_of(order, merchant), self.least.get(order.currency))
         ready = order.prepared_at or ctx.now() + timedelta(minutes=merchant.prepare)
         if order.delivery.wanted is not None:
             ready = max(ready, order.delivery.wanted - timedelta(minutes=merchant.prepare))
@@ -115,6 +119,8 @@ class Bringing(Couriering, Following):
             await self._trip_to_staff(ctx, order, "given up", job)
         elif moved.action is JobAction.LAPSE and job.rounds == WORRY:
             await self._trip_to_staff(ctx, order, "nobody", job)
+        elif moved.action is JobAction.WAIT:
+            await self._trip_waits(ctx, order, job)
         elif moved.action is JobAction.FAIL and moved.back is not None:
             await self._trip_to_staff(ctx, order, "back", moved.back)
         if moved.by:
@@ -172,6 +178,17 @@ class Bringing(Couriering, Following):
             )
             ctx.say(words, room_id=merchant.room_id)
 
+    async def _trip_waits(self, ctx: Context, order: Order, job: CourierJob) -> None:
+        say = await telling.buyer_words(ctx, order)
+        words = say.t(
+            "The courier is at your door with order {number}, and nobody comes. Your PIN: {pin}. At {time} they may "
+            "leave it there, with a photo; “order {number}” says so at once.",
+            number=order.number,
+            pin=job.pin,
+            time=(job.waits_from or ctx.now()) + self.pool.door,
+        )
+        ctx.say(words, room_id=await own_chat(ctx, order.buyer), notice=False)
+
     async def _trip_to_staff(self, ctx: Context, order: Order, what: str, job: CourierJob) -> None:
         merchant = await self._trip_merchant(ctx, order)
         if not merchant.room_id:
@@ -221,7 +238,45 @@ class Bringing(Couriering, Following):
             if courier is not None:
                 lines.append(ctx.t("{courier} brings it ({vehicle}).", courier=courier.name, vehicle=courier.vehicle))
             lines.append(ctx.t("Your PIN, for when you have it in your hands: {pin}", pin=job.pin))
-        return ShownOrder(shown.number, "\n".join(lines), shown.actions, shown.case)
+        if job.leave:
+            lines.append(ctx.t("It is left at your door; the courier sends a photo of it."))
+        actions = (*shown.actions, IN_HAND if job.leave else AT_DOOR)
+        return ShownOrder(shown.number, "\n".join(lines), actions, shown.case)
+
+    def order_labels(self, d: Dialog) -> dict[str, str]:
+        """What a buyer can do with an order, as they read it."""
+        return {
+            **super().order_labels(d),
+            AT_DOOR: d.t("Leave it at my door"),
+            IN_HAND: d.t("Hand it to me after all"),
+        }
+
+    async def _act(self, ctx: Context, order_id: str, what: str) -> None:
+        if what not in {AT_DOOR, IN_HAND}:
+            await super()._act(ctx, order_id, what)
+            return
+        order = await self.keeping.get(ctx, order_id)
+        job = None if order is None or order.buyer != ctx.sender else await self.pool.of_order(ctx, order_id)
+        if job is None or not await self.pool.leave_at_door(ctx, job.id, what == AT_DOOR):
+            ctx.say(ctx.t("That is too late: nobody is bringing it any more."))
+        elif what == AT_DOOR:
+            ctx.say(
+                ctx.t("The courier leaves it at your door, and I show you their photo. Nobody asks you for the PIN.")
+            )
+        else:
+            ctx.say(ctx.t("The courier hands it to you, and asks for your PIN."))
+
+
+def _fee_of(order: Order, merchant: Merchant) -> Money:
+    """What a delivery earns its courier: what the buyer pays for it. Where the restaurant gives it for nothing, as its
+    zone says, it is the zone's fee."""
+    place, fee = order.delivery.place, order.delivery.fee
+    zone = None if fee or place is None or place.point is None else merchant.zone_of(place.point)
+    if zone is None or place is None or place.point is None:
+        return fee
+    begin = None if merchant.where is None else merchant.where.point
+    metres = 0.0 if begin is None else distance_m(begin, place.point)
+    return replace(zone, free_from=None).fee_for(order.goods, metres)
 
 
 def _plain(photo: Attachment) -> dict[str, object]:

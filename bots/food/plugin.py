@@ -34,7 +34,10 @@ class Food(Dining, Grouping, Bringing, Selling):
         self.keeping.split = GroupPurse(book, self.keeping.cashier, self.market.cases, self.groups.shares_moved)
         self.least, self.offered_for = settings.least(), timedelta(seconds=settings.offer_seconds)
         pause = timedelta(seconds=settings.search_pause_seconds)
-        self.pool = Pool(trade, bot, self.trip_moved, offered_for=self.offered_for, pause=pause)
+        self.pool = Pool(
+            trade, bot, self.trip_moved, offered_for=self.offered_for, pause=pause,
+            door=timedelta(minutes=settings.door_minutes), pays_failed=settings.pay_failed_trips,
+        )  # fmt: skip
         self.keeping.hooks += [self.groups.order_moved, self.bring_order]
 
     @joined

@@ -49,8 +49,20 @@ class Settings(SellingSettings):
         30, ge=1, le=3600, description="Seconds between two rounds in which no courier took a trip."
     )
     courier_least: Annotated[dict[str, str], AfterValidator(_amounts)] = Field(
-        default_factory=lambda: {"EUR": "3.00"},
-        description="What a trip earns at least, by currency, whatever the buyer paid for the delivery.",
+        default_factory=dict,
+        description="What a trip earns at least, by currency; what the delivery fee does not come to, the restaurant "
+        "pays.",
+    )
+    pay_failed_trips: bool = Field(
+        False,
+        description="Whether restaurants pay couriers for a trip that failed, and once more for the way back, though "
+        "the buyer's money goes back.",
+    )
+    door_minutes: int = Field(
+        5,
+        ge=1,
+        le=60,
+        description="Minutes at a door to which nobody comes until a courier may leave an order there with a photo.",
     )
 
     def terms(self) -> Terms:

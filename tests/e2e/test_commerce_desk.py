@@ -77,10 +77,18 @@ async def test_what_the_staff_does(
     await purse.confirms(await asked, "€31.00")
     card = await came
     assert card.encrypted
-    for key, state in (("✅", "accepted"), ("🔔", "ready"), ("📦", "delivered")):
+    told = chat.hears("Tell them this PIN")
+    for key, state in (("✅", "accepted"), ("🔔", "ready")):
         done = bob.expect(room, sender=shop, contains=f": {state} (")
         await bob.react(room, card.event_id, key)
         card = await done
+    # Who fetches it tells a PIN, which a reaction cannot hold.
+    pin = re.search(r"this PIN: (\d{4})", await told)
+    assert pin is not None
+    asked_pin = bob.expect(room, sender=shop, contains="Which PIN does the buyer of order")
+    await bob.react(room, card.event_id, "📦")
+    await asked_pin
+    await staff.says((pin[1], ": delivered ("))
     carol = await new_human("carol")
     await staff.says((f"staff add {carol.id}", "works here now"))
     await carol.join(await carol.expect_invite(shop))

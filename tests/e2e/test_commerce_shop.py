@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 
 import pytest
@@ -154,8 +155,12 @@ async def test_two_merchants_one_buyer(
     await seeds.says((f"!reject {numbers[1]} the birds", "rejected"))
     assert "the birds" in await told
     assert await purse.balance() == "€70.00"
+    told = chat.hears("Tell them this PIN")
+    await spades.says((f"!ready {numbers[0]}", "ready"))
+    pin = re.search(r"this PIN: (\d{4})", await told)
+    assert pin is not None
     told = chat.hears("How was it?")
-    await spades.says((f"!ready {numbers[0]}", "ready"), (f"!delivered {numbers[0]}", "delivered"))
+    await spades.says((f"!delivered {numbers[0]} {pin[1]}", "delivered"))
     await told
 
     # A complaint, and a part of the money back; the service is killed in between.

@@ -108,6 +108,8 @@ class ShopWorld(CommerceWorld):
     async def delivered(self, person: Person, merchant: Merchant, key: str, quantity: int = 1) -> Order:
         """An order that the buyer has."""
         order = await self.bought(person, merchant, key, quantity)
-        await self.staff_says(merchant, f"accept {order.number}", f"ready {order.number}", f"delivered {order.number}")
+        pin = self.orders.pickup_pin(order)
+        done = ("accept {0}", "ready {0}", "delivered {0} {1}")
+        await self.staff_says(merchant, *(each.format(order.number, pin).strip() for each in done))
         await person.hears_all(await self.chat(person))
         return await self.order(order)

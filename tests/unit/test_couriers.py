@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -66,7 +67,7 @@ async def test_who_is_no_operator_decides_nothing() -> None:
 
 
 async def test_an_order_is_brought_and_everybody_gets_their_money() -> None:
-    async with FoodWorld() as world:
+    async with FoodWorld(settings={"courier_least": {"EUR": "3.00"}}) as world:
         roma = await world.merchant("roma")
         alice, dan = await world.buyer("alice"), await world.courier("dan")
         order = await accepted(world, roma, alice, 30, tip=Money(100, "EUR"))
@@ -223,8 +224,86 @@ async def test_five_wrong_pins_and_then_a_photo() -> None:
         world.check()
 
 
-async def test_what_cannot_be_handed_over_goes_back() -> None:
+async def test_a_photo_counts_when_the_buyer_wants_it_so_or_does_not_come() -> None:
     async with FoodWorld() as world:
+        roma, alice, dan = await world.merchant("roma"), await world.buyer("alice"), await world.courier("dan")
+        room = await world.chat(dan)
+        order = await accepted(world, roma, alice)
+        await world.says(dan, 1)
+        await world.says(dan, "I have it", (await world.trip(order)).pickup_code)
+        job = await world.trip(order)
+        refused = "A photo counts when the buyer wants it left at the door"
+        assert refused in (await world.says(dan, "I leave it there, with a photo"))[0]
+        # Nobody comes: the buyer hears it, with the PIN; from the first time that it is said five minutes count.
+        await world.hears(alice)
+        assert "photo in 5 minutes." in (await world.says(dan, "Nobody comes to the door"))[0]
+        (told,) = await world.hears(alice)
+        assert f"at your door with order {order.number}, and nobody comes. Your PIN: {job.pin}." in told
+        await world.pass_minutes(4)
+        await world.says(dan, "Nobody comes to the door")
+        assert await world.hears(alice) == [], "told once"
+        assert refused in (await world.says(dan, "I leave it there, with a photo"))[0]
+        await world.pass_minutes(1)
+        assert await world.says(dan, "I leave it there, with a photo") == ["Please send the photo."]
+        await dan.sends_photo(room=room)
+        assert (await world.trip(order)).proof is Proof.PHOTO
+        # Another buyer wants it left at the door, and changes their mind twice.
+        bob = await world.buyer("bob")
+        order = await accepted(world, roma, bob)
+        await world.says(dan, 1)
+        await world.says(dan, "I have it", (await world.trip(order)).pickup_code)
+        for what, said in (
+            ("Leave it at my door", "The courier leaves it at your door"),
+            ("Hand it to me after all", "The courier hands it to you"),
+            ("Leave it at my door", "The courier leaves it at your door"),
+        ):
+            await world.says(bob, f"order {order.number}")
+            assert said in (await world.says(bob, what))[0]
+        assert "They want it left at the door" in (await world.hears(dan))[-1]
+        assert await world.says(dan, "I leave it there, with a photo") == ["Please send the photo."]
+        await dan.sends_photo(room=room)
+        assert (await world.order(order)).state is OrderState.DELIVERED
+        world.check()
+
+
+async def test_restaurants_pay_couriers_no_more_than_the_delivery_fee() -> None:
+    """Unless the operator says so (``courier_least``, ``pay_failed_trips``) or they give it for nothing themselves."""
+    async with FoodWorld() as world:
+        roma, alice, dan = await world.merchant("roma"), await world.buyer("alice"), await world.courier("dan")
+        order = await accepted(world, roma, alice)
+        earned = await world.merchant_has(roma)
+        await world.says(dan, 1)
+        await world.says(dan, "I have it", (await world.trip(order)).pickup_code)
+        await world.says(dan, "They tell me the PIN", (await world.trip(order)).pin)
+        await world.pass_minutes(1)
+        assert await world.merchant_has(roma) == earned - order.delivery.fee
+        assert await world.has(dan) == order.delivery.fee == Money(250, "EUR")
+        # What fails costs them nothing beyond what they give back.
+        before = await world.merchant_has(roma)
+        order = await accepted(world, roma, alice)
+        await world.says(dan, 1)
+        await world.says(dan, "I have it", (await world.trip(order)).pickup_code)
+        await world.says(dan, "I cannot hand it over", "Nobody opens")
+        assert (await world.says(dan, "I have brought it back", (await world.trip(order)).pin))[0] == "Done, thank you."
+        await world.pass_minutes(11)
+        assert (await world.order(order)).state is OrderState.RETURNED
+        assert await world.merchant_has(roma) == before
+        assert await world.has(dan) == Money(250, "EUR")
+        # Who gives the delivery away pays for it.
+        free = replace(roma.zones[0], free_from=Money(100, "EUR"))
+        await world.write(lambda hand: world.sellers.change(hand, roma, replace(roma, zones=(free,))))
+        (order,) = await world.places(
+            alice, world.cart(roma, "margherita"),
+            deliveries={roma.id: replace(world.delivery(roma), fee=Money(0, "EUR"))},
+        )  # fmt: skip
+        await world.pays(alice)
+        await world.staff_says(roma, f"accept {order.number} 5")
+        assert (await world.trip(order)).fee == Money(250, "EUR")
+        world.check()
+
+
+async def test_what_cannot_be_handed_over_goes_back() -> None:
+    async with FoodWorld(settings={"courier_least": {"EUR": "3.00"}, "pay_failed_trips": True}) as world:
         roma, alice, dan = await world.merchant("roma"), await world.buyer("alice"), await world.courier("dan")
         before = await world.has(alice)
         order = await accepted(world, roma, alice)
@@ -281,7 +360,7 @@ async def test_the_staff_says_what_the_courier_did() -> None:
         job = await world.trip(order)
         assert (job.state, job.proof) == (JobState.DONE, Proof.STAFF)
         assert "you have done it" in (await world.hears(dan))[-1]
-        assert await world.has(dan) == Money(300, "EUR")
+        assert await world.has(dan) == Money(250, "EUR")
         world.check()
 
 
@@ -310,7 +389,7 @@ async def test_a_courier_is_paid_once_whatever_dies() -> None:
             await world.says(dan, (await world.trip(order)).pin)
             await world.pass_minutes(15)
             assert (await world.order(order)).state is OrderState.DELIVERED
-            assert await world.has(dan) == Money(300, "EUR"), commits
+            assert await world.has(dan) == Money(250, "EUR"), commits
             job = await world.trip(order)
             assert job.paid
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from bots.domain.merchants import Staff
-from bots.domain.orders import Action, Fulfilment, OrderState
+from bots.domain.orders import Action, Fulfilment, Order, OrderState
 from bots.framework.testing import Message, Room
 from tests.support.commerce import money
 from tests.support.desk import DeskWorld
@@ -252,3 +252,56 @@ async def test_killed_at_any_moment_nobody_is_told_twice() -> None:
         assert sum(f"Order {order.number}: accepted" in each for each in heard) == 1
         assert (await world.order(order)).state is OrderState.ACCEPTED
         await world.acts(alice, order, Action.CALL_OFF)
+
+
+def arabic(digits: str) -> str:
+    """As people of Cairo type them."""
+    return "".join(chr(0x660 + int(each)) for each in digits)
+
+
+async def test_who_fetches_an_order_tells_its_pin() -> None:
+    async with DeskWorld() as world:
+        merchant, carla, room = await world.desk("counter")
+        alice = await world.buyer("alice")
+
+        async def ready() -> Order:
+            order = await world.paid_order(alice, world.cart(merchant, "margherita"), kind=Fulfilment.PICKUP)
+            await world.says(carla, f"accept {order.number}", f"ready {order.number}", room=room)
+            return await world.order(order)
+
+        order = await ready()
+        pin = world.orders.pickup_pin(order)
+        assert len(pin) == 4 and pin.isdecimal()
+        told = [each.body for each in await alice.hears_all(await world.chat(alice))]
+        assert f"You can come and get it. Tell them this PIN: {pin}" in told[-1]
+        said_there = [each.body for each in room.timeline if each.sender == world.seller]
+        assert not any(pin in each for each in said_there), "the staff hears it from the buyer alone"
+        # Asked for, wrong, and right.
+        said = await world.says(carla, f"delivered {order.number}", room=room)
+        assert said[0].startswith(f"Which PIN does the buyer of order {order.number} tell you?")
+        wrong = "0000" if pin != "0000" else "1111"
+        said = await world.says(carla, wrong, room=room)
+        assert said == [f"That is not the PIN of order {order.number}. Please ask again."]
+        assert (await world.order(order)).state is OrderState.READY
+        said = await world.says(carla, f"delivered {order.number} {arabic(pin)}", room=room)
+        assert said[0].startswith(f"Order {order.number}: delivered (")
+        assert (await world.order(order)).state is OrderState.DELIVERED
+        # Five wrong ones, and none counts any more; a clerk cannot do without, a manager can, and the buyer hears it.
+        order = await ready()
+        await alice.hears_all(await world.chat(alice))
+        pin = world.orders.pickup_pin(order)
+        wrong = "0000" if pin != "0000" else "1111"
+        for _ in range(5):
+            await world.says(carla, f"delivered {order.number} {wrong}", room=room)
+        said = await world.says(carla, f"delivered {order.number} {pin}", room=room)
+        assert said == [f"Too many wrong PINs for order {order.number}. A manager can hand it over without one."]
+        bob = world.user("bob")
+        await world.write(lambda hand: world.sellers.hire(hand, merchant.id, bob.user_id, Staff.CLERK))
+        await bob.joins(room)
+        await world.says(bob, f"!delivered {order.number} without PIN", room=room)
+        assert (await world.order(order)).state is OrderState.READY
+        await world.says(carla, f"!delivered {order.number} without PIN", room=room)
+        assert (await world.order(order)).state is OrderState.DELIVERED
+        told = [each.body for each in await alice.hears_all(await world.chat(alice))]
+        assert f"Order {order.number} was handed over without your PIN." in told
+        world.check()

@@ -250,7 +250,8 @@ def test_settings_that_cannot_be(wrong: dict[str, object]) -> None:
 
 
 def test_settings() -> None:
-    made = Settings(answer_seconds=30)
+    assert Settings().least() == {}, "restaurants pay couriers the delivery fee and no more"
+    made = Settings(answer_seconds=30, courier_least={"EUR": "3.00"})
     assert made.terms().answer == timedelta(seconds=30)
     assert made.least() == {"EUR": money("3.00")}
     assert CENTRE.point is not None

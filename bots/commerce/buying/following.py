@@ -183,7 +183,12 @@ class Following(Complaining, Rating):
         await d.do("act", self._act, order_id, picked)
 
     def _order_options(self, d: Dialog, shown: ShownOrder) -> list[Option]:
-        labels = {
+        labels = self.order_labels(d)
+        return [Option(action, labels[action]) for action in shown.actions]
+
+    def order_labels(self, d: Dialog) -> dict[str, str]:
+        """What a buyer can do with an order, as they read it."""
+        return {
             "agree": d.t("Yes, I want what is left"),
             "cancel": d.t("Cancel it"),
             "consent": d.t("Ask to cancel it"),
@@ -195,7 +200,6 @@ class Following(Complaining, Rating):
             "reorder": d.t("Order the same again"),
             "invoice": d.t("Show the invoice"),
         }
-        return [Option(action, labels[action]) for action in shown.actions]
 
     async def _shown_order(self, ctx: Context, order_id: str) -> ShownOrder | None:
         order = await self.market.orders.get(ctx, order_id)
@@ -208,6 +212,9 @@ class Following(Complaining, Rating):
         if order.state is S.AMENDED and order.deadline is not None:
             words.append(ctx.t("Please say until {time} whether you want that.", time=order.deadline))
         words += [self.case_text(ctx.translator, each) for each in cases]
+        pin = self.market.orders.pickup_pin(order)
+        if pin and order.state in {S.ACCEPTED, S.READY}:
+            words.append(ctx.t("Your PIN, for when you fetch it: {pin}", pin=pin))
         actions = _actions(order)
         if open_case is not None:
             actions = [each for each in actions if each not in {"complain", "return", "consent"}]

@@ -81,6 +81,8 @@ class Book:
             updated_at=from_ms(row.updated_at),
             ready_at=_moment(held["ready_at"]),
             proof=Proof(held["proof"]),
+            leave=held.get("leave", False),
+            waits_from=_moment(held.get("waits_from")),
             deadline=_moment(row.deadline),
             revision=row.revision,
             **kept,
@@ -95,6 +97,8 @@ class Book:
             "dropoff": place_out(job.dropoff),
             "ready_at": _ms(job.ready_at),
             "proof": job.proof.value,
+            "leave": job.leave,
+            "waits_from": _ms(job.waits_from),
         }
         return JobRow(
             id=job.id,

@@ -23,6 +23,7 @@ from bots.domain.couriers import (
     JobKind,
     JobState,
 )
+from bots.domain.numerals import typed_digits
 from bots.domain.payments import PaymentRefused
 from bots.framework import (
     Attachment,
@@ -230,6 +231,10 @@ class Couriering(CourierApproval):
             if step.value in {"fetched", "brought"}:
                 said = await d.ask(d.t("Which four digits have they told you?"))
             elif step.value == "photo":
+                refusal = await d.do("may leave", self._trip_may_leave, job_id)
+                if refusal:
+                    await d.say(refusal)
+                    continue
                 sent = await d.ask(d.t("Please send the photo."), parse=Said)
                 job_id = await self._trip_by_photo(d, job_id, sent.attachment)
                 continue
@@ -255,6 +260,7 @@ class Couriering(CourierApproval):
             return [Option("brought", d.t("I have brought it back"), key="✅")]
         return [
             Option("brought", d.t("They tell me the PIN"), key="✅"),
+            Option("waits", d.t("Nobody comes to the door"), key="🚪"),
             Option("photo", d.t("I leave it there, with a photo"), key="📷"),
             Option("failed", d.t("I cannot hand it over"), key="🚫"),
         ]
@@ -276,15 +282,39 @@ class Couriering(CourierApproval):
             if step == "failed":
                 back = await self.pool.fail(ctx, job_id, person, said)
                 return Way(ctx.t("I have told them. It goes back to where it came from."), back.id)
+            if step == "waits":
+                await self.pool.nobody_comes(ctx, job_id, person)
+                minutes = self.pool.door // timedelta(minutes=1)
+                told = ctx.n(
+                    "I have told them that you are there. If nobody comes, you may leave it with a photo in {count} "
+                    "minute.",
+                    "I have told them that you are there. If nobody comes, you may leave it with a photo in {count} "
+                    "minutes.",
+                    minutes,
+                )
+                return Way(told, "")
             tell = self.pool.say_code if step == "fetched" else self.pool.say_pin
-            after = await tell(ctx, job_id, person, "".join(said.split()))
+            after = await tell(ctx, job_id, person, typed_digits(said))
         except CourierError as error:
             return Way(texts.sentence(say, error), "")
         if after is None:
             return Way(ctx.t("That is not it. Please ask again."), "")
         if step == "fetched":
             return Way(ctx.t("You have it. On your way!"), "")
-        return Way(ctx.t("Done, thank you. You have earned {amount}.", amount=after.earned), "end")
+        return Way(self._trip_earned(ctx, after), "end")
+
+    def _trip_earned(self, ctx: Context, job: CourierJob) -> str:
+        if not job.earned:
+            return ctx.t("Done, thank you.")
+        return ctx.t("Done, thank you. You have earned {amount}.", amount=job.earned)
+
+    async def _trip_may_leave(self, ctx: Context, job_id: str) -> str:
+        """Why a photo does not count now; nothing when it does."""
+        try:
+            await self.pool.may_leave(ctx, job_id, ctx.sender)
+        except CourierError as error:
+            return texts.sentence(ctx.translator, error)
+        return ""
 
     async def _trip_by_photo(self, d: Dialog, job_id: str, photo: Attachment | None) -> str:
         if photo is None or photo.kind != "image":
@@ -302,7 +332,7 @@ class Couriering(CourierApproval):
         except CourierError as error:
             return Way(texts.sentence(ctx.translator, error), "")
         await self.photo_left(ctx, job, photo)
-        return Way(ctx.t("Done, thank you. You have earned {amount}.", amount=job.earned), "end")
+        return Way(self._trip_earned(ctx, job), "end")
 
     async def photo_left(self, ctx: Context, job: CourierJob, photo: Attachment) -> None:
         """Show the buyer where it was left: for the plugin, which knows the buyer."""

@@ -18,6 +18,7 @@ from bots.commerce.couriers.dispatch import Listener, Moved, Trip
 from bots.commerce.trade import Trade
 from bots.domain.couriers import (
     ENDED,
+    HAS_COURIER,
     OFFERED_FOR,
     PIN_DIGITS,
     WORDS,
@@ -56,6 +57,8 @@ PAUSE: Final = timedelta(seconds=30)
 """Between two rounds in which nobody took it."""
 AHEAD: Final = timedelta(minutes=10)
 """So long before it is ready a courier is looked for."""
+DOOR: Final = timedelta(minutes=5)
+"""So long a courier waits at a door to which nobody comes."""
 WORRY: Final = 10
 """After so many rounds the merchant hears that nobody is found."""
 POOL_MAX: Final = 500
@@ -76,6 +79,8 @@ class Pool:
         offered_for: timedelta = OFFERED_FOR,
         pause: timedelta = PAUSE,
         ahead: timedelta = AHEAD,
+        door: timedelta = DOOR,
+        pays_failed: bool = False,
         digits: Callable[[], str] | None = None,
     ) -> None:
         """
@@ -85,6 +90,8 @@ class Pool:
             offered_for: how long a courier has to answer.
             pause: between two rounds.
             ahead: so long before it is ready a courier is looked for.
+            door: after so long at a door to which nobody comes a photo counts.
+            pays_failed: whether who pays the courier does so for a trip that failed, and for the way back.
             digits: makes PINs and codes; by the system's randomness unless told.
         """
         self._trade = trade
@@ -94,6 +101,8 @@ class Pool:
         self._offered_for = offered_for
         self._pause = pause
         self._ahead = ahead
+        self.door = door
+        self._pays_failed = pays_failed
         self._digits = digits or _digits
 
     # Trips, for who has something brought
@@ -156,6 +165,17 @@ class Pool:
             await self._set_free(ctx, job)
             await self._tell(ctx, job, TAKEN_AWAY)
         await self._listener(ctx, Moved(JobAction.WITHDRAW, job, after))
+
+    async def leave_at_door(self, ctx: Context, job_id: str, wanted: bool) -> bool:
+        """The buyer wants it left at the door, or handed over after all; whether that can still be."""
+        job = await self.job(ctx, job_id)
+        if job is None or job.state in ENDED or job.kind is not JobKind.DELIVERY:
+            return False
+        if job.leave is not wanted:
+            self._write(ctx, job, replace(job, leave=wanted, updated_at=ctx.now()))
+            if job.state in HAS_COURIER:
+                await self._tell(ctx, job, CHANGED)
+        return True
 
     async def picked_up(self, ctx: Context, job_id: str) -> None:
         """The merchant says that the courier has it. Raises CourierError."""
@@ -288,11 +308,26 @@ class Pool:
         return await self._end(ctx, job, advance(job, JobAction.HAND_OVER, ctx.now(), proof=Proof.PIN), person)
 
     async def show_photo(self, ctx: Context, job_id: str, person: str) -> CourierJob:
-        """A photo shows where it was left. Raises CourierError."""
-        job = self._at_stage(await self._known(ctx, job_id), JobState.CARRIED, person)
-        if job.kind is not JobKind.DELIVERY:
-            raise CourierError("courier.pin")
+        """A photo shows where it was left. Raises CourierError: it is not the time for one."""
+        job = await self.may_leave(ctx, job_id, person)
         return await self._end(ctx, job, advance(job, JobAction.HAND_OVER, ctx.now(), proof=Proof.PHOTO), person)
+
+    async def may_leave(self, ctx: Context, job_id: str, person: str) -> CourierJob:
+        """The trip, if a photo counts instead of the PIN now. Raises CourierError."""
+        job = self._at_stage(await self._known(ctx, job_id), JobState.CARRIED, person)
+        if not job.may_leave(ctx.now(), self.door):
+            raise CourierError("courier.no_photo", minutes=self.door // timedelta(minutes=1))
+        return job
+
+    async def nobody_comes(self, ctx: Context, job_id: str, person: str) -> CourierJob:
+        """The courier is at the door, and nobody comes: from the first time that they say so the time counts. Raises
+        CourierError."""
+        job = self._at_stage(await self._known(ctx, job_id), JobState.CARRIED, person)
+        if job.waits_from is not None:
+            return job
+        after = self._write(ctx, job, advance(job, JobAction.WAIT, ctx.now(), waits_from=ctx.now()))
+        await self._listener(ctx, Moved(JobAction.WAIT, job, after, person))
+        return after
 
     async def fail(self, ctx: Context, job_id: str, person: str, why: str) -> CourierJob:
         """It cannot be handed over: the trip that brings it back. Raises CourierError."""
@@ -301,8 +336,9 @@ class Pool:
 
     async def _brings_back(self, ctx: Context, job: CourierJob, why: str, by: str) -> CourierJob:
         now = ctx.now()
-        after = advance(job, JobAction.FAIL, now, failure=why)
-        back = return_of(after, self._trade.id_for(job.id, "return"), self._digits(), now, job.fee)
+        fee = job.fee if self._pays_failed else Money.zero(job.fee.currency)
+        after = advance(job, JobAction.FAIL, now, failure=why, fee=fee)
+        back = return_of(after, self._trade.id_for(job.id, "return"), self._digits(), now, fee)
         after = self._write(ctx, job, after)
         row = self._book.job_row(back)
         ctx.store(lambda connection: sql.add(connection, row))

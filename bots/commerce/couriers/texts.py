@@ -78,7 +78,11 @@ def on_the_way(say: Translator, job: CourierJob) -> str:
     ]  # fmt: skip
     if job.note:
         lines.append(say.t("Their note: {note}", note=job.note))
-    lines.append(say.t("They tell you a PIN of four digits when you hand it to them."))
+    lines.append(
+        say.t("They want it left at the door: send a photo of it there.")
+        if job.leave
+        else say.t("They tell you a PIN of four digits when you hand it to them.")
+    )
     return "\n".join(lines)
 
 

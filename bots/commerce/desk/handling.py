@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, Final
 
-from bots.commerce.desk.base import refused
+from bots.commerce.desk.base import ROLES, refused
 from bots.commerce.desk.cards import (
     DOES,
     STAFF_STATES,
@@ -19,8 +19,9 @@ from bots.commerce.desk.cards import (
 )
 from bots.commerce.desk.disputes import DOES as CASE_DOES
 from bots.commerce.desk.disputes import PREFIX, Disputes
-from bots.commerce.telling import line_text, staff_card
-from bots.domain.merchants import Merchant, MerchantError
+from bots.commerce.telling import buyer_words, line_text, staff_card
+from bots.domain.merchants import Merchant, MerchantError, Staff
+from bots.domain.numerals import typed_digits
 from bots.domain.orders import WORDS, Fulfilment, Order, OrderRefused, OrderState
 from bots.framework import Context, Dialog, InvalidValue, Rest, command, dialog
 from bots.framework.choices.matching import CHOICE
@@ -115,10 +116,11 @@ class Handling(Disputes):
         """An order is on its way: “shipped 17 00340434161094022115” with the tracking number of a parcel."""
         await self._desk_command(ctx, number, "dispatch", tracking)
 
-    @command("delivered", help=_("Staff room: an order has arrived: delivered 17"), hidden=True)
-    async def desk_delivered(self, ctx: Context, number: str = "") -> None:
-        """An order was handed over."""
-        await self._desk_command(ctx, number, "delivered", "")
+    @command("delivered", help=_("Staff room: an order was handed over: delivered 17 4821"), hidden=True)
+    async def desk_delivered(self, ctx: Context, number: str = "", pin: Rest = "") -> None:
+        """An order was handed over. Who fetches one tells you their PIN: “delivered 17 4821”. Who cannot tell it gets
+        it from a manager: “delivered 17 without PIN”; the buyer is told."""
+        await self._desk_command(ctx, number, "delivered", pin)
 
     @command("failed", help=_("Staff room: an order could not be handed over: failed 17 nobody there"), hidden=True)
     async def desk_failed(self, ctx: Context, number: str = "", reason: Rest = "") -> None:
@@ -244,6 +246,8 @@ class Handling(Disputes):
                 ctx.start(self.desk_amending, order.id, order.revision)
         elif word in LATER and not rest:
             ctx.start(self.desk_reasoning, order.id, word, order.number)
+        elif word == "delivered" and order.delivery.kind is Fulfilment.PICKUP:
+            await self._desk_fetched(ctx, merchant, order, rest)
         elif word == "dispatch" and order.delivery.kind is Fulfilment.PARCEL and not rest:
             ctx.start(self.desk_tracking, order.id, order.number)
         else:
@@ -251,6 +255,31 @@ class Handling(Disputes):
             if word == "dispatch" and rest not in {"", "-"}:
                 changes = {"tracking": rest[:TRACKING_MAX]}
             await self._desk_act(ctx, order, word, **changes)
+
+    async def _desk_fetched(self, ctx: Context, merchant: Merchant, order: Order, said: str) -> None:
+        """Somebody fetches an order: they have told its PIN, or a manager answers for them."""
+        if not said:
+            ctx.start(self.desk_counter, order.id, order.number)
+            return
+        plain = said.casefold()
+        if plain in {each.casefold() for each in ("-", "without PIN", ctx.t("without PIN"))}:
+            if not await self.desk_may(ctx, merchant, ctx.sender, Staff.MANAGER):
+                ctx.say(ctx.t("Only who is {role} or above may do that here.", role=ctx.t(ROLES[Staff.MANAGER])))
+                return
+            self.desk_audited(ctx, "order.without_pin", f"order:{order.id}", "delivered", merchant=merchant.id)
+            words = await buyer_words(ctx, order)
+            ctx.say(words.t("Order {number} was handed over without your PIN.", number=order.number),
+                    room_id=order.room_id)  # fmt: skip
+        else:
+            try:
+                right = await self.desk.orders.say_pin(ctx, order, typed_digits(said), ctx.sender)
+            except OrderRefused as error:
+                ctx.say(refused(error, ctx))
+                return
+            if not right:
+                ctx.say(ctx.t("That is not the PIN of order {number}. Please ask again.", number=order.number))
+                return
+        await self._desk_act(ctx, order, "delivered")
 
     async def _desk_accept(self, ctx: Context, merchant: Merchant, order: Order, rest: str) -> None:
         match = re.match(r"(\d{1,4})\b", rest)
@@ -320,6 +349,26 @@ class Handling(Disputes):
             "dispatch",
             {} if words == "-" else {"tracking": words[:TRACKING_MAX]},
         )
+
+    @dialog(timeout=timedelta(minutes=15))
+    async def desk_counter(self, d: Dialog, order_id: str, number: str) -> None:
+        """Which PIN somebody has told who fetches an order."""
+        said = await d.ask(
+            d.t("Which PIN does the buyer of order {number} tell you? “-” if they cannot.", number=number),
+            validate=_short,
+        )
+        await d.do("fetched", self._desk_fetched_later, order_id, said)
+
+    async def _desk_fetched_later(self, ctx: Context, order_id: str, said: str) -> None:
+        order = await self._desk_still(ctx, order_id)
+        if order is None:
+            return
+        if "delivered" not in actions_of(order):
+            await self._desk_told_how_it_stands(ctx, order)
+            return
+        merchant = await self.desk.sellers.get(ctx, order.merchant)
+        assert merchant is not None, "somebody may still act for it"
+        await self._desk_fetched(ctx, merchant, order, said.strip() or "-")
 
     async def _desk_act_later(self, ctx: Context, order_id: str, word: str, changes: Mapping[str, str]) -> None:
         order = await self._desk_still(ctx, order_id)
