@@ -11,7 +11,8 @@ from pydantic import BaseModel, Field
 
 from appservice.sealing import Sealer
 from bots.domain.money import Money
-from bots.framework import Context, Dialog, Place, Plugin, command, dialog
+from bots.framework import Context, Dialog, InvalidValue, Option, ParseEnv, Place, Plugin, command, dialog
+from bots.framework.arguments import place_of
 from bots.framework.housekeeping import Housekeeping
 from bots.framework.state import Store
 from bots.framework.testing import World
@@ -373,3 +374,75 @@ async def test_what_is_over_is_forgotten() -> None:
     assert await keeper.tidy() == 0
     world.clock.advance(timedelta(days=8))
     assert await keeper.tidy() == 1
+
+
+class Taxi(Plugin):
+    """Goes where somebody says."""
+
+    @command("go", help="Go somewhere")
+    async def go(self, ctx: Context) -> None:
+        ctx.start(self.where)
+
+    @dialog
+    async def where(self, d: Dialog) -> None:
+        picked = await d.choose_or("Where to?", [Option("home", "Home", key="🏠"), Option("work", "Work")], anywhere)
+        await d.say(f"To {picked.value if isinstance(picked, Option) else picked}.")
+
+
+def anywhere(text: str, env: ParseEnv) -> str:
+    """A shared place, or a word that begins with a capital."""
+    shared = place_of(env.content)
+    if shared is not None:
+        return f"{shared.latitude:g}"
+    if not text[:1].isupper():
+        raise InvalidValue("taxi.small", "Places begin with a capital.", clear=True)
+    return text
+
+
+async def test_an_option_or_something_else() -> None:
+    """By number, label and reaction one of the options; by words and by a shared place something else."""
+    world = World(Taxi)
+    alice = world.user("alice")
+    for answer, heard in (("1", "To home."), ("Work", "To work."), ("Paris", "To Paris.")):
+        await alice.says("go")
+        await alice.hears()
+        await alice.says(answer)
+        assert (await alice.hears()).body == heard
+    await alice.says("go")
+    await alice.reacts("🏠", await alice.hears())
+    assert (await alice.hears()).body == "To home."
+    await alice.says("go")
+    await alice.hears()
+    await alice.shares_place(52.5, 13.4)
+    assert (await alice.hears()).body == "To 52.5."
+    world.check()
+
+
+async def test_something_else_is_read_and_asked_for_again() -> None:
+    world = World(Taxi)
+    alice = world.user("alice")
+    await alice.says("go")
+    await alice.says("paris")
+    assert (await alice.hears_all())[-1].body == "Places begin with a capital."
+    await alice.says("9")  # a number of no list shows the list again
+    assert (await alice.hears_all())[-1].body.startswith("Where to?")
+    await alice.says("back")
+    await alice.hears_all()
+    await world.restart()
+    await alice.says("Rome")
+    assert (await alice.hears_all())[-1].body == "To Rome."
+    world.check()
+
+
+async def test_what_a_group_talks_about_is_nothing_else() -> None:
+    """In a group an option is understood as it stands, other words only when they are meant for the bot."""
+    world = World(Taxi)
+    alice, bob = world.user("alice"), world.user("bob")
+    room = await world.room("team", alice, bob)
+    await alice.says("!go", room=room)
+    await alice.hears_all(room)
+    await alice.says("Lovely weather", room=room)
+    await alice.hears_nothing(room)
+    await alice.says("!Rome", room=room)
+    assert (await alice.hears(room)).body == "To Rome."
+    world.check()

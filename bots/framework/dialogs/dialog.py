@@ -196,6 +196,27 @@ class Dialog:
         prompt, values = _options(question, options, page_size=page_size)
         return await self._run.ask(Choose(prompt, values, poll), timeout=timeout)
 
+    async def choose_or(
+        self,
+        question: str,
+        options: Sequence[Option],
+        other: Callable[[str, ParseEnv], T],
+        *,
+        page_size: int = 10,
+        timeout: timedelta | None = None,
+    ) -> Option | T:
+        """Have one option chosen, or something else said: a saved place, or another one that is shared or written.
+
+        Args:
+            question: what to ask.
+            options: what is offered; the one that was chosen is given back.
+            other: reads what is none of them, words or a shared place (``env.content``); raises InvalidValue.
+            page_size: so many are shown at once, 20 at most.
+            timeout: without an answer for so long the dialog ends with a word.
+        """
+        prompt, values = _options(question, options, page_size=page_size)
+        return cast("Option | T", await self._run.ask(Choose(prompt, values, other=other), timeout=timeout))
+
     @overload
     async def choose_many(
         self,

@@ -161,6 +161,13 @@ def _is_number(text: str) -> bool:
 
 
 @dataclass(frozen=True)
+class Other:
+    """What was said instead of an option, as it was read."""
+
+    value: Any
+
+
+@dataclass(frozen=True)
 class Choose(Question):
     """A question with options."""
 
@@ -169,6 +176,8 @@ class Choose(Question):
     values: Mapping[str, Any]
     """What the function gets for the value of an option."""
     poll: bool = False
+    other: Any = None
+    """Reads what is none of the options, in words or as a place; None: nothing else is an answer."""
     text: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -177,10 +186,11 @@ class Choose(Question):
 
     @property
     def free(self) -> bool:
-        return False
+        return self.other is not None
 
     def first(self) -> Waiting:
-        return {"page": 1, "chosen": []}
+        takes = {} if self.other is None else {"takes": ["location"]}
+        return {"page": 1, "chosen": [], **takes}
 
     def _at(self, waiting: Waiting, key: str) -> ChoicePrompt:
         return replace(self.prompt, page=waiting["page"], chosen=tuple(waiting["chosen"]), id=key)
@@ -223,7 +233,18 @@ class Choose(Question):
             match = choices.NoMatch()
         else:
             return Again(choices.explain(prompt, choices.NoMatch(), ctx.translator), show=True)
+        # What people say to each other in a group is no answer; a place that was asked for is.
+        meant = answer.kind == "location" or (answer.kind == "text" and ctx.addressed)
+        if self.other is not None and isinstance(match, choices.NoMatch) and meant:
+            return self._else(ctx, answer)
         return self._outcome(ctx, prompt, match, waiting)
+
+    def _else(self, ctx: Context, answer: Answer) -> Outcome:
+        text = ctx.rest if answer.kind == "text" else answer.text
+        try:
+            return Accepted(Other(call_parser(self.other, text, ctx.env(answer.content))))
+        except (InvalidValue, ArgumentError) as error:
+            return Again(error.say(ctx.translator))
 
     def _outcome(self, ctx: Context, prompt: ChoicePrompt, match: choices.Match, waiting: Waiting) -> Outcome:
         words = choices.explain(prompt, match, ctx.translator)
@@ -238,6 +259,8 @@ class Choose(Question):
         return Again(words, show=isinstance(match, choices.Stale))
 
     def value(self, recorded: Any) -> Any:
+        if isinstance(recorded, Other):
+            return recorded.value
         if self.prompt.multiple:
             return [self.values[each] for each in recorded]
         return self.values[recorded]
