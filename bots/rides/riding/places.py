@@ -12,7 +12,7 @@ from bots.domain.places import TEXT_MAX, Place, PlaceError, Point, distance_m
 from bots.domain.tariffs import Tariff, TariffError
 from bots.framework import Context, Dialog, InvalidValue, Option, ParseEnv, Rest, command, dialog
 from bots.framework.arguments.places import read_place as read_coordinates
-from bots.framework.i18n import _, fold
+from bots.framework.i18n import _
 from bots.rides.riding.base import OFFERED, ROUNDS, Rider
 from bots.rides.riding.texts import Speaking, explain, place_words, sentence, short
 from bots.routing.base import RoutingError
@@ -126,28 +126,29 @@ class Placing(Rider):
         """
         known = await self.look(d, "places", self._known, d.person)
         while True:
-            spoken = await d.ask(self._place_question(d, question, known), parse=read_spoken)
+            spoken = await self._ask(d, question, known)
+            if isinstance(spoken, Place):
+                return spoken
             if spoken.place is not None:
                 return await self._named(d, spoken.place)
-            saved = _saved(known, spoken.words)
-            if saved is not None:
-                return saved
             place = await self.found_place(d, spoken.words, near)
             if place is not None:
                 return place
 
-    def _place_question(self, d: Dialog, question: str, known: list[tuple[str, Place]]) -> str:
-        lines = [question]
-        for number, (name, place) in enumerate(known, 1):
-            label = place_words(place) if not name else d.t("{name} – {place}", name=name, place=place_words(place))
-            lines.append(f"{number}. {label}")
-        if known:
-            lines.append(d.t("Write a number, share a location, or write an address or coordinates."))
-        elif self.geocoder is not None:
-            lines.append(d.t("Share a location, or write an address or coordinates."))
-        else:
-            lines.append(d.t("Share a location, or write coordinates such as 52.52, 13.40."))
-        return "\n".join(lines)
+    async def _ask(self, d: Dialog, question: str, known: list[tuple[str, Place]]) -> Place | Spoken:
+        """One of the places that are known, or what else was said."""
+        how = d.t("Share a location, or write coordinates such as 52.52, 13.40.")
+        if self.geocoder is not None:
+            how = d.t("Share a location, or write an address or coordinates.")
+        question = f"{question}\n{how}"
+        if not known:
+            return await d.ask(question, parse=read_spoken)
+        options = [
+            Option(f"at-{number}", short(name or place.text, 90), short(place.text, 150) if name else "")
+            for number, (name, place) in enumerate(known)
+        ]
+        picked = await d.choose_or(question, options, read_spoken)
+        return picked if isinstance(picked, Spoken) else known[int(picked.value.removeprefix("at-"))][1]
 
     async def found_place(self, d: Dialog, words: str, near: Place | None) -> Place | None:
         """The place that words mean, asked about where there are several; None: they are told why there is none."""
@@ -256,7 +257,8 @@ class Placing(Rider):
     async def _told(self, d: Dialog, question: str) -> Place:
         """A place that is not looked for in the book."""
         while True:
-            spoken = await d.ask(self._place_question(d, question, []), parse=read_spoken)
+            spoken = await self._ask(d, question, [])
+            assert isinstance(spoken, Spoken), "nothing was offered"
             place = spoken.place or await self.found_place(d, spoken.words, None)
             if place is not None:
                 return await self._named(d, place)
@@ -317,14 +319,6 @@ class Placing(Rider):
         if not await d.confirm(question):
             return None
         return Place(coordinates(point), point)
-
-
-def _saved(known: list[tuple[str, Place]], words: str) -> Place | None:
-    """A place of the list by its number or name."""
-    wanted = fold(words.strip().removeprefix("#").rstrip(".)"))
-    if wanted.isdecimal() and len(wanted) <= 3 and 1 <= int(wanted) <= len(known):
-        return known[int(wanted) - 1][1]
-    return next((place for name, place in known if name and fold(name) == wanted), None)
 
 
 def _same(one: Place, other: Place) -> bool:
