@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bots.fleet import FleetKeeping, Fleets
-from bots.framework import Setup
+from bots.framework import Context, Place, Setup, location, message, reaction
 from bots.framework.i18n import _
 from bots.rides.driving import Driving
 from bots.rides.office import Office
@@ -40,5 +40,24 @@ class Rides(Riding, Driving, Office, FleetKeeping):
         self.settings: Settings = setup.settings or Settings()
         self.fleet = setup.service(Fleets).of(setup.instance)
         self.open_riding(setup, self.settings.riding)
-        self.open_driving()
+        self.open_driving(setup, self.settings.driving)
         self.open_office(setup)
+
+    # What is said, shared and reacted without being a command or an answer: a driver's first
+
+    @message
+    async def other(self, ctx: Context) -> None:
+        """An answer to a driver's card; whatever else: help."""
+        if not await self.driver_said(ctx) and ctx.addressed:
+            ctx.decline()
+
+    @location
+    async def somewhere(self, ctx: Context, place: Place) -> None:
+        """Where a driver on duty is; of anybody else, where they might want to go."""
+        if not await self.driver_is_at(ctx, place) and ctx.addressed:
+            ctx.say(ctx.t("Type “ride” to be driven, and share the place when I ask for it."))
+
+    @reaction
+    async def reacted(self, ctx: Context, key: str, event_id: str) -> None:
+        """An answer to a driver's card."""
+        await self.driver_reacted(ctx, key, event_id)

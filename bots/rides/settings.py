@@ -7,6 +7,7 @@ from datetime import timedelta
 from pydantic import BaseModel, ConfigDict, Field
 
 from bots.fleet.terms import Terms
+from bots.rides.driving.settings import DrivingSettings
 from bots.rides.riding.settings import RidingSettings
 
 __all__ = ["Settings"]
@@ -40,6 +41,7 @@ class Settings(BaseModel):
     lapses: int = Field(3, ge=0, le=20, description="Unanswered offers in a row that set a driver on a break; 0: none.")
 
     riding: RidingSettings = Field(default_factory=RidingSettings, description="The riders' side.")
+    driving: DrivingSettings = Field(default_factory=DrivingSettings, description="The drivers' side.")
 
     def terms(self) -> Terms:
         """How long things wait."""

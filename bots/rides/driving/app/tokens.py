@@ -30,7 +30,12 @@ REMEMBERED_MS: Final = 10_000
 class Tokens:
     """The one object of tokens in the composition root; a plugin gets it by its scope ``fleet``."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, url: str = "") -> None:
+        """
+        Args:
+            url: where apps send positions to, as the outside sees it.
+        """
+        self.url = url
         self._database = database
         self._clock = clock
         self._known: OrderedDict[str, tuple[TokenRow | None, int]] = OrderedDict()
