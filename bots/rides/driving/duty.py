@@ -77,7 +77,7 @@ class Duty(Steps):
         ctx.user_state.delete(WANTS)
         try:
             if driver.room_id != ctx.room_id and driver.state in APPROVED:
-                driver = self.fleet.drivers.change(ctx, driver, room_id=ctx.room_id)
+                driver = await self.fleet.drivers.change(ctx, driver, room_id=ctx.room_id)
             await self.fleet.drivers.go_online(ctx, driver, zones=driver.zones)
         except DriverError as error:
             self.refuse(ctx, error)
@@ -207,7 +207,7 @@ class Duty(Steps):
         driver = await self.fleet.drivers.get(ctx, ctx.sender)
         if driver is None:
             return
-        self.fleet.drivers.change(ctx, driver, zones=frozenset(names))
+        await self.fleet.drivers.change(ctx, driver, zones=frozenset(names))
         where = ", ".join(names)
         ctx.say(ctx.t("You are asked in: {zones}.", zones=where) if names else ctx.t("You are asked everywhere."))
 
@@ -244,7 +244,7 @@ class Duty(Steps):
         if driver.state is DriverState.OFFLINE and await ctx.user_state.get(WANTS):
             await self._turn_online(ctx, driver)
         elif driver.state is not DriverState.OFFLINE:
-            self.fleet.drivers.heard(ctx, driver.person)
+            await self.fleet.drivers.heard(ctx, driver.person)
 
     def _shared_at(self, ctx: Context) -> datetime:
         """When somebody was where they say: when they said it, by our clock where theirs cannot be."""

@@ -198,7 +198,7 @@ class SignUp(Duty):
             return ctx.t("You are no driver yet: write “drive” to become one.")
         others = tuple(each for each in driver.documents if each.kind != paper.kind)
         documents = (*others, Document(paper.kind, paper.content, paper.expires))
-        self.fleet.drivers.change(ctx, driver, documents=documents)
+        await self.fleet.drivers.change(ctx, driver, documents=documents)
         person, kind = driver.person, paper.kind
         await self.tell_operators(
             ctx,

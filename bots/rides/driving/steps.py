@@ -234,7 +234,7 @@ class Steps(Offering):
         if trip is None or driver is None or trip.driver != ctx.sender:
             return Done(ctx.t("This trip is over."))
         try:
-            after = await self._moved(ctx, trip, step, said)
+            after = await self._step_moved(ctx, trip, step, said)
         except (TripRefused, DriverError) as error:
             return Done(self._refusal(ctx, trip, error))
         if after is None:
@@ -249,7 +249,7 @@ class Steps(Offering):
         await self._next_of_batch(ctx, driver, trip)
         return Done(self._end_words(ctx, after, step), good=True)
 
-    async def _moved(self, ctx: Context, trip: Trip, step: str, said: str) -> Trip | None:
+    async def _step_moved(self, ctx: Context, trip: Trip, step: str, said: str) -> Trip | None:
         fleet, by = self.fleet, ctx.sender
         match step:
             case "arrived":
