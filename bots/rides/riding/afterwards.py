@@ -222,9 +222,7 @@ class Afterwards(Changing, Talking):
             amount = await d.ask(d.t("How much?"), parse=_amount(fare))
         else:
             amount = list(dict.fromkeys(amounts))[int(picked.removeprefix("tip-"))]
-        words = await d.do("tip", self._tip, trip_id, amount)
-        if words:
-            await d.say(words)
+        await d.say(await d.do("tip", self._tip, trip_id, amount))
 
     async def _fare_to_tip(self, ctx: Context, trip_id: str) -> Money | None:
         trip = await self.own_trip(ctx, trip_id)
@@ -243,7 +241,7 @@ class Afterwards(Changing, Talking):
             await self.fleet.trips.tip(ctx, trip, amount)
         except TripRefused as error:
             return sentence(ctx.translator, error)
-        return ""
+        return ctx.t("Please confirm {amount} in your chat with the wallet.", amount=amount)
 
     # Lost items and complaints
 

@@ -20,7 +20,7 @@ from bots.framework import Context, timer
 from bots.framework import content as contents
 from bots.framework.i18n import Translation, _
 from bots.rides.riding.base import Rider
-from bots.rides.riding.texts import about, driver_line, hour, moment, pin_words, short, trip_name
+from bots.rides.riding.texts import about, driver_line, hour, moment, pin_words, place_words, short, trip_name
 
 __all__ = ["Telling"]
 
@@ -63,7 +63,7 @@ TOLD: Final[Mapping[TripAction, Told]] = MappingProxyType(
         A.START: Told(_("You are on the way."), _("The courier has it, and is on the way.")),
         A.CHANGE: Told(_("The way of {trip} is changed. It costs {price} now.")),
         A.COMPLETE: Told(_("You have arrived."), _("It is handed over to {name}."), ring=True),
-        A.FAIL: Told("", _("It could not be handed over. The courier brings it back to you."), ring=True),
+        A.FAIL: Told("", _("{trip} could not be handed over."), ring=True),
         A.GIVE_UP: Told(
             _("No driver was found. “rebook” tries again."), _("No courier was found. “rebook” tries again."), ring=True
         ),
@@ -99,6 +99,11 @@ class Telling(Rider):
             self.soon(ctx, RECEIPT, trip)
         elif news.news is News.DECIDED:
             self.soon(ctx, CASE_DECIDED, trip)
+        elif news.news is News.PAYMENT_ASKED:
+            # It is asked for again whenever the money is looked at, and said once.
+            key = trip.id if trip.proposed is None else trip.proposed.key
+            text = words.t("Please confirm {amount} in your chat with the wallet.", amount=news.amount)
+            ctx.send(contents.text(text), room_id=trip.room_id, key=f"asked/{key}")
         else:
             text = self._about_money(news, words)
             if text:
@@ -118,8 +123,11 @@ class Telling(Rider):
             )
             self._say(ctx, trip, text)
         elif trip.kind is TripKind.RETURN:
-            text = words.t("{trip}: the courier brings it back.", trip=trip_name(words, trip))
-            self._say(ctx, trip, text)
+            lines = [words.t("{trip}: the courier brings it back to {place}.", trip=trip_name(words, trip),
+                             place=place_words(trip.dropoff))]  # fmt: skip
+            if trip.dropoff_pin:
+                lines.append(words.t("Tell the courier this PIN when you have it back: {pin}", pin=trip.dropoff_pin))
+            self._say(ctx, trip, "\n".join(lines), ring=True)
             self.follow(ctx, trip)
         elif trip.state is TripState.SEARCHING:
             self._searching(ctx, trip, words)
@@ -128,9 +136,6 @@ class Telling(Rider):
         """What is said of payments."""
         trip, amount = news.after, news.amount
         match news.news:
-            case News.PAYMENT_ASKED:
-                due = amount or (trip.proposed.quoted if trip.proposed is not None else trip.quoted)
-                return words.t("Please confirm {amount} in your chat with the wallet.", amount=due)
             case News.PAYMENT_REFUSED:
                 return words.t(news.refused, **news.values) if news.refused else ""
             case News.CHANGE_DROPPED:
@@ -149,7 +154,7 @@ class Telling(Rider):
         told = TOLD[action]
         if action is A.SEARCH:
             self._searching(ctx, trip, words)
-        elif told.of(trip) and news.by != trip.rider:
+        elif told.of(trip) and (news.by != trip.rider or (action is A.CHANGE and news.before.proposed is not None)):
             self._say(ctx, trip, await self._sentence(ctx, news, words), ring=told.ring)
         if action is A.LOSE_DRIVER:
             self._search_words_later(ctx, trip, 0)

@@ -210,8 +210,13 @@ def _waited_for(say: Translator, trip: Trip, now: datetime) -> list[str]:
     if trip.state in HAS_DRIVER - {TripState.UNDER_WAY} and trip.pin:
         lines.append(pin_words(say, trip))
     if trip.dropoff_pin and trip.state not in ENDED:
-        lines.append(say.t("The PIN for who receives it: {pin}", pin=trip.dropoff_pin))
+        back = trip.kind is TripKind.RETURN
+        text = _("Tell the courier this PIN when you have it back: {pin}") if back else RECEIVER_PIN
+        lines.append(say.t(text, pin=trip.dropoff_pin))
     return lines
+
+
+RECEIVER_PIN: Final = _("The PIN for who receives it: {pin}")
 
 
 def pin_words(say: Translator, trip: Trip) -> str:
