@@ -10,7 +10,7 @@ import datetime as dt
 import io
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from babel.messages.catalog import Catalog
@@ -26,6 +26,8 @@ __all__ = ["Domain", "Gap", "Scan", "built_in", "domain_of", "extract", "main", 
 _WIDTH = 110
 _COMMERCE = ("commerce", "shop", "food")
 """The bots that sell say what commerce says for them: their texts lie in its catalogues."""
+_BESIDE = {"rides": ("fleet", "routing")}
+"""What a bot says for rooms that know no bot: their texts lie in its catalogues too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,11 @@ def built_in(bots: Path) -> tuple[Domain, ...]:
     commerce = Domain("commerce", sources, bots / "commerce" / "locales", root)
     others = {"framework", *_COMMERCE}
     plugins = sorted(file.parent for file in bots.glob("*/plugin.py") if file.parent.name not in others)
-    return (framework, pages, commerce, *(domain_of(each, root) for each in plugins))
+    found = [domain_of(each, root) for each in plugins]
+    beside = (
+        replace(each, sources=(*each.sources, *(bots / name for name in _BESIDE.get(each.name, ())))) for each in found
+    )
+    return (framework, pages, commerce, *beside)
 
 
 def domain_of(package: Path, root: Path | None = None) -> Domain:
