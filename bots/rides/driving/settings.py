@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from bots.framework.i18n import _
+
 __all__ = ["DocumentKind", "DrivingSettings"]
 
 
@@ -31,7 +33,10 @@ class DrivingSettings(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     documents: tuple[DocumentKind, ...] = Field(
-        (DocumentKind(name="licence", label="driving licence"), DocumentKind(name="insurance")),
+        (
+            DocumentKind(name="licence", label=_("driving licence")),
+            DocumentKind(name="insurance", label=_("insurance")),
+        ),
         max_length=8,
         description="Documents that drivers show, in order.",
     )
