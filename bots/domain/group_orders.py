@@ -300,6 +300,21 @@ class GroupOrder:
         left = tuple(each for each in self.done if each != person)
         return self if left == self.done else replace(self, done=left, updated_at=at)
 
+    def without(self, person: str, heir: str, at: datetime) -> GroupOrder:
+        """Somebody has left the room: they order nothing here.
+
+        Args:
+            heir: who decides when it was theirs to.
+
+        Raises:
+            GroupError: it is ordered already: who left pays their share or does not.
+        """
+        if self.state not in {GroupState.OPEN, GroupState.CLOSED}:
+            raise GroupError("group.refused", state=WORDS[self.state])
+        left = tuple(each for each in self.done if each != person)
+        host = heir if person == self.host else self.host
+        return self if (left, host) == (self.done, self.host) else replace(self, done=left, host=host, updated_at=at)
+
     def all_done(self, people: Collection[str]) -> bool:
         """Whether everybody who has something in it has said so."""
         return bool(people) and set(people) <= set(self.done)

@@ -370,3 +370,57 @@ async def test_whatever_dies_the_shares_are_held_once() -> None:
             await world.staff_says(party.roma, f"reject {order.number} no oven")
             await world.pass_minutes(1)
             assert await party.has() == ["100.00 EUR"] * 3, commits
+
+
+async def test_a_host_who_leaves_is_followed_by_who_wanted_something_first() -> None:
+    async with FoodWorld() as world:
+        party = await Party.of(world)
+        room, bob, carol = party.room, party.bob, party.carol
+        await world.has_group(room, party.alice, bob, carol)
+        await party.heard()
+        await party.alice.leaves(room)
+        assert await party.heard() == [
+            "Alice has left: what they wanted is taken out.\nBob decides about the group order now."
+        ]
+        # Closed, he is asked; and leaves too: what he was asked is Carol's to answer.
+        await world.closes(room, bob)
+        await party.heard(carol)
+        await bob.leaves(room)
+        assert await party.heard(carol) == [
+            "Bob has left: what they wanted is taken out.\nCarol decides about the group order now."
+        ]
+        said = await world.says(bob, "I pay €20.50")
+        assert any("This group order is not waiting for you any more." in each for each in said), said
+        said = await world.hears(carol)
+        assert "Carol: 1 × Margherita" in said[0]
+        assert not await world.orders.of_buyer(world, bob.user_id)
+        # The last one leaves: it is off, and the room can begin another one.
+        await carol.leaves(room)
+        assert await world.group_of(room) is None
+        assert await party.has() == ["100.00 EUR"] * 3
+        world.check()
+
+
+async def test_who_leaves_before_it_is_ordered_is_not_asked_to_pay() -> None:
+    async with FoodWorld() as world:
+        party = await Party.of(world)
+        await world.has_group(party.room, party.alice, party.bob, party.carol)
+        await world.closes(party.room, party.alice)
+        await party.heard()
+        await party.carol.leaves(party.room)
+        assert await party.heard() == ["Carol has left: what they wanted is taken out."]
+        # What the host has seen is not what there is any more: it is shown again.
+        said = await world.says(party.alice, "Everybody pays their share")
+        assert said[0] == "Something has changed meanwhile. Please look at it again."
+        assert "Alice: €7.25\nBob: €10.25" in said[-1]
+        await world.says(party.alice, "Everybody pays their share")
+        for person in (party.alice, party.bob):
+            await world.pays(person)
+        order = await world.last_order(party.alice)
+        assert (order.state, order.total) == (OrderState.PAID, money("17.50"))
+        # Who leaves once it is paid has paid.
+        await party.heard(party.alice)
+        await party.bob.leaves(party.room)
+        assert await party.heard(party.alice) == []
+        assert (await world.order(order)).state is OrderState.PAID
+        world.check()

@@ -16,7 +16,7 @@ from bots.food.groups import texts
 from bots.food.groups.book import Stored
 from bots.food.groups.checkout import GroupCheckout
 from bots.food.groups.service import DEADLINE, owner_of
-from bots.framework import Context, Dialog, Rest, command, dialog, every, payment_changed, timer
+from bots.framework import Context, Dialog, Rest, command, dialog, every, member, payment_changed, timer
 from bots.framework.i18n import _
 from bots.framework.payment_changes import PaymentChange
 
@@ -244,6 +244,14 @@ class Grouping(GroupCheckout):
             ctx.say(texts.sentence(ctx.translator, error, names))
             return None
         return stored
+
+    @member
+    async def group_member(self, ctx: Context, user_id: str, membership: str) -> None:
+        """Somebody has left a room that orders together."""
+        if membership in {"leave", "ban"}:
+            stored = await self.groups.book.of_room(ctx, ctx.room_id)
+            if stored is not None:
+                await self.groups.left(ctx, stored, user_id)
 
     # By itself
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from bots.commerce.buying.browsing import Browsing
 from bots.commerce.buying.checkout import REFUSALS, CheckingOut
@@ -18,6 +18,7 @@ from bots.domain.merchants import MerchantError
 from bots.domain.money import Money
 from bots.domain.orders import Order, OrderRefused
 from bots.food.groups import texts
+from bots.food.groups.book import Stored
 from bots.food.groups.service import CHECKOUT, STUCK, Groups, missing_of, owner_of
 from bots.food.scheduling import Scheduling
 from bots.framework import Context, Dialog, Option, ParseEnv, dialog, timer
@@ -111,7 +112,7 @@ class GroupCheckout(Browsing, CheckingOut, Scheduling):
     async def _group_closed(self, ctx: Context, group_id: str) -> Closed:
         say = ctx.translator
         stored = await self.groups.book.get(ctx, group_id)
-        if stored is None or stored.group.state is not GroupState.CLOSED:
+        if not _asks(stored, ctx.sender):
             return Closed(refusal=say.t("This group order is not waiting for you any more."))
         group = stored.group
         merchant = await self.groups.merchant(ctx, group)
@@ -128,7 +129,7 @@ class GroupCheckout(Browsing, CheckingOut, Scheduling):
         """The order as it would be placed, with what each would pay."""
         say = ctx.translator
         stored = await self.groups.book.get(ctx, group_id)
-        if stored is None or stored.group.state is not GroupState.CLOSED:
+        if not _asks(stored, ctx.sender):
             return Quoted(say.t("This group order is not waiting for you any more."))
         group = stored.group
         try:
@@ -185,7 +186,7 @@ class GroupCheckout(Browsing, CheckingOut, Scheduling):
     ) -> str:
         """Place it as the host has seen it; why that cannot be, or nothing."""
         stored = await self.groups.book.get(ctx, group_id)
-        if stored is None or stored.group.state is not GroupState.CLOSED:
+        if not _asks(stored, ctx.sender):
             return ctx.t("This group order is not waiting for you any more.")
         try:
             order, _gone = await self._group_draft(ctx, stored.group, checkout, decided, split=split)
@@ -202,7 +203,7 @@ class GroupCheckout(Browsing, CheckingOut, Scheduling):
 
     async def _group_undecided(self, ctx: Context, group_id: str, what: str) -> str:
         stored = await self.groups.book.get(ctx, group_id)
-        if stored is None or stored.group.state is not GroupState.CLOSED:
+        if not _asks(stored, ctx.sender):
             return ctx.t("This group order is not waiting for you any more.")
         if what == "open":
             await self.groups.reopen(ctx, stored, ctx.now() + ASKED_FOR)
@@ -264,6 +265,11 @@ class GroupCheckout(Browsing, CheckingOut, Scheduling):
         except (MerchantError, OrderRefused) as error:
             return _refused(ctx.translator, error)
         return ctx.t("The group order is cancelled. Everybody's money comes back.")
+
+
+def _asks(stored: Stored | None, person: str) -> TypeGuard[Stored]:
+    """Whether a group order waits for somebody to order it: who has left its room is not asked any more."""
+    return stored is not None and stored.group.state is GroupState.CLOSED and stored.group.host == person
 
 
 def _refused(say: Translator, error: MerchantError | OrderRefused) -> str:

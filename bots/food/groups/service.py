@@ -160,6 +160,39 @@ class Groups:
         """Ask the host once more what they have not answered."""
         await self._ask_host(ctx, CHECKOUT, group)
 
+    async def left(self, ctx: Context, stored: Stored, person: str) -> None:
+        """Somebody has left the room: what they wanted is taken out while nothing is ordered. A host who leaves is
+        followed by whoever has wanted something first; without anybody it is off."""
+        group = stored.group
+        if group.state not in {GroupState.OPEN, GroupState.CLOSED}:
+            return
+        cart = await self.cart(ctx, group)
+        kept = tuple(line for line in cart.lines if line.person != person)
+        members = await ctx.members(group.room_id)
+        heirs = [each for each in dict.fromkeys(line.person for line in kept) if members.get(each) == "join"]
+        was_host = person == group.host
+        if kept == cart.lines and not was_host:
+            return
+        if kept != cart.lines:
+            self._market.baskets.put(ctx, owner_of(group.room_id), cart, Cart(kept, cart.version + 1))
+        if (was_host and not heirs) or (not kept and group.state is GroupState.CLOSED):
+            await self._off(ctx, stored, None)
+            return
+        after = group.without(person, heirs[0] if heirs else group.host, ctx.now())
+        if after is group:
+            self.book.require(ctx, group)
+        else:
+            self.book.write(ctx, stored, after)
+        names = await self.names(ctx, group, [person, after.host])
+        say = await self.words(ctx, after)
+        lines = [say.t("{person} has left: what they wanted is taken out.", person=names[person])]
+        if was_host:
+            lines.append(say.t("{host} decides about the group order now.", host=names[after.host]))
+            self._wait(ctx, after)
+            if after.state is GroupState.CLOSED:
+                await self._ask_host(ctx, CHECKOUT, after)
+        ctx.say("\n".join(lines), room_id=group.room_id)
+
     async def reopen(self, ctx: Context, stored: Stored, until: datetime) -> None:
         """Everybody can add again. Raises GroupError."""
         after = advance(stored.group, GroupAction.REOPEN, ctx.now(), within=until - ctx.now(), done=())
