@@ -133,6 +133,17 @@ class Surges:
     async def at(self, reader: Reader, point: Point, now: datetime) -> Surge:
         """What counts for a pickup at a point."""
         await self._read(reader, now)
+        return self.now(point, now)
+
+    def now(self, point: Point | None, now: datetime) -> Surge:
+        """The same by what operators had set when that was read last; without a point there is none."""
+        if point is None:
+            return NO_SURGE
+        name, zone = self._cell(point)
+        return self._of(name, zone, now)
+
+    def now(self, point: Point, now: datetime) -> Surge:
+        """The same as :meth:`at` by what is known in memory: an operator's surge, as it was read last."""
         name, zone = self._cell(point)
         return self._of(name, zone, now)
 
