@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bots.fleet import FleetKeeping, Fleets
-from bots.framework import Context, Place, Setup, location, message, reaction
+from bots.framework import Context, Place, Setup, joined, location, message, reaction
 from bots.framework.i18n import _
 from bots.rides.driving import Driving
 from bots.rides.office import Office
@@ -43,6 +43,19 @@ class Rides(Riding, Driving, Office, FleetKeeping):
         self.open_driving(setup, self.settings.driving)
         self.open_office(setup)
 
+    @joined
+    async def hello(self, ctx: Context) -> None:
+        """Say what it is for."""
+        if len(await ctx.humans()) > 1:
+            ctx.say(ctx.t("Hello! Where you go is nobody else's affair: please write to me in a chat of our own."))
+            return
+        ctx.say(
+            ctx.t(
+                "Hello! Type “ride” to be driven, “send” to have something brought, or “save home” to keep a place. "
+                "“drive” if you drive. “help” shows everything else."
+            )
+        )
+
     # What is said, shared and reacted without being a command or an answer: a driver's first
 
     @message
@@ -55,7 +68,7 @@ class Rides(Riding, Driving, Office, FleetKeeping):
     async def somewhere(self, ctx: Context, place: Place) -> None:
         """Where a driver on duty is; of anybody else, where they might want to go."""
         if not await self.driver_is_at(ctx, place) and ctx.addressed:
-            ctx.say(ctx.t("Type “ride” to be driven, and share the place when I ask for it."))
+            await self.place_shared(ctx, place)
 
     @reaction
     async def reacted(self, ctx: Context, key: str, event_id: str) -> None:

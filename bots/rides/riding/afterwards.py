@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from bots.domain.drivers import DriverError
-from bots.domain.fares import LABELS, Fare, Part, final_fare
+from bots.domain.fares import LABELS, Fare, Part
 from bots.domain.money import Money, MoneyError
 from bots.domain.places import Point
 from bots.domain.trips import DRIVEN, ENDED, HAS_DRIVER, TEXT_MAX, Trip, TripKind, TripRefused, TripState
@@ -34,7 +34,7 @@ from bots.rides.riding.texts import (
 )
 from bots.routing.base import RoutingError
 
-__all__ = ["Afterwards", "fare_of", "route_picture"]
+__all__ = ["Afterwards", "receipt_text", "route_picture"]
 
 log = logging.getLogger(__name__)
 
@@ -114,13 +114,18 @@ class Afterwards(Changing, Talking):
 
     async def _give_receipt(self, ctx: Context, trip: Trip) -> None:
         driver = await self.fleet.drivers.get(ctx, trip.driver) if trip.driver else None
-        ctx.say(receipt_text(ctx.translator, trip, "" if driver is None else driver_line(ctx.translator, driver)))
+        who = "" if driver is None else driver_line(ctx.translator, driver)
+        ctx.say(receipt_text(ctx.translator, trip, who, self._fare_of(trip)))
         if trip.state not in {S.COMPLETED, S.FAILED}:
             return
         line = await self.line_of(trip, ctx.now())
         picture = await asyncio.to_thread(route_picture, trip, line)
         caption = ctx.t("The way of {trip}", trip=trip_name(ctx.translator, trip))
         await ctx.send_image(picture, f"{trip.number}.png", caption=caption)
+
+    def _fare_of(self, trip: Trip) -> Fare | None:
+        fare = self.fleet.quotes.final_fare(trip) if trip.state is S.COMPLETED else None
+        return fare if fare is not None and fare.total == trip.due else None
 
     async def line_of(self, trip: Trip, at: datetime) -> tuple[Point, ...]:
         """The way of a trip, from place to place where the router cannot say more."""
@@ -322,23 +327,15 @@ def decided_text(say: Translator, trip: Trip, case: TripCase) -> str:
     return "\n".join(lines)
 
 
-def fare_of(trip: Trip) -> Fare | None:
-    """The lines of what was due, where they add up to it; None: it was another sum than the tariff's (the operator
-    decided), or nothing."""
-    if trip.quote is None or trip.due is None or trip.state is not S.COMPLETED:
-        return None
-    waited = timedelta()
-    if trip.arrived_at is not None and trip.started_at is not None:
-        waited = trip.started_at - trip.arrived_at
-    fare = final_fare(trip.quote, waited, trip.held)
-    return fare if fare.total == trip.due else None
-
-
 SINGLE: Final = {S.CANCELLED_LATE: Part.CANCEL, S.NO_SHOW: Part.MISS}
 
 
-def receipt_text(say: Translator, trip: Trip, driver: str) -> str:
-    """A receipt: what, from where to where, with whom, what for, and the tax in it."""
+def receipt_text(say: Translator, trip: Trip, driver: str, fare: Fare | None) -> str:
+    """A receipt: what, from where to where, with whom, what for, and the tax in it.
+
+    Args:
+        fare: its lines, where they add up to what was due; None: it was another sum (a fee, the operator's decision).
+    """
     assert trip.due is not None
     ended = trip.ended_at or trip.updated_at
     lines = [say.t("Receipt for {trip}, {time}", trip=trip_name(say, trip), time=ended)]
@@ -347,7 +344,6 @@ def receipt_text(say: Translator, trip: Trip, driver: str) -> str:
         lines.append(driver)
     if trip.state in {S.COMPLETED, S.FAILED}:
         lines.append(f"{kilometres(say, trip.metres)}, {minutes(say, trip.seconds)}")
-    fare = fare_of(trip)
     if fare is not None:
         lines += fare_lines(say, fare.lines, fare.total)
     else:

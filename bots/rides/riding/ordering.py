@@ -9,15 +9,16 @@ from typing import Final
 from bots.domain.errors import DomainError
 from bots.domain.fares import Quote
 from bots.domain.money import Money
-from bots.domain.places import Place
+from bots.domain.places import Place, Point
 from bots.domain.trips import STOPS_MAX, TEXT_MAX, Trip, TripKind, TripRefused
 from bots.fleet.quotes import Offered
 from bots.fleet.trips import Wanted
 from bots.framework import Context, Dialog, InvalidValue, Option, Rest, command, dialog
+from bots.framework import Place as Shared
 from bots.framework.arguments.times import when
 from bots.framework.i18n import Translator, _
 from bots.rides.riding.base import REFUSALS, ROUNDS, Glance
-from bots.rides.riding.places import Placing, Spoken, read_spoken
+from bots.rides.riding.places import Placing, Spoken, read_label, read_spoken
 from bots.rides.riding.texts import (
     QUESTION_MAX,
     Speaking,
@@ -25,6 +26,7 @@ from bots.rides.riding.texts import (
     fare_lines,
     joined,
     minutes,
+    place_words,
     sentence,
     short,
     surge_words,
@@ -120,6 +122,33 @@ class Ordering(Placing):
             ctx.say(ctx.t(refusal, days=self.riding.ahead_days))
         else:
             ctx.start(self.ordering, Draft(wanted=wanted), None)
+
+    async def place_shared(self, ctx: Context, place: Shared) -> None:
+        """Somebody has shared a place that nobody asked for: what it is."""
+        if len(await ctx.humans()) <= 1:
+            ctx.start(self.shared_place, Place(str(place), Point(place.latitude, place.longitude)))
+
+    @dialog(timeout=timedelta(minutes=30))
+    async def shared_place(self, d: Dialog, place: Place) -> None:
+        """Where to be picked up, where to go, or a place to keep."""
+        options = [
+            Option(FROM, d.t("Pick me up there"), key="🟢"),
+            Option(TO, d.t("Go there"), key="🏁"),
+            Option("keep", d.t("Keep this place"), key="💾"),
+            Option(NOT_NOW, d.t("Nothing"), key="❌"),
+        ]
+        picked = (await d.choose(d.t("What about {place}?", place=place_words(place)), options)).value
+        if picked == NOT_NOW:
+            await d.end(d.t("Then not."))
+        if picked == "keep":
+            name = await d.ask(d.t("Under which name?"), parse=read_label)
+            await d.end(await d.do("keep", self._keep_place, name, place))
+        await d.do("order", self._order_from, place, picked)
+
+    async def _order_from(self, ctx: Context, place: Place, what: str) -> None:
+        if await self.may_order(ctx):
+            draft = Draft(pickup=place) if what == FROM else Draft(dropoff=place)
+            ctx.start(self.ordering, draft, None)
 
     @dialog(timeout=ORDER_WITHIN)
     async def ordering(self, d: Dialog, draft: Draft, to: Spoken | None) -> None:

@@ -247,7 +247,7 @@ class Placing(Rider):
             question = d.t("Your places:") if known else d.t("I keep no place for you yet.")
             picked = (await d.choose(question, options)).value
             if picked == ANOTHER:
-                name = await d.ask(d.t("Under which name?"), parse=_name)
+                name = await d.ask(d.t("Under which name?"), parse=read_label)
                 place = await self._told(d, d.t("Where is “{name}”?", name=short(name, 60)))
                 await d.say(await d.do("keep", self._keep_place, name, place))
                 continue
@@ -270,7 +270,7 @@ class Placing(Rider):
             Option("back", d.t("Back to the list"), key="⬅️"),
         ]
         what = (await d.choose(f"{address.name}\n{short(address.place.text, 400)}", options)).value
-        name = await d.ask(d.t("Under which name?"), parse=_name) if what == "rename" else ""
+        name = await d.ask(d.t("Under which name?"), parse=read_label) if what == "rename" else ""
         if what != "back":
             await d.say(await d.do(what, self._do_place, address.id, what, name))
 
@@ -334,5 +334,6 @@ def _nameless(place: Place) -> bool:
     return True
 
 
-def _name(text: str) -> str:
+def read_label(text: str) -> str:
+    """A name under which a place is kept."""
     return " ".join(text.split())
