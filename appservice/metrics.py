@@ -6,6 +6,7 @@ process (tests), and it also holds the process, platform and garbage collector m
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from prometheus_client import (
@@ -81,6 +82,7 @@ class Metrics:
         self.order_accept_seconds = histogram(
             "order_accept_seconds", "From an order's payment to its acceptance.", ANSWERS, "plugin"
         )
+        self._of_trips(counter, gauge, histogram)
         self.timers_removed = counter("timers_removed", "Messages removed by timers and retention.")
         self.timers_given_up = counter("timers_given_up", "Messages that could not be removed: the steward may not.")
         self.timers_behind_seconds = gauge("timers_behind_seconds", "How late the message is that is removed now.")
@@ -107,6 +109,20 @@ class Metrics:
         self.transaction_seconds = histogram(
             "transaction_seconds", "A transaction of the homeserver, from its first byte to the answer.", FAST
         )
+
+    def _of_trips(
+        self, counter: Callable[..., Counter], gauge: Callable[..., Gauge], histogram: Callable[..., Histogram]
+    ) -> None:
+        self.trips_open = gauge("trips_open", "Trips that have not ended, by state.", "plugin", "state")
+        self.trips_waiting = gauge("trips_waiting", "Trips that wait for a driver, by the last round.", "plugin")
+        self.trip_actions = counter("trip_actions", "What happened to trips, by action.", "plugin", "action")
+        self.trip_match_seconds = histogram(
+            "trip_match_seconds", "From the beginning of a trip's search to its driver.", ANSWERS, "plugin"
+        )
+        self.trip_offers = counter(
+            "trip_offers", "Offers to drivers: open when they are made, then what they came to.", "plugin", "outcome"
+        )
+        self.round_seconds = histogram("round_seconds", "One round of dispatch.", SLOW, "plugin")
 
     def render(self) -> tuple[bytes, str]:
         """The text exposition of all metrics, and its content type."""

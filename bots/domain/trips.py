@@ -241,7 +241,8 @@ MESSAGES: Final[Mapping[str, str]] = MappingProxyType(
         "trip.no_tip": "A tip can be given after the trip.",
         "trip.no_driver": "Nobody drives this trip.",
         "trip.too_much": "Only {left} of it can be given back.",
-        "trip.unpaid": "The trip is not paid through me.",
+        "trip.unpaid": "Nothing is due for this trip.",
+        "trip.decided": "That is decided already.",
         "trip.proof": "The PIN is needed, or a photo of where it was left.",
     }
 )

@@ -8,8 +8,8 @@ from bots.fleet.news import DriverHook, DriverNews, News, OfferHook, OfferNews, 
 from bots.fleet.offers import Offers
 from bots.fleet.positions import Heard, Positions, Seen
 from bots.fleet.quotes import Offered, Quotes
-from bots.fleet.terms import Terms
-from bots.fleet.trips import Charge, Step, Trips, Wanted
+from bots.fleet.terms import Charge, Terms
+from bots.fleet.trips import Step, Trips, Wanted
 
 __all__ = [
     "Charge",

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from appservice.clock import from_ms, to_ms
 from bots.commerce.trade import Trade
@@ -31,6 +30,11 @@ class Book:
     def __init__(self, trade: Trade, bot: str) -> None:
         self.trade = trade
         self.bot = bot
+
+    @staticmethod
+    def moment(ms: int) -> datetime:
+        """A time as it is stored, as a time (UTC)."""
+        return from_ms(ms)
 
     # Trips
 
@@ -77,17 +81,6 @@ class Book:
             sealed=self.trade.seal(TRIP, trip.id, out(trip)),
             revision=trip.revision,
         )
-
-    @staticmethod
-    def trip_out(trip: Trip) -> Mapping[str, Any]:
-        """A trip as plain JSON, for an event, which is sealed as a whole."""
-        plain: Mapping[str, Any] = out(trip)
-        return plain
-
-    @staticmethod
-    def trip_in(held: Mapping[str, Any]) -> Trip:
-        """The trip of an event again."""
-        return into(Trip, held)
 
     # Drivers
 

@@ -26,7 +26,8 @@ class News(StrEnum):
     """What a trip's listeners are told."""
 
     REQUESTED = "requested"
-    """It is there: searching, waiting for its payment or for its time."""
+    """It is there: searching, waiting for its payment or for its time; or a trip back, under way already (``after``;
+    ``before`` is then the trip that failed)."""
     MOVED = "moved"
     """An action has happened to it (``action``); ``after.state`` may be the same as before (a changed way)."""
     PAYMENT_ASKED = "payment_asked"
@@ -37,6 +38,8 @@ class News(StrEnum):
     """The rider wants another way that costs more, and is about to be asked for the difference."""
     CHANGE_DROPPED = "change_dropped"
     """They have not paid it: the old way stands."""
+    LEFT_STOP = "left_stop"
+    """The driver goes on from a stop."""
     TAKEN = "taken"
     """The money of an ended ride is taken (``amount``): time for the receipt."""
     GIVEN_BACK = "given_back"

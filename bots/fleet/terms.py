@@ -5,7 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-__all__ = ["Terms"]
+from bots.domain.money import Money
+
+__all__ = ["Charge", "Terms"]
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What is due for a trip at its end: of the rider, and of that for the driver."""
+
+    due: Money
+    earning: Money
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +29,11 @@ class Terms:
         search: for a driver, all waves together; of what a client has brought ``client_search``.
         offered: a driver has so long to answer.
         grace: a driver waits so long at the pickup; then the rider has missed it.
-        ahead: so long before it is wanted, a trip that is ordered for later is woken.
+        ahead: so long before it is wanted, a trip that is ordered for later is woken; ``client_ahead``: a courier is
+            looked for before it is ready.
+        approach: so much more than twice what was promised a driver of whom nothing is heard has to be at the pickup;
+            then another one is looked for.
+        longest: a driver who waits, or drives, has done so by mistake after so long: the trip ends, and costs nothing.
         capture: so long after its end the money of a ride is taken: until then a dispute leaves it held.
         silent: a driver of whom nothing is heard for so long is offline.
         stale: a driver whose position is older is asked for nothing.
@@ -35,6 +49,9 @@ class Terms:
     offered: timedelta = timedelta(seconds=25)
     grace: timedelta = timedelta(minutes=5)
     ahead: timedelta = timedelta(minutes=20)
+    client_ahead: timedelta = timedelta(minutes=10)
+    approach: timedelta = timedelta(minutes=10)
+    longest: timedelta = timedelta(hours=12)
     capture: timedelta = timedelta(minutes=10)
     silent: timedelta = timedelta(minutes=15)
     stale: timedelta = timedelta(minutes=3)

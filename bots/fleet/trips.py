@@ -1,39 +1,54 @@
-"""Trips: requested, moved from state to state, their money brought after them."""
+"""Trips: requested, moved from state to state, told of; their money is brought after them.
+
+The state is stored first, in one commit with what people are told; then the timer "fleet_settle" brings the money
+where the state says (:mod:`bots.fleet.settling`). Everything is compare-and-set: who was slower finds that in the
+commit (TradeBusy), and the handler is run again on how things stand then.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
-from bots.commerce.hand import Reader
-from bots.domain.drivers import Driver
+from appservice.clock import to_ms
+from bots.domain.drivers import Driver, DriverError, DriverState
+from bots.domain.fares import Quote
 from bots.domain.money import Money
 from bots.domain.places import Place
-from bots.domain.trips import Trip, TripAction, TripKind, TripState, Way
-from bots.fleet.news import TripHook
+from bots.domain.trips import (
+    ENDED,
+    HAS_DRIVER,
+    NEXT,
+    WORDS,
+    Hold,
+    Stop,
+    Trip,
+    TripAction,
+    TripKind,
+    TripMoney,
+    TripRefused,
+    TripState,
+    Way,
+    advance,
+    dropped,
+    tried,
+)
+from bots.fleet.news import News, TripNews
+from bots.fleet.settling import Settling
+from bots.fleet.terms import Charge
+from bots.fleet.trip_book import Step
 from bots.framework import Context
 
 __all__ = ["Charge", "Step", "Trips", "Wanted"]
 
-
-@dataclass(frozen=True, slots=True)
-class Charge:
-    """What is due for a trip that does not take place: of the rider, and of that for the driver."""
-
-    due: Money
-    earning: Money
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """Something that happened to a trip. ``action``: of :class:`bots.domain.trips.TripAction`, or ``request``."""
-
-    action: str
-    state: TripState
-    by: str
-    at: datetime
+ULID_LENGTH: Final = 26
+ALPHABET: Final = "23456789CFGHJMPQRVWX"
+"""Of trips' numbers: no letters that make words, and none that are taken for others."""
+NUMBER_LENGTH: Final = 6
+A, S = TripAction, TripState
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +56,14 @@ class Wanted:
     """A trip that somebody wants.
 
     Attributes:
-        cause: what it is ordered by: the same cause is the same trip, however often it is requested. A ULID made in a
-            step of the rider's dialog, the id of an order.
-        hold: what is held for it; the quote unless told (waiting minutes may come on top).
+        cause: a ULID that it is ordered by: the same cause is the same trip, however often it is requested. Made in a
+            step of the rider's dialog (``fleet.trade.new_id()``), or by ``fleet.trade.id_for`` of the id of an order.
+        quote: that it is ordered by; the fees and the end are counted by its terms. None: of a client's trip.
+        hold: what is held for it; the quote's unless told.
         pin: whether the driver has to be told a PIN at the pickup; ``dropoff_pin``: at the drop-off.
         wanted, ready_at, latest: as of :class:`bots.domain.trips.Trip`.
-        never: user ids of drivers who are not asked.
-        driver: of a return: who has it already, and brings it back: it begins under way.
+        never: user ids of drivers who are not asked; the rider is not asked anyway.
+        memo: what the payment is called, in the rider's words; the trip's number unless told.
     """
 
     cause: str
@@ -60,6 +76,7 @@ class Wanted:
     metres: int
     seconds: int
     stops: tuple[Place, ...] = ()
+    quote: Quote | None = None
     hold: Money | None = None
     rider: str = ""
     room_id: str = ""
@@ -74,63 +91,14 @@ class Wanted:
     never: tuple[str, ...] = ()
     pin: bool = True
     dropoff_pin: bool = False
-    of: str = ""
-    driver: str = ""
+    memo: str = ""
 
 
-class Trips:
-    """The trips of a fleet. Writes happen in the commit of the handler at hand, and are compare-and-set: who was slower
-    finds that in the commit (TradeBusy), and the handler is run again on how things stand then.
+class Trips(Settling):
+    """The trips of a fleet. Writes happen in the commit of the handler at hand.
 
     Raises TripRefused for what does not follow on where a trip stands.
     """
-
-    hooks: list[TripHook]
-    """Told of everything, in order: see :mod:`bots.fleet.news`."""
-
-    # Reading
-
-    async def get(self, reader: Reader, trip_id: str) -> Trip | None:
-        """A trip by its id."""
-        raise NotImplementedError
-
-    async def by_number(self, reader: Reader, number: str, *, rider: str = "", driver: str = "") -> Trip | None:
-        """A trip by its number as people type it, of a rider or of a driver, or anybody's."""
-        raise NotImplementedError
-
-    async def of_rider(self, reader: Reader, person: str, *, before: str = "", limit: int = 10) -> list[Trip]:
-        """A rider's trips, the newest first. ``before``: the id of the last one of the page before."""
-        raise NotImplementedError
-
-    async def open_of_rider(self, reader: Reader, person: str) -> list[Trip]:
-        """A rider's trips that have not ended, the newest first."""
-        raise NotImplementedError
-
-    async def of_driver(
-        self, reader: Reader, person: str, *, since: datetime | None = None, before: str = "", limit: int = 10
-    ) -> list[Trip]:
-        """A driver's trips that have ended, the newest first: what they have earned."""
-        raise NotImplementedError
-
-    async def current_of_driver(self, reader: Reader, person: str) -> list[Trip]:
-        """What a driver is bound to now: none, one, or two that are brought in one go."""
-        raise NotImplementedError
-
-    async def of_reference(self, reader: Reader, client: str, reference: str) -> Trip | None:
-        """The newest trip of a client's order, returns included."""
-        raise NotImplementedError
-
-    async def in_states(self, reader: Reader, states: Collection[TripState], limit: int = 200) -> list[Trip]:
-        """Everybody's trips in these states, what waits longest first."""
-        raise NotImplementedError
-
-    async def counts(self, reader: Reader) -> dict[TripState, int]:
-        """How many trips are in each state that is not an end."""
-        raise NotImplementedError
-
-    async def steps(self, reader: Reader, trip_id: str) -> list[Step]:
-        """What happened to a trip, in order."""
-        raise NotImplementedError
 
     # Requesting
 
@@ -138,9 +106,93 @@ class Trips:
         """Order a trip. The same cause again is the same trip, as it stands by now.
 
         A rider's trip waits for its payment (AUTHORISING: the wallet asks them), a client's is searched for at once;
-        what is wanted later than ``terms.ahead`` from now is SCHEDULED, and woken in time.
+        what is wanted later is SCHEDULED, and woken in time.
+
+        Raises:
+            TripRefused: it cannot be at all.
         """
-        raise NotImplementedError
+        if len(wanted.cause) != ULID_LENGTH:
+            raise ValueError("a trip's cause is a ULID")
+        trip_id = self.fleet.trade.id_for(wanted.cause, "trip")
+        there = await self.get(ctx, trip_id)
+        if there is not None:
+            return there
+        trip = self._made(ctx, trip_id, wanted)
+        self._add(ctx, trip, wanted.rider)
+        if trip.money is TripMoney.ASKED:
+            self.settle_soon(ctx, trip)
+        self._wait(ctx, trip)
+        if trip.state is S.SEARCHING:
+            self._searched(ctx)
+        await self.tell(ctx, TripNews(News.REQUESTED, trip, trip, by=wanted.rider))
+        return trip
+
+    def _made(self, ctx: Context, trip_id: str, wanted: Wanted) -> Trip:
+        now, terms = ctx.now(), self.fleet.terms
+        wakes = self._wakes(wanted.wanted, wanted.ready_at, bool(wanted.client))
+        paid = not wanted.client and bool(wanted.quoted)
+        hold = wanted.hold or (wanted.quote.hold if wanted.quote is not None else wanted.quoted)
+        if wakes is not None and wakes > now:
+            state, deadline = S.SCHEDULED, wakes
+        elif paid:
+            state, deadline = S.AUTHORISING, now + terms.pay
+        else:
+            state, deadline = S.SEARCHING, now + (terms.client_search if wanted.client else terms.search)
+        number = self._number(trip_id)
+        return Trip(
+            id=trip_id,
+            number=number,
+            kind=wanted.kind,
+            state=state,
+            service=wanted.service,
+            pickup=wanted.pickup,
+            dropoff=wanted.dropoff,
+            quoted=wanted.quoted,
+            earning=wanted.earning,
+            opened_at=now,
+            updated_at=now,
+            metres=wanted.metres,
+            seconds=wanted.seconds,
+            client=wanted.client,
+            reference=wanted.reference,
+            rider=wanted.rider,
+            room_id=wanted.room_id,
+            stops=tuple(Stop(each) for each in wanted.stops),
+            surge=wanted.surge,
+            wanted=wanted.wanted,
+            ready_at=wanted.ready_at,
+            latest=wanted.latest,
+            declined=tuple(dict.fromkeys((*wanted.never, *([wanted.rider] if wanted.rider else [])))),
+            searching_since=now if state is S.SEARCHING else None,
+            deadline=deadline,
+            pin=self._digits() if wanted.pin else "",
+            dropoff_pin=self._digits() if wanted.dropoff_pin else "",
+            passenger=wanted.passenger,
+            note=wanted.note,
+            holds=(Hold(f"{trip_id}/0", hold),) if paid else (),
+            memo=wanted.memo or number,
+            quote=wanted.quote,
+        )
+
+    def _wakes(self, wanted: datetime | None, ready_at: datetime | None, client: bool) -> datetime | None:
+        """When the search for a trip that is wanted later begins; None: now."""
+        moments = [each for each in (wanted, ready_at) if each is not None]
+        ahead = self.fleet.terms.client_ahead if client else self.fleet.terms.ahead
+        return max(moments) - ahead if moments else None
+
+    def _number(self, trip_id: str) -> str:
+        left, found = int(self.fleet.trade.digest("number", trip_id), 16), ""
+        for _digit in range(NUMBER_LENGTH):
+            left, index = divmod(left, len(ALPHABET))
+            found += ALPHABET[index]
+        return found
+
+    def _digits(self) -> str:
+        return f"{int.from_bytes(self.fleet.trade.randomness(8)) % 10_000:04}"
+
+    def _searched(self, ctx: Context) -> None:
+        """A trip searches: the next round need not be waited for."""
+        ctx.unit.after_commit(self.fleet.wake)
 
     # Moving on
 
@@ -162,19 +214,61 @@ class Trips:
             within: when the new state ends by itself; what the terms say unless told.
             changes: fields of the trip that change with it.
         """
-        raise NotImplementedError
+        wait = self._within(trip, action) if within is None else within
+        after = advance(trip, action, ctx.now(), within=wait, **changes)
+        moves = after.money is not trip.money or after.due != trip.due or after.dropped != trip.dropped or after.owed
+        after = self._write(ctx, trip, after, action.value, by, unsettled=moves and not trip.client)
+        if trip.state in HAS_DRIVER and after.state not in HAS_DRIVER:
+            await self.fleet.drivers.set_free(ctx, trip.driver, trip.id)
+        if trip.state is S.SEARCHING and after.state is not S.SEARCHING:
+            await self.fleet.offers.lose(ctx, trip.id)
+        if after.state is S.SEARCHING and trip.state is not S.SEARCHING:
+            self._searched(ctx)
+        self._wait(ctx, after)
+        if moves and not trip.client:
+            self.settle_soon(ctx, after)
+        await self.tell(ctx, TripNews(News.MOVED, trip, after, action, by))
+        self._count(ctx, trip, after, action)
+        return after
+
+    def _within(self, trip: Trip, action: TripAction) -> timedelta | None:
+        """How long the state that follows waits until something happens by itself."""
+        terms, state = self.fleet.terms, NEXT.get((trip.state, action))
+        if action is A.CHANGE:
+            return None  # the deadline of before stays
+        waits: Mapping[TripState | None, timedelta] = {
+            S.AUTHORISING: terms.pay,
+            S.SEARCHING: terms.client_search if trip.client else terms.search,
+            S.MATCHED: terms.approach,
+            S.ARRIVED: terms.longest,
+            S.UNDER_WAY: terms.longest,
+        }
+        return waits.get(state)
 
     async def arrive(self, ctx: Context, trip: Trip, by: str) -> Trip:
         """The driver is at the pickup."""
-        raise NotImplementedError
+        return await self.act(ctx, trip, A.ARRIVE, by=by)
 
     async def start(self, ctx: Context, trip: Trip, pin: str, by: str) -> Trip | None:
         """The driver has typed the PIN of the pickup. None: it is wrong, which counts. Raises TripRefused (locked)."""
-        raise NotImplementedError
+        if (trip.state, A.START) not in NEXT:
+            raise TripRefused("trip.refused", state=WORDS[trip.state])
+        if trip.pin:
+            counted, right = tried(trip, pin)
+            if not right:
+                self.change(ctx, trip, "wrong pin", by, tries=counted.tries)
+                return None
+        return await self.act(ctx, trip, A.START, by=by)
 
     async def leave_stop(self, ctx: Context, trip: Trip, by: str) -> Trip:
-        """The driver goes on from the next stop on the way."""
-        raise NotImplementedError
+        """The driver goes on from the next stop on the way. Raises TripRefused: there is none."""
+        left = next((number for number, each in enumerate(trip.stops) if each.left_at is None), None)
+        if trip.state is not S.UNDER_WAY or left is None:
+            raise TripRefused("trip.refused", state=WORDS[trip.state])
+        stops = tuple(replace(each, left_at=ctx.now()) if n == left else each for n, each in enumerate(trip.stops))
+        after = self.change(ctx, trip, "leave stop", by, stops=stops)
+        await self.tell(ctx, TripNews(News.LEFT_STOP, trip, after, by=by))
+        return after
 
     async def complete(
         self, ctx: Context, trip: Trip, by: str, *, pin: str = "", proof: str = "", charge: Charge | None = None
@@ -183,60 +277,226 @@ class Trips:
 
         Args:
             pin: of the drop-off, where one is asked for; ``proof``: the event id of a photo instead of it.
-            charge: what is due, and earned; unless told the quote and the earning as agreed. Never more than is held.
+            charge: what is due, and earned; unless told what the quote's terms say. Never more than is held.
         """
-        raise NotImplementedError
+        if (trip.state, A.COMPLETE) not in NEXT:
+            raise TripRefused("trip.refused", state=WORDS[trip.state])
+        if trip.dropoff_pin and not proof:
+            if not pin:
+                raise TripRefused("trip.proof")
+            counted, right = tried(trip, pin)
+            if not right:
+                self.change(ctx, trip, "wrong pin", by, tries=counted.tries)
+                return None
+        due = charge or self.fleet.quotes.final(trip)
+        return await self.act(ctx, trip, A.COMPLETE, by=by, proof=proof, **self._charged(trip, due))
+
+    @staticmethod
+    def _charged(trip: Trip, charge: Charge) -> dict[str, Any]:
+        """What is due changes in a trip that ends with it. A client pays the driver itself."""
+        due = charge.due if trip.client else min(charge.due, trip.held)
+        return {"due": due, "earning": charge.earning, "owed": bool(charge.earning) and bool(trip.driver)}
 
     async def fail(self, ctx: Context, trip: Trip, by: str, reason: str) -> Trip:
-        """What is brought cannot be handed over: the trip back that its driver is on now."""
-        raise NotImplementedError
+        """What is brought cannot be handed over: the trip back, that its driver is on now; the earlier one has ended.
+
+        The driver gets for the way back what the way there earned, unless ``earning`` of the trip is changed.
+        """
+        back = self._back(ctx, trip)
+        charge = Charge(trip.quoted, trip.earning)
+        after = await self.act(ctx, trip, A.FAIL, by=by, reason=reason, **self._charged(trip, charge))
+        self._add(ctx, back, by)
+        await self.fleet.drivers.bind(ctx, trip.driver, back.id)
+        self._wait(ctx, back)
+        await self.tell(ctx, TripNews(News.REQUESTED, after, back, by=by))
+        return back
+
+    def _back(self, ctx: Context, trip: Trip) -> Trip:
+        if (trip.state, A.FAIL) not in NEXT or trip.kind is not TripKind.COURIER:
+            raise TripRefused("trip.refused", state=WORDS[trip.state])
+        trip_id, now = self.fleet.trade.id_for(trip.id, "return"), ctx.now()
+        return replace(
+            trip,
+            id=trip_id,
+            number=self._number(trip_id),
+            kind=TripKind.RETURN,
+            pickup=trip.dropoff,
+            dropoff=trip.pickup,
+            stops=(),
+            quoted=Money.zero(trip.quoted.currency),
+            quote=None,
+            holds=(),
+            dropped=(),
+            payment="",
+            due=None,
+            tip=None,
+            tip_key="",
+            proof="",
+            batch="",
+            opened_at=now,
+            updated_at=now,
+            started_at=now,
+            searching_since=None,
+            deadline=now + self.fleet.terms.longest,
+            pin="",
+            dropoff_pin=self._digits(),
+            tries=0,
+            reason="",
+            of=trip.id,
+            waves=0,
+            revision=0,
+        )
 
     async def lose_driver(self, ctx: Context, trip: Trip, by: str, reason: str) -> Trip:
         """The driver cannot come (or was suspended): it is matched again, first in line."""
-        raise NotImplementedError
+        return await self.act(ctx, trip, A.LOSE_DRIVER, by=by, reason=reason)
 
     async def cancel(self, ctx: Context, trip: Trip, by: str, reason: str, charge: Charge | None = None) -> Trip:
         """By the rider, or by a client. ``charge``: the fee that was shown before; without one it costs nothing."""
-        raise NotImplementedError
+        if charge is None or not charge.due:
+            return await self.act(ctx, trip, A.CANCEL, by=by, reason=reason)
+        return await self.act(ctx, trip, A.CANCEL_LATE, by=by, reason=reason, **self._charged(trip, charge))
 
-    async def miss(self, ctx: Context, trip: Trip, by: str, charge: Charge) -> Trip:
-        """The rider did not come. Raises TripRefused before :meth:`missed_at`."""
-        raise NotImplementedError
+    async def miss(self, ctx: Context, trip: Trip, by: str, charge: Charge | None = None) -> Trip:
+        """The rider did not come. Raises TripRefused ("trip.wait") before :meth:`missed_at`."""
+        until = self.missed_at(trip)
+        if until is not None and ctx.now() < until:
+            raise TripRefused("trip.wait", until=until)
+        fee = charge or self.fleet.quotes.miss_charge(trip, ctx.now())
+        return await self.act(ctx, trip, A.MISS, by=by, **self._charged(trip, fee))
 
     def missed_at(self, trip: Trip) -> datetime | None:
         """From when on a driver who waits may say that nobody came; None: they do not wait."""
-        raise NotImplementedError
+        if trip.state is not S.ARRIVED or trip.arrived_at is None:
+            return None
+        begin = trip.arrived_at if trip.wanted is None else max(trip.arrived_at, trip.wanted)
+        minutes = None if trip.quote is None else trip.quote.terms.fees.miss.grace_minutes
+        return begin + (self.fleet.terms.grace if minutes is None else timedelta(minutes=minutes))
 
     async def stop(self, ctx: Context, trip: Trip, by: str, reason: str, charge: Charge | None = None) -> Trip:
-        """By the operator. Everything goes back unless a charge says otherwise."""
-        raise NotImplementedError
+        """By the operator. Everything goes back; a ``charge`` pays the driver all the same."""
+        earned: dict[str, Any] = {}
+        if charge is not None:
+            earned = {"earning": charge.earning, "owed": bool(charge.earning) and bool(trip.driver)}
+        return await self.act(ctx, trip, A.STOP, by=by, reason=reason, **earned)
 
-    async def assign(self, ctx: Context, trip: Trip, driver: Driver, by: str, pickup_seconds: int) -> Trip:
-        """By the operator: this driver has it, asked or not. Raises DriverError: they are not free."""
-        raise NotImplementedError
+    async def match(
+        self, ctx: Context, trips: Sequence[Trip], driver: Driver, *, by: str, pickup_seconds: int, pickup_metres: int
+    ) -> list[Trip]:
+        """A driver has them: what accepting and assigning stand on. Raises DriverError ("driver.busy")."""
+        if driver.trip:
+            raise DriverError("driver.busy")
+        batch = trips[0].id if len(trips) > 1 else ""
+        await self.fleet.drivers.bind(ctx, driver.person, *(each.id for each in trips))
+        promised = ctx.now() + timedelta(seconds=pickup_seconds)
+        changes: dict[str, Any] = {"batch": batch, "promised_at": promised, "pickup_metres": pickup_metres}
+        within = timedelta(seconds=2 * pickup_seconds) + self.fleet.terms.approach
+        return [
+            await self.act(ctx, each, A.MATCH, by=by, within=within, driver=driver.person, **changes) for each in trips
+        ]
+
+    async def assign(self, ctx: Context, trip: Trip, driver: Driver, by: str, pickup_seconds: int = 0) -> Trip:
+        """By the operator: this driver has it, asked or not. Raises DriverError: they are not free, or not fit."""
+        if driver.state is not DriverState.ONLINE or trip.service not in driver.services or driver.person == trip.rider:
+            raise DriverError("driver.unfit")
+        await self.fleet.offers.lose_of_driver(ctx, driver.person)
+        (after,) = await self.match(ctx, [trip], driver, by=by, pickup_seconds=pickup_seconds, pickup_metres=0)
+        return after
+
+    async def ready(self, ctx: Context, trip: Trip, at: datetime) -> Trip:
+        """By a client: it can be picked up at another time than was said."""
+        if trip.state in ENDED or trip.ready_at == at:
+            return trip
+        changes: dict[str, Any] = {"ready_at": at}
+        if trip.state is S.SCHEDULED:
+            changes["deadline"] = self._wakes(trip.wanted, at, bool(trip.client))
+        after = self.change(ctx, trip, "ready", **changes)
+        self._wait(ctx, after)
+        return after
 
     # Changing
 
     async def propose(self, ctx: Context, trip: Trip, way: Way, by: str) -> Trip:
-        """The rider has confirmed another way. Where it costs more than is held, the difference is asked for first
-        (CHANGE_ASKED, and MOVED with CHANGE or CHANGE_DROPPED follow); otherwise it is the trip's at once.
-        """
-        raise NotImplementedError
+        """The rider has confirmed another way. Where it costs more than is held, the difference is asked for first, by
+        a payment of its own (CHANGE_ASKED; then MOVED with CHANGE, or CHANGE_DROPPED); otherwise it is the trip's at
+        once."""
+        if (trip.state, A.CHANGE) not in NEXT:
+            raise TripRefused("trip.refused", state=WORDS[trip.state])
+        asked = dropped(trip)  # an earlier proposal is given up for this one
+        more = (way.hold or way.quoted) - trip.held
+        if trip.client or more.minor <= 0:
+            return await self._changed(ctx, trip, way, by, **asked)
+        way = replace(way, key=f"{trip.id}/{to_ms(ctx.now())}")
+        after = self.change(ctx, trip, "propose", by, unsettled=True, **(asked | {"proposed": way}))
+        await self.tell(ctx, TripNews(News.CHANGE_ASKED, trip, after, by=by, amount=more))
+        return after
 
-    async def drop_change(self, ctx: Context, trip: Trip, by: str) -> Trip:
-        """The rider wants the old way after all."""
-        raise NotImplementedError
+    async def drop_change(self, ctx: Context, trip: Trip, by: str = "") -> Trip:
+        """The old way stands after all; where nothing was proposed that changes nothing."""
+        if trip.proposed is None:
+            return trip
+        after = self.change(ctx, trip, "drop change", by, unsettled=True, **dropped(trip))
+        await self.tell(ctx, TripNews(News.CHANGE_DROPPED, trip, after, by=by))
+        return after
 
-    # Money
+    async def _changed(self, ctx: Context, trip: Trip, way: Way, by: str, **changes: Any) -> Trip:
+        fields = ("dropoff", "stops", "quoted", "earning", "metres", "seconds")
+        changes = {"proposed": None, **{name: getattr(way, name) for name in fields}, **changes}
+        if way.quote is not None:
+            changes["quote"] = way.quote
+        return await self.act(ctx, trip, A.CHANGE, by=by, **changes)
 
-    async def tip(self, ctx: Context, trip: Trip, amount: Money) -> Trip:
-        """The rider gives a tip: a payment of its own, all of which is the driver's. Raises TripRefused: once only."""
-        raise NotImplementedError
+    # What happens by itself
 
-    async def give_back(self, ctx: Context, trip: Trip, amount: Money, by: str, reason: str) -> Trip:
-        """By the operator: of what is due so much less, taken or not. Raises TripRefused: more than there is."""
-        raise NotImplementedError
+    async def deadline(self, ctx: Context, trip_id: str) -> None:
+        """The time of a state is over. The timer "fleet_deadline"; too early or too late, it does no harm."""
+        trip = await self.get(ctx, trip_id)
+        if trip is None or trip.deadline is None:
+            return
+        if trip.deadline > ctx.now():
+            self._wait(ctx, trip)
+            return
+        if trip.state is S.MATCHED and self._comes(ctx, trip):
+            within = self.fleet.terms.approach
+            self._wait(ctx, self.change(ctx, trip, "comes", deadline=ctx.now() + within))
+            return
+        action = _AT_DEADLINE.get(trip.state)
+        if trip.state is S.SCHEDULED and not trip.holds:
+            action = A.SEARCH
+        if trip.state is S.AUTHORISING and await self.is_held(ctx, trip):
+            action = A.SEARCH  # confirmed in the last moment
+        if action is not None:
+            await self.act(ctx, trip, action)
 
-    async def paid_by_client(self, ctx: Context, trip: Trip) -> Trip:
-        """The client has paid the driver of its trip (:attr:`Trip.owed`)."""
-        raise NotImplementedError
+    def _comes(self, ctx: Context, trip: Trip) -> bool:
+        """Whether something was heard of the driver lately."""
+        seen = self.fleet.positions.last(trip.driver)
+        return seen is not None and ctx.now_ms() - seen.heard_at < to_ms_of(self.fleet.terms.silent)
+
+    def _count(self, ctx: Context, before: Trip, after: Trip, action: TripAction) -> None:
+        metrics = self.fleet.trade.metrics
+        if metrics is None:
+            return
+        counter = metrics.trip_actions.labels(self.fleet.name, action.value)
+        ctx.unit.after_commit(counter.inc)
+        if action is A.MATCH and before.searching_since is not None:
+            seconds = (after.updated_at - before.searching_since).total_seconds()
+            histogram = metrics.trip_match_seconds.labels(self.fleet.name)
+            ctx.unit.after_commit(lambda: histogram.observe(seconds))
+
+
+def to_ms_of(duration: timedelta) -> int:
+    """A duration in ms."""
+    return duration // timedelta(milliseconds=1)
+
+
+_AT_DEADLINE: Final[Mapping[TripState, TripAction]] = MappingProxyType(
+    {
+        S.SCHEDULED: A.ASK_PAYMENT,
+        S.AUTHORISING: A.DECLINE_PAYMENT,
+        S.SEARCHING: A.GIVE_UP,
+        S.MATCHED: A.LOSE_DRIVER,
+        S.ARRIVED: A.CANCEL,
+        S.UNDER_WAY: A.STOP,
+    }
+)
