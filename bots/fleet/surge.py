@@ -142,11 +142,6 @@ class Surges:
         name, zone = self._cell(point)
         return self._of(name, zone, now)
 
-    def now(self, point: Point, now: datetime) -> Surge:
-        """The same as :meth:`at` by what is known in memory: an operator's surge, as it was read last."""
-        name, zone = self._cell(point)
-        return self._of(name, zone, now)
-
     async def zones(self, reader: Reader, now: datetime) -> list[ZoneSurge]:
         """How each zone stands, in the order of the tariff; the last one, without a name, is everywhere else."""
         await self._read(reader, now)
