@@ -6,6 +6,7 @@ that nothing comes back to where it began.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final
@@ -123,6 +124,8 @@ class Bringing(Couriering, Following):
             await self._trip_waits(ctx, order, job)
         elif moved.action is JobAction.FAIL and moved.back is not None:
             await self._trip_to_staff(ctx, order, "back", moved.back)
+        if moved.photo is not None:
+            await self._photo_to_buyer(ctx, order, moved.photo)
         if moved.by:
             await self._trip_order(ctx, order, moved)
 
@@ -212,11 +215,13 @@ class Bringing(Couriering, Following):
     async def photo_left(self, ctx: Context, job: CourierJob, photo: Attachment) -> None:
         """Show the buyer where it was left."""
         order = await self.keeping.get(ctx, job.order)
-        if order is None:
-            return
+        if order is not None:
+            await self._photo_to_buyer(ctx, order, _plain(photo))
+
+    async def _photo_to_buyer(self, ctx: Context, order: Order, content: Mapping[str, object]) -> None:
         say = await telling.buyer_words(ctx, order)
         room_id = await own_chat(ctx, order.buyer)
-        ctx.send(_plain(photo), room_id=room_id)
+        ctx.send(content, room_id=room_id)
         ctx.say(say.t("The courier has left order {number} there.", number=order.number), room_id=room_id)
 
     async def _trip_merchant(self, ctx: Context, order: Order) -> Merchant:

@@ -20,6 +20,12 @@ class CourierApproval(DeskBase):
 
     pool: Pool
 
+    def couriers_elsewhere(self, ctx: Context) -> bool:
+        """Whether couriers talk with another bot here; then the person is told with which."""
+        if self.pool.elsewhere:
+            ctx.say(ctx.t("Couriers drive for {bot} here: write “drive” to it.", bot=self.pool.elsewhere))
+        return bool(self.pool.elsewhere)
+
     async def ask_operators(self, ctx: Context, name: str, vehicle: str) -> None:
         """Tell every operator that somebody wants to bring things, in their own chats."""
         person = ctx.sender
@@ -46,6 +52,8 @@ class CourierApproval(DeskBase):
         await self._list_couriers(ctx, [CourierState.APPLIED], after)
 
     async def _list_couriers(self, ctx: Context, states: list[CourierState], after: str) -> None:
+        if self.couriers_elsewhere(ctx):
+            return
         found = await self.pool.couriers(ctx, states, PAGE + 1, after)
         lines = [
             ctx.t(
@@ -82,6 +90,8 @@ class CourierApproval(DeskBase):
         await self._decide_courier(ctx, str(person), CourierAction.REINSTATE, "")
 
     async def _decide_courier(self, ctx: Context, person: str, action: CourierAction, reason: str) -> None:
+        if self.couriers_elsewhere(ctx):
+            return
         courier = await self.pool.courier(ctx, person)
         if courier is None:
             ctx.say(ctx.t("{person} has not asked to be a courier.", person=person))

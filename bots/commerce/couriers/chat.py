@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from bots.commerce.couriers import texts
 from bots.commerce.couriers.approval import CourierApproval
+from bots.commerce.couriers.dispatch import NEWS
 from bots.commerce.couriers.pool import CHANGED, LAPSE, OFFER, PAY, SEARCH, TAKEN_AWAY
 from bots.domain.couriers import (
     COURIER_WORDS,
@@ -72,6 +73,8 @@ class Couriering(CourierApproval):
         """Become a courier, or see where you stand as one."""
         if not await alone(ctx):
             ctx.say(ctx.t("Please write “courier” to me in an encrypted chat of our own."))
+            return
+        if self.couriers_elsewhere(ctx):
             return
         courier = await self.pool.courier(ctx, ctx.sender)
         if courier is None or courier.state is CourierState.REJECTED:
@@ -150,6 +153,8 @@ class Couriering(CourierApproval):
         """The person as a courier, in their own chat; otherwise None, and they are told."""
         if not await alone(ctx):
             ctx.say(ctx.t("Couriers talk with me in an encrypted chat of our own."))
+            return None
+        if self.couriers_elsewhere(ctx):
             return None
         courier = await self.pool.courier(ctx, ctx.sender)
         if courier is None:
@@ -398,7 +403,7 @@ class Couriering(CourierApproval):
             log.warning("a courier could not be paid yet", extra={"trip": job.id, "reason": error.code})
             self.pool.pay_soon(ctx, job, ctx.now() + PAY_AGAIN)
             return
-        self.pool.paid(ctx, job)
+        await self.pool.paid(ctx, job)
 
     async def may_pay(self, ctx: Context, job: CourierJob) -> bool:
         """Whether what a trip earned can be paid now: for the plugin, which knows whose money goes first."""
@@ -415,6 +420,11 @@ class Couriering(CourierApproval):
     async def lapse_offer(self, ctx: Context, data: dict[str, Any]) -> None:
         """An offer was not answered."""
         await self.pool.lapse(ctx, data["trip"], data["offer"])
+
+    @timer(NEWS)
+    async def courier_news(self, ctx: Context, data: dict[str, Any]) -> None:
+        """Who dispatches has moved a trip."""
+        await self.pool.heard(ctx, data)
 
     @every(timedelta(minutes=1))
     async def sweep_trips(self, ctx: Context) -> None:

@@ -3,17 +3,20 @@ one; one that knows where drivers are can take its place."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Final, Protocol
 
 from bots.domain.couriers import CourierJob, JobAction
 from bots.domain.money import Money
 from bots.domain.places import Place
 from bots.framework import Context
 
-__all__ = ["Dispatcher", "Moved", "Trip"]
+__all__ = ["NEWS", "Dispatcher", "Moved", "Trip"]
+
+NEWS: Final = "fleet_client"
+"""The timer by which a dispatcher that is somebody else's (a fleet) tells a plugin what happened to its trips."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,7 @@ class Moved:
     Attributes:
         by: user id of the courier who did it; empty: nobody of them.
         after: as it is now; ``back``: the trip that brings it back, when it failed.
+        photo: content of a message that shows where it was left, where the dispatcher has got it; None: it has not.
     """
 
     action: JobAction
@@ -59,6 +63,7 @@ class Moved:
     after: CourierJob
     by: str = ""
     back: CourierJob | None = None
+    photo: Mapping[str, Any] | None = None
 
 
 Listener = Callable[[Context, Moved], Awaitable[None]]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -69,6 +69,9 @@ STUCK: Final = timedelta(minutes=2)
 
 class Pool:
     """A dispatcher (:class:`bots.commerce.couriers.dispatch.Dispatcher`); one for a plugin instance."""
+
+    elsewhere: str = ""
+    """User id of the bot that couriers talk with, where it is another one; empty: this one."""
 
     def __init__(
         self,
@@ -378,7 +381,7 @@ class Pool:
         """Have the courier paid, in the order of the trip."""
         self._at(ctx, at, PAY, job, key=f"paytrip/{job.id}")
 
-    def paid(self, ctx: Context, job: CourierJob) -> CourierJob:
+    async def paid(self, ctx: Context, job: CourierJob) -> CourierJob:
         """The courier has got it."""
         return self._write(ctx, job, replace(job, paid=True))
 
@@ -415,6 +418,9 @@ class Pool:
     def act(self, ctx: Context, courier: Courier, action: CourierAction) -> Courier:
         """Something happens to a courier. Raises CourierError."""
         return self._write_courier(ctx, courier, advance_courier(courier, action))
+
+    async def heard(self, ctx: Context, data: Mapping[str, Any]) -> None:
+        """Somebody else has moved a trip (:data:`bots.commerce.couriers.dispatch.NEWS`); of a pool nobody does."""
 
     # What was forgotten
 
