@@ -42,7 +42,9 @@ class Offering(Cards):
         if offer.state is not OfferState.OPEN or seconds <= 0 or not news.trips:
             return
         say = await self.driver_words(ctx, driver.person)
-        lines = [offer_words(say, offer, news.trips, seconds)]
+        known = self.fleet.tariff.classes.get(news.trips[0].service)
+        label = news.trips[0].service if known is None else known.label
+        lines = [offer_words(say, offer, news.trips, seconds, label)]
         rated = await self._rider_stars(ctx, news.trips[0])
         if rated:
             lines.append(say.t("Rider: {stars}", stars=rated))

@@ -40,11 +40,15 @@ AROUND_M: Final = 100
 # Offers
 
 
-def offer_words(say: Translator, offer: Offer, offered: Sequence[Trip], seconds: int) -> str:
-    """A trip that is offered: how soon, how far, for how much. Where exactly, who takes it hears."""
+def offer_words(say: Translator, offer: Offer, offered: Sequence[Trip], seconds: int, label: str) -> str:
+    """A trip that is offered: how soon, how far, for how much. Where exactly, who takes it hears.
+
+    Args:
+        label: of the class, in the operator's words.
+    """
     first = offered[0]
     head = {
-        TripKind.RIDE: say.t("A ride is offered to you: {service}.", service=_service(first)),
+        TripKind.RIDE: say.t("A ride is offered to you: {service}.", service=label),
         TripKind.COURIER: say.t("Something is to be brought."),
         TripKind.RETURN: say.t("Something is to be brought back."),
     }[first.kind]
@@ -73,10 +77,6 @@ def offer_words(say: Translator, offer: Offer, offered: Sequence[Trip], seconds:
 def offer_over(say: Translator, state: str, earning: Money) -> str:
     """What is left of the card of an offer."""
     return say.t("This offer of {amount} is over: {state}.", amount=earning, state=state)
-
-
-def _service(trip: Trip) -> str:
-    return trip.service
 
 
 def _area(place: Place) -> str:
