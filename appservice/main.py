@@ -30,6 +30,7 @@ from bots.framework.http import HttpClient
 from bots.framework.i18n import Catalogues
 from bots.framework.instances import Plan, plan, read_permissions
 from bots.framework.people import People
+from bots.framework.permissions import Permissions
 from bots.framework.schedules import Scheduler
 from bots.framework.services import Services
 from bots.framework.state import Store
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
     from bots.commerce.sellers import Sellers
     from bots.commerce.shelf import Shelf
     from bots.commerce.trade import Trade
+    from bots.fleet.fleet import Fleets
+    from bots.fleet.rights import FleetPart
     from bots.framework.problems import PluginProblem
     from bots.framework.remote.outside import Outside
     from bots.payments.treasury import Treasury
@@ -61,6 +64,8 @@ WALLET: Final = "wallet"
 """The plugin that holds people's wallets."""
 SELLERS: Final = frozenset({"shop", "food"})
 """The plugins through which merchants sell."""
+RIDES: Final = "rides"
+"""The plugin that drives people and brings things: each instance has a fleet."""
 
 
 @dataclass(slots=True)
@@ -77,6 +82,7 @@ class Rialto:
     messenger: Messenger
     everywhere: list[Consumer]
     treasury: Treasury | None
+    fleets: Fleets | None = None
 
     async def start(self) -> None:
         """Start in order: the database, the plugins, the events, then what happens by itself.
@@ -98,6 +104,8 @@ class Rialto:
         await self.housekeeping.start()
         if self.treasury is not None:
             await self.treasury.start()
+        if self.fleets is not None:
+            await self.fleets.start()
         await self.messenger.run()
         await self.web.start()
 
@@ -107,6 +115,8 @@ class Rialto:
             await self.outside.gateway.stop()
         await self.web.stop()
         await self.messenger.stop()
+        if self.fleets is not None:
+            await self.fleets.stop()
         if self.treasury is not None:
             await self.treasury.stop()
         await self.housekeeping.stop()
@@ -176,6 +186,7 @@ def build(config: Config, found: Plan | None = None, *, strict: bool = False) ->
     if config.web.enabled:
         _join_page(config, messenger, catalogues, clock, web)
         _appeal_page(config, messenger, catalogues, web)
+    fleets = _fleets(config, service, clock)
     host = Host(
         config,
         found,
@@ -186,6 +197,7 @@ def build(config: Config, found: Plan | None = None, *, strict: bool = False) ->
             "messenger.manage": {Messenger: messenger},
             **_of_money(config, service, treasury),
             **_of_commerce(config, service, clock, messenger, people, catalogues, web),
+            **_of_fleet(config, service, fleets, messenger, people, catalogues, web, permissions),
         },
         metrics=service.metrics,
         homeserver=service.homeserver,
@@ -200,7 +212,7 @@ def build(config: Config, found: Plan | None = None, *, strict: bool = False) ->
         *messenger.features,
     ]
     housekeeping = Housekeeping(service.database, services.store, clock)
-    return Rialto(service, host, scheduler, housekeeping, http, web, outside, messenger, everywhere, treasury)
+    return Rialto(service, host, scheduler, housekeeping, http, web, outside, messenger, everywhere, treasury, fleets)
 
 
 def _outside(config: Config, service: Service, services: Services, host: Host, web: WebServer) -> Outside | None:
@@ -269,6 +281,18 @@ def _rights(config: Config, service: Service, messenger: Messenger, treasury: Tr
     # Also where nothing is sold any more: what people have bought is still there.
     bought = Later("commerce", commerce)
     messenger.rights.register(bought, bought.blocked)
+
+    def fleet() -> FleetPart:
+        from bots.commerce.trade import Trade
+        from bots.fleet.rights import FleetPart
+
+        key = config.encryption.pickle_key.get_secret_value()
+        clock = messenger.ground.clock
+        return FleetPart(Trade(key, service.database, service.raise_events, clock, service.metrics))
+
+    # Likewise where nobody drives any more.
+    driven = Later("fleet", fleet)
+    messenger.rights.register(driven, driven.blocked)
 
 
 @asynccontextmanager
@@ -488,6 +512,92 @@ def _mini_apps(
     apps = MiniApps(make, {bot.instance: bot.display_name or bot.instance for bot in config.bots})
     web.mount(PREFIX, apps.app())
     return {AppDoor: AppDoor(links, url, apps, widgets=bool(clients))}
+
+
+def _fleets(config: Config, service: Service, clock: Clock) -> Fleets | None:
+    """The fleets, one for each bot of rides."""
+    server = config.homeserver.server_name
+    bots = [bot for bot in config.bots if bot.plugin == RIDES and bot.enabled]
+    if not bots:
+        return None
+    # Only where somebody drives: it takes time and memory at every start.
+    from bots.commerce.trade import Trade
+    from bots.fleet.fleet import Fleets
+
+    key = config.encryption.pickle_key.get_secret_value()
+    trade = Trade(key, service.database, service.raise_events, clock, service.metrics)
+    names = {bot.instance: f"{bot.instance}:@{bot.localpart or bot.joins}:{server}" for bot in bots}
+    return Fleets(trade, names)
+
+
+def _of_fleet(
+    config: Config,
+    service: Service,
+    fleets: Fleets | None,
+    messenger: Messenger,
+    people: People,
+    catalogues: Catalogues,
+    web: WebServer,
+    permissions: Permissions,
+) -> dict[str, Mapping[type, Any]]:
+    """What the scope of fleets gives a plugin, where there is one that drives."""
+    if fleets is None:
+        return {}
+    from bots.fleet.fleet import Fleets
+    from bots.rides.driving.app import PREFIX, DriverApp, Tokens
+    from bridge.audit import Audit
+
+    clock, database = fleets.trade.clock, service.database
+    url = f"{config.web.public_url}{PREFIX}/positions" if config.web.enabled else ""
+    tokens = Tokens(database, clock, url)
+    provided: dict[type, Any] = {Fleets: fleets, Audit: messenger.audit, Tokens: tokens}
+    if config.web.enabled:
+        web.mount(PREFIX, DriverApp(fleets, tokens, database, clock).app())
+        provided |= _ride_pages(config, service, fleets, people, catalogues, web, permissions)
+    return {"fleet": provided}
+
+
+def _ride_pages(
+    config: Config,
+    service: Service,
+    fleets: Fleets,
+    people: People,
+    catalogues: Catalogues,
+    web: WebServer,
+    permissions: Permissions,
+) -> dict[type, Any]:
+    """The page of a trip that is shared, and the operators' board."""
+    from bots.commerce.page.access import Access
+    from bots.framework.permissions import Role
+    from bots.pages.forms import Origin
+    from bots.pages.links import Links
+    from bots.rides.pages import board, share
+    from bots.rides.pages.finding import SharedTrips
+    from bots.rides.pages.rendering import Renderer
+    from bridge.identity.openid import OpenId
+
+    key, url, clock, database = (
+        config.encryption.pickle_key.get_secret_value(),
+        config.web.public_url,
+        fleets.trade.clock,
+        service.database,
+    )
+    links, find = Links(key), SharedTrips(fleets, database, clock)
+    shared = share.SharePage(links, database, catalogues, find, clock, public_url=url)
+    whose, server = OpenId(service.homeserver).owner, config.homeserver.server_name
+    boards = board.BoardPages(
+        Access(database, whose, clock, server_name=server, pickle_key=key, public_url=url),
+        links,
+        Renderer(catalogues, url),
+        Origin(key, url),
+        database=database,
+        operates=lambda person: Role.OPERATOR in permissions.roles_of(person),
+        people=people,
+        clock=clock,
+    )
+    web.mount(share.PREFIX, shared.app())
+    web.mount(board.PREFIX, boards.app())
+    return {share.ShareDoor: share.ShareDoor(links, url, shared), board.BoardDoor: board.BoardDoor(links, boards, url)}
 
 
 async def run(config: Config) -> int:

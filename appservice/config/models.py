@@ -344,6 +344,7 @@ DEFAULT_BOTS: tuple[Bot, ...] = (
     Bot(plugin="bills", localpart="bills", display_name="Bills", enabled=False),
     Bot(plugin="shop", localpart="shop", display_name="Shop", enabled=False),
     Bot(plugin="food", localpart="food", display_name="Food", enabled=False),
+    Bot(plugin="rides", localpart="rides", display_name="Rides", enabled=False),
 )
 
 

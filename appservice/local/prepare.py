@@ -96,6 +96,7 @@ def config_values(ports: dict[str, int], pickle_key: str, *, local: bool = False
             {"plugin": "bills", "localpart": "bills", "display_name": "Bills", "enabled": local},
             {"plugin": "shop", "localpart": "shop", "display_name": "Shop", "enabled": local, **demo},
             {"plugin": "food", "localpart": "food", "display_name": "Food", "enabled": local, **demo},
+            {"plugin": "rides", "localpart": "rides", "display_name": "Rides", "enabled": local},
         ],
         "metrics": {"listen": f"127.0.0.1:{ports['metrics']}"},
     }

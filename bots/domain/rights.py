@@ -19,6 +19,8 @@ MESSAGES: Final[Mapping[str, str]] = MappingProxyType(
         "rights.open_orders": "Open orders have to end first: {count}.",
         "rights.merchant": "Merchants of theirs have to be closed first: {count}.",
         "rights.open_trips": "Trips as a courier have to end first: {count}.",
+        "rights.open_rides": "Rides have to end first: {count}.",
+        "rights.open_drives": "Trips as a driver have to end, and to be paid, first: {count}.",
         "rights.held": "The wallet is held by the operator: nothing of it can be erased.",
     }
 )

@@ -216,6 +216,8 @@ class Trips(Settling):
         """
         wait = self._within(trip, action) if within is None else within
         after = advance(trip, action, ctx.now(), within=wait, **changes)
+        if after.state in ENDED:  # who was asked for it is nobody's affair any more
+            after = replace(after, declined=())
         moves = after.money is not trip.money or after.due != trip.due or after.dropped != trip.dropped or after.owed
         after = self._write(ctx, trip, after, action.value, by, unsettled=moves and not trip.client)
         if trip.state in HAS_DRIVER and after.state not in HAS_DRIVER:

@@ -41,6 +41,7 @@ BUILT_IN: Final[Mapping[str, str]] = {
     "bills": "bots.bills:Bills",
     "shop": "bots.shop:Shop",
     "food": "bots.food:Food",
+    "rides": "bots.rides:Rides",
 }
 """What comes with Rialto."""
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")

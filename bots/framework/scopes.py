@@ -44,6 +44,7 @@ SCOPES: Final = {
         Scope("payments.wallet", "hold people's wallets: see and move what they confirm", reserved=True),
         Scope("bills.book", "keep people's accounts with billers", reserved=True),
         Scope("commerce.trade", "keep merchants, what they sell, and people's carts and orders", reserved=True),
+        Scope("fleet", "keep drivers, and trips of people and things", reserved=True),
         Scope("messenger.manage", "manage people's chats for them, and tell them what happens there", reserved=True),
         Scope("admin.plugins", "list, enable and disable plugins for operators"),
     )

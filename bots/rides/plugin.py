@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bots.fleet import FleetKeeping, Fleets
 from bots.framework import Context, Place, Setup, joined, location, message, reaction
+from bots.framework.http import HttpClient
 from bots.framework.i18n import _
 from bots.rides.driving import Driving
 from bots.rides.office import Office
@@ -39,6 +40,9 @@ class Rides(Riding, Driving, Office, FleetKeeping):
     def __init__(self, setup: Setup) -> None:
         self.settings: Settings = setup.settings or Settings()
         self.fleet = setup.service(Fleets).of(setup.instance)
+        http, routing = setup.services.get(HttpClient), self.settings.routing
+        self.geocoder = routing.geocoder.make(http)
+        self.fleet.attach(setup, terms=self.settings.terms(), tariff=self.settings.made(), router=routing.make(http))
         self.open_riding(setup, self.settings.riding)
         self.open_driving(setup, self.settings.driving)
         self.open_office(setup)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from bots.fleet.terms import Terms
 from bots.rides.driving.settings import DrivingSettings
 from bots.rides.riding.settings import RidingSettings
+from bots.rides.tariffs.settings import TariffSettings
+from bots.routing.settings import RoutingSettings
 
 __all__ = ["Settings"]
 
 
-class Settings(BaseModel):
+class Settings(TariffSettings):
     """What an operator can set."""
 
     model_config = ConfigDict(extra="forbid")
@@ -42,6 +44,10 @@ class Settings(BaseModel):
 
     riding: RidingSettings = Field(default_factory=RidingSettings, description="The riders' side.")
     driving: DrivingSettings = Field(default_factory=DrivingSettings, description="The drivers' side.")
+
+    routing: RoutingSettings = Field(
+        default_factory=RoutingSettings, description="Who knows travel times, and where places are."
+    )
 
     def terms(self) -> Terms:
         """How long things wait."""
