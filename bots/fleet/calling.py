@@ -29,7 +29,7 @@ def trip_room(trip_id: str) -> str:
 
 def event(consumer: str, key: str, name: str, data: Mapping[str, Any], *, room: str, person: str) -> InternalEvent:
     """Has ``@timer(name)`` of a plugin called once, at once; a second event of the same key is none."""
-    content = {"data": {"name": name, "data": dict(data)}}
+    content = {"schedule": key, "data": {"name": name, "data": dict(data)}}
     return InternalEvent(f"fleet:{consumer}:{key}", consumer, room, TIMER_FIRED, content, person)
 
 
@@ -55,5 +55,5 @@ def at(
         person=person,
         kind=TIMER_FIRED,
         due_at=due,
-        content={"data": {"name": name, "data": dict(data)}},
+        content={"schedule": key, "due": due, "data": {"name": name, "data": dict(data)}},
     )
