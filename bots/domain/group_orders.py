@@ -1,9 +1,10 @@
 """Orders of a group: everybody in a room adds their own, one pays or each pays a share. Pure.
 
 The shares add up to the order to the last minor unit: everybody pays their own items, less what the coupon takes off
-them; fee and tip are split equally (:meth:`bots.domain.money.Money.split`: what is left over goes to the first). An order that is split is paid once every
-share is held. Who does not pay is taken over by the host, or their items are dropped; the part of fee and tip that
-they would have paid is the host's then, so that nobody who has confirmed an amount is asked for another one.
+them; fee and tip are split equally (:meth:`bots.domain.money.Money.split`: what is left over goes to the first). An
+order that is split is paid once every share is held. Who does not pay is taken over by the host, or their items are
+dropped; the part of fee and tip that they would have paid is the host's then, so that nobody who has confirmed an
+amount is asked for another one.
 """
 
 from __future__ import annotations

@@ -5,25 +5,27 @@ from __future__ import annotations
 from datetime import timedelta
 
 from bots.commerce.couriers import Pool
+from bots.commerce.couriers.bringing import Bringing
+from bots.commerce.couriers.chat import Couriering
+from bots.commerce.couriers.settings import couriers_of_fleet
 from bots.commerce.selling import SCOPES, Selling
-from bots.food.bringing import Bringing
 from bots.food.dining import SEARCHED, Dining
 from bots.food.groups import GroupBook, Grouping, GroupPurse
 from bots.food.groups.service import Groups
 from bots.food.settings import Settings
-from bots.framework import Context, Setup, joined, message
+from bots.framework import Context, Setup, joined, message, own_chat
 from bots.framework.i18n import _
 
 __all__ = ["Food"]
 
 
-class Food(Dining, Grouping, Bringing, Selling):
+class Food(Dining, Grouping, Bringing, Couriering, Selling):
     """Brings food from restaurants: to one, or to a group; and lets people cook and bring."""
 
     name = "food"
     summary = _("Food from restaurants near you, alone or with friends; or sell what you cook, and bring orders.")
     Settings = Settings
-    scopes = SCOPES
+    scopes = SCOPES | {"fleet"}
 
     def __init__(self, setup: Setup) -> None:
         settings: Settings = setup.settings or Settings()
@@ -45,6 +47,7 @@ class Food(Dining, Grouping, Bringing, Selling):
         """Say what it is for."""
         if await self.desk_of(ctx) is not None:
             return
+        await own_chat.met(ctx)
         if len(await ctx.humans()) > 1:
             ctx.say(ctx.t("Hello! “!group order” and a restaurant begins an order of all of you."))
             return

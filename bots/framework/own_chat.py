@@ -24,6 +24,17 @@ async def remember(ctx: Context) -> None:
         ctx.user_state.set(CHAT, ctx.room_id)
 
 
+async def met(ctx: Context) -> None:
+    """Note the room as the chat of the one person in it who has none with the bot yet: they have just invited it."""
+    humans = await ctx.humans()
+    if len(humans) != 1:
+        return
+    (person,) = humans
+    state = ctx.states.user(person)
+    if not await state.get(CHAT) and set(await ctx.members()) == {person, ctx.user_id} and await ctx.encrypted():
+        state.set(CHAT, ctx.room_id)
+
+
 async def own_chat(ctx: Context, person: str) -> str:
     """The chat of a person and the bot alone: where they have talked last, or one that is made, with an invitation.
 

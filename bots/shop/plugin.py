@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from bots.commerce.buying.browsing import FOUND, MERCHANTS, SHELVES, Where
+from bots.commerce.couriers.bringing import Bringing
+from bots.commerce.couriers.pool import Pool
+from bots.commerce.couriers.settings import couriers_of_fleet
 from bots.commerce.engines.settings import engine_of
 from bots.commerce.selling import SCOPES, Selling
-from bots.framework import Context, Key, Rest, Setup, command, joined, message
+from bots.framework import Context, Key, Rest, Setup, command, joined, message, own_chat
 from bots.framework.http import HttpClient
 from bots.framework.i18n import _
 from bots.shop.settings import Settings
@@ -17,25 +20,33 @@ LAST: Final = Key("last list", str, default="", secret=True)
 SEARCH_MAX: Final = 200
 
 
-class Shop(Selling):
+class Shop(Bringing, Selling):
     """Sells what merchants offer, and lets people become merchants."""
 
     name = "shop"
     summary = _("Shops to look round in: order, pay by your wallet, have it brought; or sell things yourself.")
     Settings = Settings
-    scopes = SCOPES | {"http"}
+    scopes = SCOPES | {"http", "fleet"}
 
     def __init__(self, setup: Setup) -> None:
         settings: Settings = setup.settings or Settings()
         http = setup.service(HttpClient) if settings.vendure else None
         engine = engine_of(setup.instance, settings.vendure, http)
         self.open_shop(setup, settings, "shop", engine=engine)
+        self.least = {}
+        trade = self.market.trade
+        if settings.couriers == "fleet":
+            self.pool = couriers_of_fleet(setup, settings, trade, self.trip_moved)
+            self.keeping.hooks.append(self.bring_order)
+        else:
+            self.pool = Pool(trade, setup.instance, self.trip_moved)  # of nobody: merchants bring it themselves
 
     @joined
     async def hello(self, ctx: Context) -> None:
         """Say what it is for, to whom it is talking with alone."""
         if len(await ctx.humans()) > 1 or await self.desk_of(ctx) is not None:
             return
+        await own_chat.met(ctx)
         ctx.say(
             ctx.t(
                 "Hello! Type “browse” to look round, “search” and what you want, or “cart”. “help” shows everything "
