@@ -28,6 +28,7 @@ from typing import Any, Final
 from appservice import json
 from bots.commerce.couriers.dispatch import NEWS, Listener, Moved, Trip
 from bots.commerce.couriers.pool import STUCK, WORRY, Pool
+from bots.commerce.couriers.settings import FleetSettings
 from bots.commerce.trade import Trade
 from bots.domain.couriers import (
     ENDED,
@@ -43,15 +44,16 @@ from bots.domain.couriers import (
     advance,
 )
 from bots.domain.drivers import Driver
+from bots.domain.money import Money
 from bots.domain.places import PlaceError
 from bots.domain.trips import Trip as FleetTrip
 from bots.domain.trips import TripAction, TripKind, TripRefused, TripState
 from bots.fleet import calling, news_events
-from bots.fleet.fleet import Fleet
+from bots.fleet.fleet import Fleet, Fleets
 from bots.fleet.hand import Pending
-from bots.fleet.news import TripNews
+from bots.fleet.news import News, TripNews
 from bots.fleet.trips import Wanted
-from bots.framework import Context
+from bots.framework import Context, Setup
 from bots.routing.base import RoutingError
 from bots.store import couriers as sql
 
@@ -84,15 +86,24 @@ class FleetCouriers(Pool):
     up, offers in turn) is not used: drivers do that with the bot of rides."""
 
     def __init__(
-        self, trade: Trade, bot: str, user_id: str, listener: Listener, fleet: Fleet, *, service: str = "courier"
+        self,
+        trade: Trade,
+        bot: str,
+        user_id: str,
+        listener: Listener,
+        fleet: Fleet,
+        *,
+        service: str = "courier",
+        pays_failed: bool = False,
     ) -> None:
         """
         Args:
             bot: the plugin instance that sells; ``user_id``: its bot's.
             listener: is told of everything that happens to trips.
             service: name of the fleet's class that brings things.
+            pays_failed: whether who pays the courier does so for a trip that failed, and for the way back.
         """
-        super().__init__(trade, bot, listener)
+        super().__init__(trade, bot, listener, pays_failed=pays_failed)
         self._client = f"{bot}:{user_id}"
         self._fleet = fleet
         self._service = service
@@ -101,6 +112,18 @@ class FleetCouriers(Pool):
 
         self.elsewhere = fleet.consumer.partition(":")[2]
         self._pending = Pending()
+
+    @classmethod
+    def of(
+        cls, setup: Setup, settings: FleetSettings, trade: Trade, listener: Listener, *, pays_failed: bool = False
+    ) -> FleetCouriers:
+        """Those that a plugin's settings name; the plugin has the scope ``fleet``.
+
+        Raises:
+            ScopeMissing, LookupError: there is no such bot of rides.
+        """
+        fleet, service = setup.service(Fleets).of(settings.fleet), settings.courier_class
+        return cls(trade, setup.instance, setup.user_id, listener, fleet, service=service, pays_failed=pays_failed)
 
     async def heard(self, ctx: Context, data: Mapping[str, Any]) -> None:
         """A driver, a round or an operator has moved a trip of ours."""
@@ -249,6 +272,21 @@ class FleetCouriers(Pool):
         except TripRefused as error:
             raise self._refused(trip) from error
 
+    async def leave_at_door(self, ctx: Context, job_id: str, wanted: bool) -> bool:
+        """The buyer wants it left at the door, or handed over after all; whether that can still be. Its driver sees it
+        in the note."""
+        job, trip = await self.job(ctx, job_id), await self._fleet.trips.get(ctx, job_id)
+        if job is None or job.state in ENDED or job.kind is not JobKind.DELIVERY:
+            return False
+        if job.leave is not wanted:
+            self._write(ctx, job, replace(job, leave=wanted, updated_at=ctx.now()))
+            if trip is not None:
+                asked = ctx.t("Leave it at the door, with a photo.") if wanted else ctx.t("Hand it over.")
+                note = f"{asked} {job.note}".strip()[:TEXT_MAX]
+                after = self._fleet.trips.change(ctx, trip, "note", note=note)
+                await self._fleet.trips.tell(ctx, TripNews(News.MOVED, trip, after))
+        return True
+
     async def _driven(self, ctx: Context, job_id: str) -> FleetTrip:
         trip = await self._fleet.trips.get(ctx, job_id)
         if trip is None:
@@ -332,7 +370,11 @@ class FleetCouriers(Pool):
             if moved is None:
                 return
             job = moved
-        after = advance(job, JobAction.FAIL, ctx.now(), failure=failed.reason)
+        fee = job.fee if self._pays_failed else Money.zero(job.fee.currency)
+        if fee != failed.earning:
+            self._fleet.trips.change(ctx, failed, "earning", earning=fee, owed=bool(fee))
+            self._fleet.trips.change(ctx, trip, "earning", earning=fee)
+        after = advance(job, JobAction.FAIL, ctx.now(), failure=failed.reason, fee=fee)
         back = replace(
             after,
             id=trip.id,
@@ -343,6 +385,8 @@ class FleetCouriers(Pool):
             tip=None,
             of=job.id,
             pickup_code="",
+            leave=False,
+            waits_from=None,
             pin=trip.dropoff_pin,
             failure="",
             opened_at=ctx.now(),

@@ -7,7 +7,6 @@ from datetime import timedelta
 from bots.commerce.couriers import Pool
 from bots.commerce.couriers.bringing import Bringing
 from bots.commerce.couriers.chat import Couriering
-from bots.commerce.couriers.settings import couriers_of_fleet
 from bots.commerce.selling import SCOPES, Selling
 from bots.food.dining import SEARCHED, Dining
 from bots.food.groups import GroupBook, Grouping, GroupPurse
@@ -36,10 +35,17 @@ class Food(Dining, Grouping, Bringing, Couriering, Selling):
         self.keeping.split = GroupPurse(book, self.keeping.cashier, self.market.cases, self.groups.shares_moved)
         self.least, self.offered_for = settings.least(), timedelta(seconds=settings.offer_seconds)
         pause = timedelta(seconds=settings.search_pause_seconds)
-        self.pool = Pool(
-            trade, bot, self.trip_moved, offered_for=self.offered_for, pause=pause,
-            door=timedelta(minutes=settings.door_minutes), pays_failed=settings.pay_failed_trips,
-        )  # fmt: skip
+        failed = settings.pay_failed_trips
+        if settings.couriers == "fleet":
+            # Only where it is wanted: the libraries of dispatch take time and memory at every start.
+            from bots.fleet.dispatcher import FleetCouriers
+
+            self.pool = FleetCouriers.of(setup, settings, trade, self.trip_moved, pays_failed=failed)
+        else:
+            door = timedelta(minutes=settings.door_minutes)
+            self.pool = Pool(
+                trade, bot, self.trip_moved, offered_for=self.offered_for, pause=pause, door=door, pays_failed=failed
+            )
         self.keeping.hooks += [self.groups.order_moved, self.bring_order]
 
     @joined

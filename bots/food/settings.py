@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from bots.commerce.couriers.settings import FleetSettings
 from bots.commerce.orders import Terms
 from bots.commerce.selling import SellingSettings
 from bots.domain.currencies import CURRENCIES
@@ -28,7 +29,7 @@ def _amounts(value: dict[str, str]) -> dict[str, str]:
     return value
 
 
-class Settings(SellingSettings):
+class Settings(SellingSettings, FleetSettings):
     """What an operator can set. People are hungry: they wait for less long than in a shop."""
 
     agree_minutes: int = Field(
@@ -43,6 +44,9 @@ class Settings(SellingSettings):
         ge=1,
         le=1440,
         description="Minutes that each has to confirm their share of a group order; less than pay_minutes.",
+    )
+    couriers: Literal["pool", "fleet"] = Field(
+        "pool", description="Who brings orders: pool, people who sign up with this bot; fleet, the drivers of rides."
     )
     offer_seconds: int = Field(25, ge=5, le=600, description="Seconds that a courier has to answer an offer.")
     search_pause_seconds: int = Field(

@@ -7,7 +7,6 @@ from typing import Final
 from bots.commerce.buying.browsing import FOUND, MERCHANTS, SHELVES, Where
 from bots.commerce.couriers.bringing import Bringing
 from bots.commerce.couriers.pool import Pool
-from bots.commerce.couriers.settings import couriers_of_fleet
 from bots.commerce.engines.settings import engine_of
 from bots.commerce.selling import SCOPES, Selling
 from bots.framework import Context, Key, Rest, Setup, command, joined, message, own_chat
@@ -36,7 +35,10 @@ class Shop(Bringing, Selling):
         self.least = {}
         trade = self.market.trade
         if settings.couriers == "fleet":
-            self.pool = couriers_of_fleet(setup, settings, trade, self.trip_moved)
+            # Only where it is wanted: the libraries of dispatch take time and memory at every start.
+            from bots.fleet.dispatcher import FleetCouriers
+
+            self.pool = FleetCouriers.of(setup, settings, trade, self.trip_moved)
             self.keeping.hooks.append(self.bring_order)
         else:
             self.pool = Pool(trade, setup.instance, self.trip_moved)  # of nobody: merchants bring it themselves

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final
 
 from bots.commerce.couriers import texts
 from bots.commerce.couriers.approval import CourierApproval
-from bots.commerce.couriers.dispatch import NEWS
-from bots.commerce.couriers.pool import CHANGED, LAPSE, OFFER, PAY, SEARCH, TAKEN_AWAY
+from bots.commerce.couriers.keeping import CourierKeeping
+from bots.commerce.couriers.pool import CHANGED, LAPSE, OFFER, SEARCH, TAKEN_AWAY
 from bots.domain.couriers import (
     COURIER_WORDS,
     HAS_COURIER,
@@ -25,7 +24,6 @@ from bots.domain.couriers import (
     JobState,
 )
 from bots.domain.numerals import typed_digits
-from bots.domain.payments import PaymentRefused
 from bots.framework import (
     Attachment,
     Context,
@@ -36,7 +34,6 @@ from bots.framework import (
     Said,
     command,
     dialog,
-    every,
     timer,
 )
 from bots.framework.i18n import _
@@ -44,10 +41,7 @@ from bots.framework.own_chat import alone
 
 __all__ = ["Couriering"]
 
-log = logging.getLogger(__name__)
-
 SIGN_UPS: Final = RateLimit(10, per=3600)
-PAY_AGAIN: Final = timedelta(minutes=10)
 EARNED_MOST: Final = 10
 """Trips in one list."""
 SUMMED_MOST: Final = 500
@@ -61,7 +55,7 @@ class Way:
     stage: str
 
 
-class Couriering(CourierApproval):
+class Couriering(CourierApproval, CourierKeeping):
     """For the plugin to inherit. Its constructor sets :attr:`pool`, and :attr:`desk`, by which couriers are paid."""
 
     offered_for: timedelta
@@ -381,34 +375,6 @@ class Couriering(CourierApproval):
             lines.append(ctx.t("Some of it is still on its way to your wallet."))
         ctx.say("\n".join(lines))
 
-    @timer(PAY)
-    async def pay_courier(self, ctx: Context, data: dict[str, Any]) -> None:
-        """Pay a courier what they have earned by a trip: once, however often it is tried."""
-        job = await self.pool.job(ctx, data["trip"])
-        if job is None or not job.owed:
-            return
-        if not await self.may_pay(ctx, job):
-            self.pool.pay_soon(ctx, job, ctx.now() + PAY_AGAIN)
-            return
-        try:
-            await self.desk.payouts.pay(
-                ctx,
-                job.courier,
-                job.earned,
-                key=f"trip/{job.id}",
-                memo=f"{job.seller} {job.number}",
-                sub=job.account,
-            )
-        except PaymentRefused as error:
-            log.warning("a courier could not be paid yet", extra={"trip": job.id, "reason": error.code})
-            self.pool.pay_soon(ctx, job, ctx.now() + PAY_AGAIN)
-            return
-        await self.pool.paid(ctx, job)
-
-    async def may_pay(self, ctx: Context, job: CourierJob) -> bool:
-        """Whether what a trip earned can be paid now: for the plugin, which knows whose money goes first."""
-        return True
-
     # The search
 
     @timer(SEARCH)
@@ -420,16 +386,6 @@ class Couriering(CourierApproval):
     async def lapse_offer(self, ctx: Context, data: dict[str, Any]) -> None:
         """An offer was not answered."""
         await self.pool.lapse(ctx, data["trip"], data["offer"])
-
-    @timer(NEWS)
-    async def courier_news(self, ctx: Context, data: dict[str, Any]) -> None:
-        """Who dispatches has moved a trip."""
-        await self.pool.heard(ctx, data)
-
-    @every(timedelta(minutes=1))
-    async def sweep_trips(self, ctx: Context) -> None:
-        """Go on with what was forgotten."""
-        await self.pool.sweep(ctx)
 
 
 def _nothing() -> None:

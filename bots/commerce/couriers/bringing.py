@@ -13,8 +13,8 @@ from typing import Final
 
 from bots.commerce import telling
 from bots.commerce.buying.following import Following, ShownOrder
-from bots.commerce.couriers.chat import Couriering
 from bots.commerce.couriers.dispatch import Moved, Trip
+from bots.commerce.couriers.keeping import CourierKeeping
 from bots.commerce.couriers.pool import WORRY, minimum
 from bots.commerce.orders import Happened, Orders
 from bots.domain import couriers
@@ -36,7 +36,7 @@ IN_HAND: Final = "in hand"
 SHOWS_PIN: Final = frozenset({JobState.TAKEN, JobState.CARRIED})
 
 
-class Bringing(Couriering, Following):
+class Bringing(CourierKeeping, Following):
     """For the plugin to inherit. Its constructor sets :attr:`pool` and :attr:`keeping`.
 
     Attributes:
