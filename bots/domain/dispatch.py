@@ -16,9 +16,7 @@ Times are seconds on one clock (the epoch's), distances are metres.
 
 from __future__ import annotations
 
-import math
 import zlib
-from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -29,7 +27,7 @@ import numpy.typing as npt
 from bots.domain import dispatch_batching as batching
 from bots.domain.dispatch_batching import Batch
 from bots.domain.dispatch_matching import solve
-from bots.domain.dispatch_near import Near, cell_of, metres_between, vectors
+from bots.domain.dispatch_prefilter import Prefilter, bounded
 from bots.domain.dispatch_terms import (
     DEFAULT,
     FreeDriver,
@@ -67,8 +65,6 @@ __all__ = [
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.intp]
 
-TYPICAL: Final = 6.0
-"""Metres a second as the crow flies, by which idle time and nearness are compared before the router is asked."""
 EARLY: Final = 0.8
 """How much of the time that a driver would wait at a pickup counts as driving: they could drive elsewhere meanwhile."""
 
@@ -124,10 +120,11 @@ def prepare(
             why[each.id] = Why.NOBODY
         else:
             open_ones.append(each)
-    found = _Prefilter(those, now, policy).run(open_ones, why) if open_ones else {}
-    kept = [each for each in open_ones if each.id in found]
-    of_driver = np.concatenate([found[each.id] for each in kept]) if kept else np.zeros(0, dtype=np.intp)
-    of_request = np.repeat(np.arange(len(kept)), [len(found[each.id]) for each in kept])
+    of_request = of_driver = np.zeros(0, dtype=np.intp)
+    if open_ones:
+        of_request, of_driver = Prefilter(open_ones, those, now, policy).run(why)
+    used, of_request = np.unique(of_request, return_inverse=True)
+    kept = [open_ones[number] for number in used.tolist()]
     origins = [those[driver].point for driver in of_driver.tolist()]
     destinations = [kept[request].pickup for request in of_request.tolist()]
     pairs = batching.pairs(kept, policy)
@@ -136,80 +133,6 @@ def prepare(
         origins += begins
         destinations += ends
     return Pool(origins, destinations, tuple(kept), tuple(those), of_request, of_driver, tuple(pairs), why, now, policy)
-
-
-class _Prefilter:
-    """Finds the nearest drivers of requests."""
-
-    def __init__(self, drivers: Sequence[FreeDriver], now: float, policy: Policy) -> None:
-        self._drivers = drivers
-        self._policy = policy
-        self._near = Near([each.point for each in drivers], policy.resolution)
-        self._numbers = {each.person: number for number, each in enumerate(drivers)}
-        idle = np.array([now - each.idle_since for each in drivers])
-        self._bonus = _bounded(idle, policy.idle_most) * policy.idle_weight
-        self._free_in = np.array([max(each.free_in, 0.0) for each in drivers])
-        # As far as one can come in the time of the cap, as the crow flies.
-        self._reach = (policy.pickup_cap - self._free_in) * policy.fastest
-
-    def run(self, requests: Sequence[Request], why: dict[str, Why]) -> dict[str, Ints]:
-        """Of each request the numbers of drivers, in order; of those without any, why."""
-        groups: defaultdict[tuple[int, frozenset[str]], list[int]] = defaultdict(list)
-        for number, each in enumerate(requests):
-            groups[cell_of(each.pickup, self._policy.resolution), each.services].append(number)
-        pickups = vectors([each.pickup for each in requests])
-        wanted: dict[frozenset[str], npt.NDArray[np.bool_]] = {}
-        found: dict[str, Ints] = {}
-        for (cell, services), numbers in groups.items():
-            group = [requests[number] for number in numbers]
-            if services not in wanted:
-                wanted[services] = self._wanted(services)
-            if not wanted[services].any():
-                why.update((each.id, Why.NO_CLASS) for each in group)
-                continue
-            self._group(cell, group, pickups[numbers], wanted[services], why, found)
-        return found
-
-    def _wanted(self, services: frozenset[str]) -> npt.NDArray[np.bool_]:
-        fits: dict[frozenset[str], bool] = {}
-        for each in self._drivers:
-            if each.services not in fits:
-                fits[each.services] = not each.services.isdisjoint(services)
-        return np.array([fits[each.services] for each in self._drivers])
-
-    def _group(
-        self,
-        cell: int,
-        group: Sequence[Request],
-        pickups: Floats,
-        wanted: npt.NDArray[np.bool_],
-        why: dict[str, Why],
-        found: dict[str, Ints],
-    ) -> None:
-        """Requests of one cell and class: they look around together."""
-        refused = [[self._numbers[each] for each in one.declined if each in self._numbers] for one in group]
-        # Where many want to leave from one place, each is compared with enough drivers for all of them.
-        most = max(self._policy.candidates, 2 * len(group))
-        around = self._near.around(cell, wanted, most + max(map(len, refused)))
-        ways = metres_between(pickups[:, None], self._near.vectors[around][None])
-        price = ways / TYPICAL + (self._free_in - self._bonus)[around]
-        far = ways > self._reach[around]
-        price[far] = math.inf
-        for row, one in enumerate(group):
-            near = not bool(far[row].all())
-            if refused[row]:
-                price[row, np.isin(around, refused[row])] = math.inf
-            best = np.argsort(price[row], kind="stable")[:most]
-            best = best[np.isfinite(price[row, best])]
-            if len(best):
-                found[one.id] = np.sort(around[best])
-            else:
-                why[one.id] = Why.DECLINED if near else Why.TOO_FAR
-
-
-def _bounded(seconds: Floats, most: float) -> Floats:
-    # Somebody's clock may be ahead of ours: nobody has waited for less than no time.
-    return np.asarray(np.clip(seconds, 0.0, most))
 
 
 def assign(
@@ -260,7 +183,7 @@ class _Round:
         """Of each pair, what it costs: driving, less what the driver's idleness outweighs."""
         pool, policy = self._pool, self._policy
         idle = np.array([pool.now - each.idle_since for each in pool.drivers])
-        bonus = _bounded(idle, policy.idle_most) * policy.idle_weight
+        bonus = bounded(idle, policy.idle_most) * policy.idle_weight
         ready = np.array([0.0 if each.ready is None else each.ready - pool.now for each in pool.requests])
         early = np.maximum(ready[pool.of_request] - self._seconds, 0.0)
         return np.asarray(self._seconds + EARLY * early - bonus[pool.of_driver])
@@ -272,7 +195,7 @@ class _Round:
         priority = np.array([max(each.priority, 0) for each in self._pool.requests])
         # Beyond some times it makes no difference, and sums stay exact.
         lifted = np.minimum(priority, 8) * policy.first
-        worth = policy.unserved + lifted + _bounded(waited, policy.waiting_most) * policy.waiting_weight
+        worth = policy.unserved + lifted + bounded(waited, policy.waiting_most) * policy.waiting_weight
         return np.asarray(worth)
 
     def plan(self) -> Plan:

@@ -25,8 +25,8 @@ Ints = npt.NDArray[np.intp]
 DENSE_CELLS: Final = 40_000
 """A component whose matrix has no more cells is solved as a matrix."""
 DENSE_SECONDS: Final = 1.0e-9
-"""For each (smaller side)² × larger side of a matrix; measured on a slow core, doubled."""
-SPARSE_SECONDS: Final = 5.0e-9
+"""For each (smaller side)² × larger side of a matrix: measured on a slow core."""
+SPARSE_SECONDS: Final = 2.0e-9
 """For each row × edge of a sparse component; likewise."""
 
 

@@ -125,7 +125,7 @@ class Policy:
     stop_seconds: float = 120.0
     unserved: float = 7_200.0
     first: float = 100_000.0
-    budget: float = 1.0
+    budget: float = 2.0
 
     def __post_init__(self) -> None:
         numbers = (self.pickup_cap, self.fastest, self.candidates, self.offer_seconds, self.search_seconds)

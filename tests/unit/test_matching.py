@@ -524,3 +524,25 @@ def test_what_goes_together_arrives_in_time(these: list[tuple[float, float, floa
             assert time - loaded[name] - alone <= policy.batch_detour + 1e-3
             time += policy.stop_seconds
             here = by_id[name].dropoff
+
+
+def test_where_many_want_to_leave_one_place_all_are_served_from_around() -> None:
+    chance = random.Random(4)
+    crowd = [request(f"r{n:03}", chance.gauss(0, 150), chance.gauss(0, 150)) for n in range(200)]
+    around = [driver(f"d{n:03}", chance.uniform(-5000, 5000), chance.uniform(-5000, 5000)) for n in range(230)]
+    # Some have been declined by many, some are of a class that few drive for.
+    crowd = [
+        replace(each, declined=frozenset(other.person for other in chance.sample(around, 20)))
+        if number % 5 == 0
+        else each
+        for number, each in enumerate(crowd)
+    ]
+    around = [replace(each, services=STANDARD | {"xl"}) if n % 3 == 0 else each for n, each in enumerate(around)]
+    crowd = [replace(each, services=frozenset({"xl"})) if n % 7 == 0 else each for n, each in enumerate(crowd)]
+    policy = replace(PLAIN, pickup_cap=3600)
+    pruned = planned(crowd, around, policy)
+    whole = planned(crowd, around, replace(policy, candidates=1000))
+    assert len(pruned.matches) == len(whole.matches) == 200
+    assert pruned.pairs < whole.pairs
+    spent = [sum(each.seconds for each in plan.matches) for plan in (pruned, whole)]
+    assert spent[0] <= 1.02 * spent[1]
