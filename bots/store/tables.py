@@ -176,6 +176,7 @@ def __getattr__(name: str) -> MetaData:
         order_tables,
         page_tables,
         payment_tables,
+        surge_tables,
     )
     from bridge.store import (  # noqa: F401
         audit_tables,
