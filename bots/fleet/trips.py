@@ -386,6 +386,9 @@ class Trips(Settling):
         self, ctx: Context, trips: Sequence[Trip], driver: Driver, *, by: str, pickup_seconds: int, pickup_metres: int
     ) -> list[Trip]:
         """A driver has them: what accepting and assigning stand on. Raises DriverError ("driver.busy")."""
+        refused = next((each for each in trips if (each.state, A.MATCH) not in NEXT), None)
+        if refused is not None:
+            raise TripRefused("trip.refused", state=WORDS[refused.state])
         if driver.trip:
             raise DriverError("driver.busy")
         batch = trips[0].id if len(trips) > 1 else ""

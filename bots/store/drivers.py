@@ -77,7 +77,7 @@ def in_states(
 def counts(connection: Connection, bot: str) -> dict[str, int]:
     """How many are in each state."""
     query = select(drivers.c.state, func.count()).where(drivers.c.bot == bot).group_by(drivers.c.state)
-    return dict(connection.execute(query))
+    return {row[0]: row[1] for row in connection.execute(query)}
 
 
 def free(connection: Connection, bot: str, state: str, limit: int) -> list[tuple[str, int]]:

@@ -79,7 +79,7 @@ def change(connection: Connection, row: OfferRow, before: int) -> None:
 def outcomes(connection: Connection, bot: str, since: int) -> dict[str, int]:
     """How many offers since a moment came to what."""
     query = select(trip_offers.c.state, func.count()).where(trip_offers.c.bot == bot, trip_offers.c.made_at >= since)
-    return dict(connection.execute(query.group_by(trip_offers.c.state)))
+    return {row[0]: row[1] for row in connection.execute(query.group_by(trip_offers.c.state))}
 
 
 def _all(connection: Connection, query: Select[tuple[object, ...]]) -> list[OfferRow]:

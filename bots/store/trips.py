@@ -191,7 +191,7 @@ def in_states(connection: Connection, bot: str, states: Collection[str], limit: 
 def counts(connection: Connection, bot: str, states: Collection[str]) -> dict[str, int]:
     """How many trips are in each of some states."""
     query = select(trips.c.state, func.count()).where(trips.c.bot == bot, trips.c.state.in_(sorted(states)))
-    return dict(connection.execute(query.group_by(trips.c.state)))
+    return {row[0]: row[1] for row in connection.execute(query.group_by(trips.c.state))}
 
 
 def waiting(connection: Connection, bot: str, state: str, limit: int) -> list[tuple[str, int, int]]:
