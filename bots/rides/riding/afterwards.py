@@ -337,7 +337,7 @@ def receipt_text(say: Translator, trip: Trip, driver: str, fare: Fare | None) ->
         fare: its lines, where they add up to what was due; None: it was another sum (a fee, the operator's decision).
     """
     assert trip.due is not None
-    ended = trip.ended_at or trip.updated_at
+    ended = (trip.ended_at or trip.updated_at).replace(second=0, microsecond=0)
     lines = [say.t("Receipt for {trip}, {time}", trip=trip_name(say, trip), time=ended)]
     lines += way_lines(say, trip.pickup, [each.place for each in trip.stops], trip.dropoff)
     if driver:

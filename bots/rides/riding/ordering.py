@@ -25,6 +25,7 @@ from bots.rides.riding.texts import (
     explain,
     fare_lines,
     joined,
+    kilometres,
     minutes,
     place_words,
     sentence,
@@ -313,13 +314,16 @@ class Ordering(Placing):
 
     def _price_card(self, d: Dialog, draft: Draft, priced: Priced) -> str:
         say, quote = Speaking(d), priced.quote
-        lines = fare_lines(say, quote.lines, priced.total)
+        lines = [d.t("{label}, {way}, {time}", label=short(priced.label, 60), way=kilometres(say, quote.metres),
+                     time=minutes(say, quote.seconds))]  # fmt: skip
+        lines += fare_lines(say, quote.lines, priced.total)
         if priced.hold != priced.total:
             lines.append(d.t("{hold} is held, for waiting too; what is not used comes back.", hold=priced.hold))
         if quote.surge:
             lines.append(surge_words(say, quote.surge, priced.cap))
         lines += self._cancel_words(say, quote)
-        lines.append(d.t("This price is good for {minutes}.", minutes=minutes(say, self.fleet.tariff.quote_seconds)))
+        seconds = self.fleet.tariff.quote_seconds
+        lines.append(d.n("This price is good for {count} second.", "This price is good for {count} seconds.", seconds))
         return short_lines(lines)
 
     def _cancel_words(self, say: Translator, quote: Quote) -> list[str]:

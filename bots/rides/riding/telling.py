@@ -51,7 +51,7 @@ A = TripAction
 TOLD: Final[Mapping[TripAction, Told]] = MappingProxyType(
     {
         A.ASK_PAYMENT: Told(_("It is almost time for {trip}.")),
-        A.SEARCH: Told(_("I am looking for a driver …"), _("I am looking for a courier …")),
+        A.SEARCH: Told(_("{trip}: I am looking for a driver …"), _("{trip}: I am looking for a courier …")),
         A.DECLINE_PAYMENT: Told(_("{trip} was not paid: it is off."), ring=True),
         A.MATCH: Told(_("A driver is on the way."), _("A courier is on the way."), ring=True),
         A.LOSE_DRIVER: Told(
@@ -218,7 +218,7 @@ class Telling(Rider):
     # The search: one message that is edited
 
     def _searching(self, ctx: Context, trip: Trip, words: Translation) -> None:
-        text = words.t(TOLD[A.SEARCH].of(trip))
+        text = words.t(TOLD[A.SEARCH].of(trip), trip=trip_name(words, trip))
         ctx.send(contents.text(text), room_id=trip.room_id, key=_search_key(trip))
         self._search_words_later(ctx, trip, 0)
 
@@ -234,7 +234,7 @@ class Telling(Rider):
         if trip is None or trip.state is not TripState.SEARCHING or trip.priority != data["priority"]:
             return
         asked = len({each.driver for each in await self.fleet.offers.of_trip(ctx, trip.id)})
-        lines = [ctx.t(TOLD[A.SEARCH].of(trip))]
+        lines = [ctx.t(TOLD[A.SEARCH].of(trip), trip=trip_name(ctx.translator, trip))]
         lines.append(ctx.n("{count} has been asked so far.", "{count} have been asked so far.", asked) if asked
                      else ctx.t("Nobody is free near you just now; I keep looking."))  # fmt: skip
         if trip.deadline is not None:
