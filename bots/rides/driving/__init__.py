@@ -20,8 +20,9 @@ class Driving(Earnings):
     def open_driving(self, setup: Setup, settings: DrivingSettings) -> None:
         """Register what is told of trips, offers and drivers."""
         self.driving = settings
-        self.tokens = setup.services.get(Tokens)
-        self.app_url = "" if self.tokens is None else self.tokens.url
+        tokens = setup.services.get(Tokens)
+        if tokens is not None and tokens.url:  # without a listener there is nothing that an app could talk to
+            self.tokens, self.app_url = tokens, tokens.url
         self.fleet.offers.hooks.append(self.offer_told)
         self.fleet.trips.hooks.append(self.job_told)
         self.fleet.drivers.hooks.append(self.driver_told)

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from bots.domain.drivers import Driver, DriverError
+from bots.domain.money import Money
 from bots.domain.trips import PIN_DIGITS, TRIES_MAX, Trip, TripKind, TripRefused, TripState
 from bots.framework import Context, Dialog, InvalidValue, Key, Option, Rest, Said, command, dialog
 from bots.framework.i18n import Translator, _
@@ -193,7 +194,7 @@ class Steps(Offering):
         elif (metres := self._too_far(ctx, driver, trip, step)) is not None:
             ctx.start(self.being_far, trip.id, step, said, kilometres(ctx.translator, metres))
         elif step == "no-show" and self._may_miss(ctx, trip):
-            ctx.start(self.waiting_in_vain, trip.id, str(self.fleet.quotes.miss_charge(trip, utc(ctx)).earning))
+            ctx.start(self.waiting_in_vain, trip.id, self.fleet.quotes.miss_charge(trip, utc(ctx)).earning)
         else:
             done = await self._do_step(ctx, trip.id, step, said)
             if done.words:
@@ -329,7 +330,7 @@ class Steps(Offering):
         await self._finish(d, trip_id, step, said)
 
     @dialog
-    async def waiting_in_vain(self, d: Dialog, trip_id: str, earning: str) -> None:
+    async def waiting_in_vain(self, d: Dialog, trip_id: str, earning: Money) -> None:
         """Whether the rider really did not come."""
         words = d.t("Nobody came, and you do not wait any longer? You earn {amount}.", amount=earning)
         if not await d.confirm(words):

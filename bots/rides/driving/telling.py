@@ -107,7 +107,7 @@ class Telling(SignUp):
             ctx.say(ctx.t("You have driven nobody yet."))
         elif not 1 <= stars <= STARS_MOST:
             ctx.say(ctx.t("Stars are 1 to 5."))
-        elif await self.fleet.drivers.rate(ctx, trip.id, trip.rider, stars):
+        elif await self.fleet.drivers.rate(ctx, trip.rider, trip.id, stars):
             ctx.say(ctx.t("Thank you."))
         else:
             ctx.say(ctx.t("You have rated this trip already."))
