@@ -85,8 +85,9 @@ class TripCases:
     async def of_trip(self, reader: Reader, trip_id: str) -> list[TripCase]:
         """The cases of a trip, the newest first."""
         rows = await reader.query(lambda connection: sql.cases_of(connection, self.fleet.name, trip_id))
-        found = [self._opened(row) for row in rows]
-        return self.fleet.pending.over(reader, PENDING, found, lambda each: each.id)
+        found = {row.id: self._opened(row) for row in rows}
+        found |= {each.id: each for each in self.fleet.pending.made(reader, PENDING) if each.trip == trip_id}
+        return sorted(found.values(), key=lambda each: (each.opened_at, each.id), reverse=True)
 
     async def queue(self, reader: Reader, limit: int = 50) -> list[TripCase]:
         """What waits for the operator, the oldest first."""
@@ -124,6 +125,8 @@ class TripCases:
         if kind is TripCaseKind.DISPUTE:
             after = self.fleet.trips.change(ctx, trip, "dispute", person, disputed=True)
             await self.fleet.trips.tell(ctx, TripNews(News.DISPUTED, trip, after, by=person))
+        else:
+            await self.fleet.trips.tell(ctx, TripNews(News.LOST_ITEM, trip, trip, by=person))
         return made
 
     async def decide(

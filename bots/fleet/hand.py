@@ -37,6 +37,11 @@ class Pending:
         """What the handler at hand has made of a row; None: nothing."""
         return self._here(reader).get((kind, id)) if isinstance(reader, Context) else None
 
+    def made(self, reader: Reader, kind: str) -> list[Any]:
+        """What the handler at hand has made of rows of a kind, new ones too."""
+        here = self._here(reader) if isinstance(reader, Context) else {}
+        return [value for (of, _), value in here.items() if of == kind]
+
     def over(self, reader: Reader, kind: str, found: list[T], key: Callable[[T], str]) -> list[T]:
         """What was read, with what the handler at hand has made of it."""
         here = self._here(reader) if isinstance(reader, Context) else {}

@@ -49,6 +49,8 @@ class News(StrEnum):
     PAID_OUT = "paid_out"
     """The driver has it in the wallet (``amount``)."""
     DISPUTED = "disputed"
+    LOST_ITEM = "lost_item"
+    """Something was left behind; the operator is told."""
     DECIDED = "decided"
     """A dispute was decided by the operator."""
 

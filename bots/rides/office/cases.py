@@ -10,6 +10,7 @@ from bots.fleet.cases import TripCase, TripCaseKind, TripCaseState
 from bots.fleet.news import News, TripNews
 from bots.framework import Context, InvalidValue, Rest, command
 from bots.framework.i18n import Translator, _
+from bots.framework.own_chat import own_chat
 from bots.framework.permissions import Role
 from bots.rides.office import texts
 from bots.rides.office.base import PAGE, OfficeBase, one_line, read_amount
@@ -97,6 +98,11 @@ class Cases(OfficeBase):
         except TripRefused as error:
             self.office_refused(ctx, error)
             return
+        if case.kind is TripCaseKind.LOST_ITEM:
+            # Of disputes who it is about is told by the listeners of the fleet.
+            say = await self.office_words_of(ctx, case.person)
+            told = say.t("The operator answers about trip {number}: {answer}", number=trip.number, answer=answer)
+            ctx.say(told, room_id=await own_chat(ctx, case.person), notice=False)
         amount = {} if back is None else {"back": str(back)}
         self.office_audited(ctx, "ride.decide", f"case:{case.id}", trip=trip.id, answer=after.answer, **amount)
         if back is None:
@@ -106,11 +112,12 @@ class Cases(OfficeBase):
 
     async def trip_told_office(self, ctx: Context, news: TripNews) -> None:
         """Tell operators that somebody complains. A hook of the trips."""
-        if news.news is not News.DISPUTED:
+        kind = {News.DISPUTED: TripCaseKind.DISPUTE, News.LOST_ITEM: TripCaseKind.LOST_ITEM}.get(news.news)
+        if kind is None:
             return
         trip = news.after
         cases = await self.fleet.cases.of_trip(ctx, trip.id)
-        waiting = [case for case in cases if case.state is TripCaseState.OPEN]
+        waiting = [case for case in cases if case.state is TripCaseState.OPEN and case.kind is kind]
 
         def sentence(say: Translator) -> str:
             return "\n\n".join([say.t("A case waits for you:"), *(_card(say, case, trip) for case in waiting)])
