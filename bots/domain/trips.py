@@ -277,6 +277,7 @@ class Way:
         hold: all that is to be held for the trip by it; None: what is quoted.
         quote: the price with its terms.
         key: of the payment of what is to be held on top; empty: not asked for yet.
+        told: the rider was told that they are asked for it.
     """
 
     dropoff: Place
@@ -289,6 +290,7 @@ class Way:
     hold: Money | None = None
     quote: Quote | None = None
     key: str = ""
+    told: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,6 +344,7 @@ class Trip:
         holds: what is held for it, in order, each by a payment of its own: the quote, and what later changes add to it.
         proposed: another way, whose money is asked for; None: none.
         dropped: keys of payments of ways that came to nothing: they go back.
+        taken: what of :attr:`due` the rider was told is taken; None: nothing yet.
         tip_key: of the payment of the tip; ``tipped``: the driver has it.
         memo: what the payment is called, in the rider's words; stays the same, whatever language they read later.
         disputed: nothing more is taken, and the driver is not paid, until the operator has decided.
@@ -398,6 +401,7 @@ class Trip:
     holds: tuple[Hold, ...] = ()
     proposed: Way | None = None
     dropped: tuple[str, ...] = ()
+    taken: Money | None = None
     tip_key: str = ""
     tipped: bool = False
     memo: str = ""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
@@ -55,11 +55,9 @@ PAID: Final = frozenset({PaymentState.PAID, PaymentState.PARTLY_REFUNDED, Paymen
 
 @dataclass(slots=True)
 class _Moved:
-    """What an attempt has come to: whether all is where it belongs, and what has moved in it."""
+    """What an attempt has come to: whether all is where it belongs."""
 
     done: bool = True
-    taken: int = 0
-    back: int = 0
 
 
 class Settling(TripBook):
@@ -207,8 +205,9 @@ class Settling(TripBook):
             await self._changed(ctx, trip, way, trip.rider, holds=(*trip.holds, Hold(way.key, more)))
         elif payment.state in ENDED:
             await self.drop_change(ctx, trip)
-        else:
-            await self.tell(ctx, TripNews(News.PAYMENT_ASKED, trip, trip, amount=more))
+        elif not way.told:
+            after = self.change(ctx, trip, "asked", proposed=replace(way, told=True))
+            await self.tell(ctx, TripNews(News.PAYMENT_ASKED, trip, after, amount=more))
 
     async def _refused(self, ctx: Context, trip: Trip, why: PaymentRefused) -> None:
         log.info("a trip is not paid", extra={"trip": trip.id, "reason": why.code})
@@ -233,9 +232,11 @@ class Settling(TripBook):
             targets.append((hold.key, min(left, hold.amount.minor)))
             left -= targets[-1][1]
         await self._bring(ctx, targets, trip, moved)
-        if moved.taken:
-            amount = Money(moved.taken, trip.quoted.currency)
-            await self.tell(ctx, TripNews(News.TAKEN, trip, trip, amount=amount))
+        if moved.done and trip.taken is None:
+            # Not what has moved just now: a crash may have come between that and this.
+            before, trip = trip, self.change(ctx, trip, "taken", taken=trip.due)
+            if trip.due:
+                await self.tell(ctx, TripNews(News.TAKEN, before, trip, amount=trip.due))
         trip = await self._tip(ctx, trip)
         if moved.done and trip.owed:
             trip = await self._pay(ctx, trip, moved)
@@ -255,14 +256,14 @@ class Settling(TripBook):
             if payment is None or (payment.state in ENDED and not wanted):
                 continue
             try:
-                await self._bring_one(ctx, payment, key, wanted, moved)
+                await self._bring_one(ctx, payment, key, wanted)
             except PaymentRefused as error:
                 log.error("the money of a trip cannot be moved", extra={"trip": trip.id, "reason": error.code})
                 # What went back by itself in the meantime does not come again.
                 now = await self._merchants.payment(ctx, payment.id)
                 moved.done &= now is not None and now.state in ENDED
 
-    async def _bring_one(self, ctx: Context, payment: Payment, key: str, wanted: int, moved: _Moved) -> None:
+    async def _bring_one(self, ctx: Context, payment: Payment, key: str, wanted: int) -> None:
         currency = payment.amount.currency
         if payment.state in PAID:
             more = (payment.captured - payment.refunded).minor - wanted
@@ -271,12 +272,10 @@ class Settling(TripBook):
                 await self._merchants.refund(
                     ctx, payment.id, Money(more, currency), reason=BACK, key=f"{key}/left/{wanted}"
                 )
-                moved.back += more
         elif payment.state in ENDED:
             log.error("the money of a trip is not there any more", extra={"payment": payment.id})
         elif wanted and payment.state is PaymentState.HELD:
             await self._merchants.capture(ctx, payment.id, Money(wanted, currency))
-            moved.taken += wanted
         else:
             await self._merchants.void(ctx, payment.id, BACK)
 

@@ -59,7 +59,7 @@ async def test_a_ride_from_the_order_to_the_drivers_wallet() -> None:
             "offer accept 1",
         ]
         steps = [step.action for step in await world.fleet.trips.steps(world, trip.id)]
-        assert steps == ["request", "search", "match", "arrive", "start", "complete", "paid"]
+        assert steps == ["request", "search", "match", "arrive", "start", "complete", "taken", "paid"]
         await world.conserved()
         world.check()
 
