@@ -34,6 +34,7 @@ from bots.rides.pages.share import (
     ShareDoor,
     SharePage,
     Shown,
+    closer,
     drawing,
     outside,
     roughly,
@@ -202,10 +203,20 @@ async def test_arrival_is_a_minute_at_least(site: Site) -> None:
 
 @pytest.mark.parametrize("language", ["de", "fr", "es", "pl"])
 async def test_it_speaks_the_readers_language(site: Site, language: str) -> None:
+    site.trips["rides", TRIP] = shown(position=Position(Point(52.52, 13.42), site.clock.now()))
     _status, english, _headers = await site.get(await site.link())
     _status, other, _headers = await site.get(await site.link(), language)
     assert f'<html lang="{language}"' in other
-    names = {"Rialto", "Bob", "Alice", "blue Toyota Prius", "B-RI 123", site.web.url("").removeprefix("http://")}
+    names = {
+        "Rialto",
+        "A",
+        "B",
+        "Bob",
+        "Alice",
+        "blue Toyota Prius",
+        "B-RI 123",
+        site.web.url("").removeprefix("http://"),
+    }
     same = set(Words(english).said) & set(Words(other).said) - names
     assert not {each for each in same if not re.fullmatch(r"\d+ k?m", each)}
 
@@ -251,9 +262,8 @@ async def test_roughly_hides_where_somebody_lives(site: Site) -> None:
     assert rough.lines
     for line in rough.lines:
         assert not any(circle.holds(point) for circle in circles for point in line.points)
-    (car,) = rough.spots
-    assert car.point == circles[0].centre
-    assert car.heading is None
+    assert [spot.point for spot in rough.spots] == [circles[0].centre, circles[1].centre, circles[0].centre]
+    assert rough.spots[-1].heading is None
     exact = drawing(shown(position=near_home), Catalogues().translator("en", "rides"), exact=True)
     assert [spot.point for spot in exact.spots] == [HOME, OFFICE, near_home.point]
 
@@ -285,13 +295,13 @@ def test_neighbours_share_a_circle() -> None:
 def test_a_straight_line_is_cut_too() -> None:
     """An estimate has two points, both of them secret."""
     circles = [roughly(HOME), roughly(OFFICE)]
-    (part,) = outside([HOME, OFFICE], circles)
+    (part,) = outside(closer([HOME, OFFICE]), circles)
     assert len(part) > 2
     assert not any(circle.holds(point) for circle in circles for point in part)
 
 
 def test_a_way_around_the_earth_is_drawn_with_bounds() -> None:
-    (part,) = outside([Point(0.0, 170.0), Point(0.0, -10.0)], [Circle(Point(50.0, 0.0), 500.0)])
+    (part,) = outside(closer([Point(0.0, 170.0), Point(0.0, -10.0)]), [Circle(Point(50.0, 0.0), 500.0)])
     assert len(part) <= 4002
 
 
@@ -308,6 +318,18 @@ def test_any_way_can_be_drawn(here: Point, there: Point, exact: bool) -> None:
     for point in drawn.points():
         x, y = view.place(point)
         assert -1 <= x <= WIDTH + 1 and -1 <= y <= HEIGHT + 1
+
+
+def test_what_is_driven_already_is_told_apart() -> None:
+    """Under way the part behind the car is another line than the one before it; before that all of it is to come."""
+    words = Catalogues().translator("en", "rides")
+    half = Position(Point(52.52, 13.39), ManualClock().now())
+    drawn = drawing(shown(state=TripState.UNDER_WAY, position=half), words, exact=True)
+    past, ahead = drawn.lines
+    assert past.past and not ahead.past
+    assert past.points[0] == HOME and distance_m(ahead.points[-1], OFFICE) < 1
+    assert distance_m(past.points[-1], half.point) < 60
+    assert not any(line.past for line in drawing(shown(position=half), words, exact=True).lines)
 
 
 # Tiles

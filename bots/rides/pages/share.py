@@ -47,7 +47,7 @@ AGAIN_S: Final = 15
 """Seconds until the page is loaded again."""
 FRESH: Final = timedelta(seconds=60)
 """A position that is older is told with its age."""
-WIDTH, HEIGHT = 640, 420
+WIDTH, HEIGHT = 480, 330
 SQUARE: Final = 0.006
 """Degrees of latitude: the side of the squares in which a place is not told more exactly."""
 ROUGH_M: Final = 500.0
@@ -318,18 +318,27 @@ def drawing(shown: Shown, words: Translation, *, exact: bool) -> Drawing:
     alt = words.t("A map of the trip.")
     rough = [] if exact else [roughly(shown.pickup), roughly(shown.dropoff)]
     spots = [Spot(point, Sign.STOP, str(number)) for number, point in enumerate(shown.stops, 1) if exact]
-    areas: list[Area] = []
-    if exact:
-        spots += [Spot(shown.pickup, Sign.PICKUP, "A", begins), Spot(shown.dropoff, Sign.DROPOFF, "B", ends)]
-    else:
-        areas = [Area(rough[0], begins), Area(rough[1], ends)]
-    lines = [Line(part) for part in outside(shown.line, rough)]
+    pickup, dropoff = (shown.pickup, shown.dropoff) if exact else (rough[0].centre, rough[1].centre)
+    spots += [Spot(pickup, Sign.PICKUP, "A", begins), Spot(dropoff, Sign.DROPOFF, "B", ends)]
+    behind, before = _split(shown)
+    lines = [Line(part, past=True) for part in outside(behind, rough)]
+    lines += [Line(part) for part in outside(before, rough)]
     if shown.position is not None and shown.state in HAS_DRIVER:
         here = shown.position
         hidden = next((circle for circle in rough if circle.holds(here.point)), None)
         point, heading = (here.point, here.heading) if hidden is None else (hidden.centre, None)
         spots.append(Spot(point, Sign.CAR, title=words.t("Car"), heading=heading))
-    return Drawing(alt, spots, lines, areas)
+    return Drawing(alt, spots, lines, [Area(circle) for circle in rough])
+
+
+def _split(shown: Shown) -> tuple[Sequence[Point], Sequence[Point]]:
+    """What of the way lies behind the car, and what before it."""
+    line = closer(shown.line)
+    if shown.position is None or shown.state is not TripState.UNDER_WAY or not line:
+        return (), line
+    here = shown.position.point
+    nearest = min(range(len(line)), key=lambda number: _flat_m(line[number], here))
+    return line[: nearest + 1], line[nearest:]
 
 
 def roughly(point: Point) -> Circle:
@@ -343,14 +352,10 @@ def roughly(point: Point) -> Circle:
 
 
 def outside(line: Sequence[Point], circles: Sequence[Circle]) -> list[list[Point]]:
-    """The parts of a way that lie outside of circles; a part has two points or more.
-
-    Of a way with few points (an estimate is a straight line) points are put in between first.
-    """
-    if not circles:
-        return [list(line)] if len(line) > 1 else []
+    """The parts of a way that lie outside of circles; a part has two points or more. The points of the way are near to
+    each other."""
     parts: list[list[Point]] = [[]]
-    for point in _closer(line):
+    for point in line:
         if any(circle.holds(point) for circle in circles):
             parts.append([])
         else:
@@ -362,8 +367,9 @@ STEP_M: Final = 50.0
 POINTS_MAX: Final = 4000
 
 
-def _closer(line: Sequence[Point]) -> list[Point]:
-    """A way with points every few metres, but not more than :data:`POINTS_MAX` in all."""
+def closer(line: Sequence[Point]) -> list[Point]:
+    """A way with points every few metres (an estimate is a straight line with two), but not more than
+    :data:`POINTS_MAX` in all."""
     pairs = [(one, two, _flat_m(one, two)) for one, two in pairwise(line)]
     step = max(STEP_M, sum(far for _, _, far in pairs) / POINTS_MAX)
     found = list(line[:1])
