@@ -34,6 +34,9 @@ MONEY: Final = 1_000
 NUMBER: Final = re.compile(r"Order (\w+) waits for your payment")
 
 
+PIN: Final = re.compile(r"this PIN: (\d{4})")
+
+
 class StruckTalk(Talk):
     """A chat in which the service is killed a moment after each thing that somebody says."""
 
@@ -100,8 +103,12 @@ class Story:
         """The whole way."""
         number = await self.order()
         await self.step(number, "accept", f"Order {number}: accepted", f"Spades has accepted order {number}")
+        told = self.chat.hears("Tell them this PIN")
         await self.step(number, "ready", f"Order {number}: ready", f"Order {number} is ready")
-        await self.step(number, "delivered", f"Order {number}: delivered", f"Order {number} is delivered")
+        pin = PIN.search(await told)
+        assert pin is not None
+        done = f"Order {number} is delivered"
+        await self.step(number, "delivered", f"Order {number}: delivered", done, pin[1])
         self.states[number] = "delivered"
 
     async def rejected(self) -> None:
@@ -123,10 +130,10 @@ class Story:
             said = await answers(talked.human, talked.room, talked.shop)
             assert UNREADABLE not in said, [(index, each[:40]) for index, each in enumerate(said)]
             for text, times in Counter(texts).items():
-                assert sum(_plain(text) in _plain(each) for each in said) == times, text
+                assert sum(plain(text) in plain(each) for each in said) == times, text
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Without what only lays out."""
     return " ".join(re.sub(r"[^\w€. ]+", " ", text).split())
 
