@@ -233,6 +233,7 @@ class Product:
         tax: the rate, a part of one; prices hold it.
         categories: keys.
         images: ``mxc://`` addresses; the first stands on the card.
+        picture: where its picture lies on the web, of a catalogue that is kept elsewhere; empty: there is none.
         language: BCP 47, of name and description; empty: unknown.
         weight_g: grams, for delivery.
         active: whether it is sold at the moment.
@@ -249,6 +250,7 @@ class Product:
     language: str = ""
     weight_g: int = 0
     active: bool = True
+    picture: str = ""
 
     def __post_init__(self) -> None:
         _checked(self.key, self.name)

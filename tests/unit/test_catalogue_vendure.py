@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from decimal import Decimal
+from io import BytesIO
 from typing import Any
 
 import pytest
 from aiohttp import web
+from PIL import Image
 from pydantic import ValidationError
 
 from bots.commerce.engines import BuiltIn, EngineFailed, Joined, Vendure, VendureSettings, engine_of
@@ -25,6 +27,7 @@ from bots.framework.testing.memory import MemoryDatabase
 from bots.store import merchants
 from tests.store.commerce_world import BOT, NOW, At, merchant, product
 from tests.support import vendure
+from tests.support.shop import ShopWorld
 
 REAL = os.environ.get("RIALTO_TEST_VENDURE", "")
 RECORD = bool(os.environ.get("RIALTO_RECORD_VENDURE"))
@@ -175,6 +178,98 @@ async def test_what_cannot_be_sold_is_left_out(http: HttpClient) -> None:
 async def test_no_answer_is_an_error_of_its_own(http: HttpClient, answer: Any) -> None:
     with pytest.raises(EngineFailed):
         await answering(http, answer)
+
+
+# --- pictures
+
+
+def png() -> bytes:
+    """A small picture."""
+    out = BytesIO()
+    Image.linear_gradient("L").resize((80, 60)).convert("RGB").save(out, "PNG")
+    return out.getvalue()
+
+
+@asynccontextmanager
+async def pictured(preview: Any) -> AsyncIterator[tuple[str, list[str]]]:
+    """A shop with one product whose preview lies there (``{base}``: at the shop), and what was asked for of it."""
+    asked: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        if "Collections" in (await request.json())["query"]:
+            return web.json_response({"data": {"collections": {"items": []}}})
+        base = str(request.url.origin())
+        asset = {"preview": preview.format(base=base)} if isinstance(preview, str) else preview
+        return web.json_response(listing({**laptop(), "featuredAsset": asset}))
+
+    async def picture(request: web.Request) -> web.StreamResponse:
+        asked.append(request.match_info["name"])
+        if request.match_info["name"] == "moved.png":
+            raise web.HTTPFound(request.query["to"])
+        if request.match_info["name"] != "laptop.png":
+            raise web.HTTPNotFound
+        return web.Response(body=png(), content_type="image/png")
+
+    async with vendure.serving(answer, picture) as url:
+        yield url, asked
+
+
+async def test_a_picture_comes_from_the_operators_own_shop_wherever_that_is(http: HttpClient) -> None:
+    async with pictured("{base}/assets/laptop.png") as (url, asked):
+        engine = Vendure(http, url, "m", currency="EUR")
+        made = await engine.product(READER, "m", "1")
+        assert made is not None and made.picture.endswith("/assets/laptop.png") and not made.images
+        assert await engine.picture(READER, "m", "1") == png()
+        assert asked == ["laptop.png"]
+        assert await engine.picture(READER, "else", "1") is None
+
+
+@pytest.mark.parametrize(
+    "preview",
+    [
+        "http://127.0.0.1:1/assets/laptop.png",
+        "http://localhost/assets/laptop.png",
+        "http://169.254.169.254/latest/meta-data/",
+        "http://[::1]/x.png",
+        "{base}/assets/moved.png?to=http://127.0.0.1:1/secret",
+        "{base}/assets/moved.png?to=http://169.254.169.254/",
+        "{base}/assets/gone.png",
+        "file:///etc/passwd",
+        "javascript:alert(1)",
+        "http://a:b@127.0.0.1/x.png",
+        "http://[/",
+        "x" * 3000,
+        None,
+        7,
+        {"preview": None},
+    ],
+)
+async def test_a_picture_that_lies_elsewhere_leads_to_no_private_address(http: HttpClient, preview: Any) -> None:
+    async with pictured(preview) as (url, _asked):
+        engine = Vendure(http, url, "m", currency="EUR")
+        assert (await engine.product(READER, "m", "1")) is not None, "the product is sold all the same"
+        assert await engine.picture(READER, "m", "1") is None
+
+
+async def test_a_card_shows_the_picture_that_was_brought_to_the_homeserver_once() -> None:
+    http = HttpClient(attempts=1)
+    await http.start()
+    async with pictured("{base}/assets/laptop.png") as (url, asked):
+        settings = {"vendure": [{"merchant": "store", "url": url}]}
+        async with ShopWorld(settings=settings, services=lambda _world: {HttpClient: http}) as world:
+            await world.two()
+            for name in ("alice", "bob"):
+                person = await world.buyer(name)
+                room = await world.chat(person)
+                await person.says("browse store", room=room)
+                await person.hears_all(room)
+                await person.says("Laptop", room=room)
+                picture, card = await person.hears_all(room)
+                assert picture.content["msgtype"] == "m.image" and picture.content["url"].startswith("mxc://")
+                assert "Laptop\n€10.00" in card.body
+            assert asked == ["laptop.png"], "the second one sees the file of the first"
+            world.check()
+    await http.stop()
 
 
 # --- beside the built-in catalogue

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from typing import Final
 
+from appservice.media import MediaError
 from bots.commerce.buying.base import Glance
 from bots.commerce.buying.carts import CartKeeping
 from bots.commerce.buying.extras import choose_extras
 from bots.commerce.buying.words import Speaking, counting, joined, left_of, own_price, price_of, short, stars_of
+from bots.commerce.desk.photos import redrawn
+from bots.commerce.engines.base import EngineFailed
 from bots.domain.carts import QUANTITY_MAX, CartLine
 from bots.domain.catalogue import Variant, price_at
 from bots.domain.merchants import MerchantState
 from bots.domain.money import Money
-from bots.framework import Context, Dialog, Option
+from bots.framework import Context, Dialog, Key, Option
 from bots.framework.i18n import Translator
+
+log = logging.getLogger(__name__)
 
 DESCRIPTION: Final = 400
 """Characters of a description on the card; the rest is an option."""
@@ -41,7 +49,12 @@ class Offered:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """A product as a dialog keeps it. ``takes_orders``: whether its merchant does at the moment."""
+    """A product as a dialog keeps it.
+
+    Attributes:
+        takes_orders: whether its merchant does at the moment.
+        elsewhere: where its picture lies on the web, when it does not lie on the homeserver.
+    """
 
     merchant: str
     seller: str
@@ -53,6 +66,7 @@ class Card:
     stars: float | None
     ratings: int
     takes_orders: bool
+    elsewhere: str = ""
 
     @property
     def left(self) -> int | None:
@@ -77,8 +91,11 @@ class Choosing(CartKeeping):
         if shown is None:
             await d.say(d.t("This is not sold any more."))
             return False
-        if shown.image:
-            await d.send({"msgtype": "m.image", "body": shown.name, "url": shown.image, "info": {}})
+        image = shown.image
+        if not image and shown.elsewhere:
+            image = await d.do("picture", self._picture_here, shown)
+        if image:
+            await d.send({"msgtype": "m.image", "body": shown.name, "url": image, "info": {}})
         wanted = await self._wanted(d, shown)
         if wanted == "back":
             return False
@@ -142,6 +159,26 @@ class Choosing(CartKeeping):
         else:
             ctx.start(self.cart_at_hand, owner, person)
 
+    async def _picture_here(self, ctx: Context, shown: Card) -> str:
+        """The picture of a catalogue that is kept elsewhere as a file of the homeserver, brought there once; empty: it
+        cannot be had, and the card goes without."""
+        known = Key(f"picture/{sha256(shown.elsewhere.encode()).hexdigest()}", str, default="")
+        there = await ctx.plugin_state.get(known)
+        if there:
+            return there
+        try:
+            data = await self.market.shelf.engine.picture(ctx, shown.merchant, shown.product)
+            if data is None:
+                return ""
+            drawn, kind = await asyncio.to_thread(redrawn, data)
+            stored = await ctx.services.media.upload(ctx.user_id, drawn, kind, encrypted=False)
+        except (EngineFailed, MediaError) as error:
+            log.info("a picture is left out of a card: %s", error.code)
+            return ""
+        url = str(stored.content["url"])
+        ctx.plugin_state.set(known, url)
+        return url
+
     async def _wish(self, ctx: Context, shown: Card, variant: Offered) -> None:
         self.market.wishes.add(
             ctx, ctx.sender, shown.merchant, shown.product, variant.key, variant.price, there=variant.left != 0
@@ -194,6 +231,7 @@ class Choosing(CartKeeping):
             average,
             ratings,
             merchant.state is MerchantState.ACTIVE,
+            product.picture,
         )  # fmt: skip
 
 

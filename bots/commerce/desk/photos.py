@@ -21,15 +21,18 @@ PIXELS_MAX: Final = 40_000_000
 _FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF", "AVIF")
 
 
-def redrawn(data: bytes) -> tuple[bytes, str]:
+def redrawn(data: bytes, side: int = SIDE_MAX) -> tuple[bytes, str]:
     """The picture as a JPEG, or a PNG where parts of it are transparent, upright, without place, comment or profile;
     and its media type. The kind is told by the bytes, never by a name.
+
+    Args:
+        side: pixels of the longer side at most.
 
     Raises:
         MediaError: it is none of the kinds that can be shown (no SVG), broken, or has too many pixels.
     """
     try:
-        return _redrawn(data)
+        return _redrawn(data, side)
     except MediaError:
         raise
     # Pillow's decoders raise whatever they run into on hostile bytes: OSError, SyntaxError, struct.error, KeyError, …
@@ -37,17 +40,17 @@ def redrawn(data: bytes) -> tuple[bytes, str]:
         raise MediaError("the file is no picture that can be shown", reason=type(error).__name__) from error
 
 
-def _redrawn(data: bytes) -> tuple[bytes, str]:
+def _redrawn(data: bytes, side: int) -> tuple[bytes, str]:
     from PIL import Image, ImageOps
 
     with Image.open(BytesIO(data), formats=_FORMATS) as image:
         if image.size[0] * image.size[1] > PIXELS_MAX:
             raise MediaError("the picture has too many pixels", pixels=image.size[0] * image.size[1])
-        image.draft("RGB", (SIDE_MAX, SIDE_MAX))  # a JPEG is decoded at a fraction of its size
+        image.draft("RGB", (side, side))  # a JPEG is decoded at a fraction of its size
         upright = ImageOps.exif_transpose(image)
         transparent = "transparency" in upright.info or upright.mode in {"RGBA", "LA", "PA", "La"}
         plain = upright.convert("RGBA" if transparent else "RGB")
-    plain.thumbnail((SIDE_MAX, SIDE_MAX))
+    plain.thumbnail((side, side))
     seen_through = transparent and plain.getchannel("A").getextrema()[0] != 255
     fresh = Image.new("RGBA" if seen_through else "RGB", plain.size)
     fresh.paste(plain if seen_through else plain.convert("RGB"))

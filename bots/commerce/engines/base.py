@@ -83,6 +83,10 @@ class CatalogueEngine(Protocol):
             after: how many were shown already, as text.
         """
 
+    async def picture(self, reader: Reader, merchant_id: str, key: str) -> bytes | None:
+        """The picture of a product that does not lie on the homeserver, as it came; None: there is none, or it cannot
+        be had now."""
+
     async def left(self, reader: Reader, merchant_id: str, key: str) -> dict[str, int | None]:
         """How much of each variant can still be bought; None: without end, or so much in each slot of time."""
 

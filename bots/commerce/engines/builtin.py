@@ -79,6 +79,10 @@ class BuiltIn:
 
         return await reader.query(read)
 
+    async def picture(self, reader: Reader, merchant_id: str, key: str) -> bytes | None:
+        """Pictures lie on the homeserver: :attr:`bots.domain.catalogue.Product.images`."""
+        return None
+
     async def left(self, reader: Reader, merchant_id: str, key: str) -> dict[str, int | None]:
         """How much of each variant can still be bought."""
 

@@ -60,6 +60,10 @@ class Joined:
         """What a merchant sells."""
         return await (await self._of(reader, merchant_id)).browse(reader, merchant_id, category, after, limit)
 
+    async def picture(self, reader: Reader, merchant_id: str, key: str) -> bytes | None:
+        """The picture of a product that does not lie on the homeserver."""
+        return await (await self._of(reader, merchant_id)).picture(reader, merchant_id, key)
+
     async def left(self, reader: Reader, merchant_id: str, key: str) -> dict[str, int | None]:
         """How much of each variant can still be bought."""
         return await (await self._of(reader, merchant_id)).left(reader, merchant_id, key)

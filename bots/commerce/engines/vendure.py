@@ -1,8 +1,11 @@
 """Vendure (https://www.vendure.io) as a catalogue, over its Shop GraphQL API: read only.
 
 What Vendure says is taken as it is: its search (which forgives less than the built-in one), prices with tax, and of
-its stock what it shows: by default only whether there is some. Orders are Rialto's and are not put into Vendure. Its
-pictures lie on the web and not on the homeserver, and are left out.
+its stock what it shows: by default only whether there is some. Orders are Rialto's and are not put into Vendure, and it
+holds nothing for them: what it shows is looked at when an order is quoted and once more when it is placed.
+
+Its pictures lie on the web. They are fetched by Rialto, never by people's clients, who would tell Vendure who looks:
+from the operator's own Vendure wherever that is, from anywhere else only at public addresses.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 from html.parser import HTMLParser
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from bots.commerce.engines.base import EngineFailed, Listed, Page
 from bots.commerce.hand import Reader
@@ -39,6 +43,8 @@ PRECISION: Final = 2
 """Decimals of Vendure's whole numbers, whatever the currency has (its ``DefaultMoneyStrategy``)."""
 TIMEOUT_S: Final = 10.0
 ANSWER_MAX: Final = 4 * 1024 * 1024
+PICTURE_MAX: Final = 8 * 1024 * 1024
+URL_MAX: Final = 2_000
 COLLECTIONS_MAX: Final = 100
 AT_ONCE: Final = 50
 """Products of one question: Vendure answers at most 100 of them by default."""
@@ -47,6 +53,7 @@ PRODUCT: Final = """
 fragment P on Product {
   id name description languageCode
   collections { slug }
+  featuredAsset { preview }
   variantList(options: {take: 100}) {
     items { id name priceWithTax currencyCode stockLevel taxRateApplied { value } options { name } }
   }
@@ -162,6 +169,26 @@ class Vendure:
             return Page()
         return await self._searched(reader, {"term": text.strip()[:200]}, _number(after), limit)
 
+    async def picture(self, reader: Reader, merchant_id: str, key: str) -> bytes | None:
+        """The preview of a product's picture. Vendure's answers name its address, so that only the operator's own
+        server is asked without looking where it stands."""
+        product = await self.product(reader, merchant_id, key)
+        if product is None or not product.picture:
+            return None
+        try:
+            if _origin(product.picture) == _origin(self._url):
+                response = await self._http.get(
+                    product.picture, headers={"Accept": "image/*"}, timeout=TIMEOUT_S, max_bytes=PICTURE_MAX
+                )
+            else:
+                response = await self._http.fetch_untrusted(
+                    product.picture, content_types=("image/*",), timeout=TIMEOUT_S, max_bytes=PICTURE_MAX
+                )
+        except HttpError as error:
+            log.info("a picture of Vendure cannot be had", extra={"reason": error.code, "merchant": self._merchant})
+            return None
+        return response.body if response.status == 200 else None
+
     async def left(self, reader: Reader, merchant_id: str, key: str) -> dict[str, int | None]:
         """How much of each variant there is, as far as Vendure tells."""
         product = await self.product(reader, merchant_id, key)
@@ -234,6 +261,7 @@ class Vendure:
             # A product has one rate here. Vendure has one for each variant, and they seldom differ.
             tax=max(rates),
             language=str(item.get("languageCode") or ""),
+            picture=_preview(item.get("featuredAsset")),
         )
 
     def _variant(self, item: Mapping[str, Any], product: str, *, alone: bool) -> Variant:
@@ -244,6 +272,24 @@ class Vendure:
         label = product if alone else options or str(item["name"])
         money = Money.of(Decimal(price).scaleb(-self._precision), currency)
         return Variant(str(item["id"]), label.strip()[:NAME_MAX], money, _stock(str(item["stockLevel"])))
+
+
+def _preview(asset: Any) -> str:
+    """Where the picture lies; empty: nowhere that can be asked."""
+    found = asset.get("preview") if isinstance(asset, Mapping) else None
+    if not isinstance(found, str) or len(found) > URL_MAX:
+        return ""
+    try:
+        return found if all(_origin(found)) else ""
+    except ValueError:
+        return ""
+
+
+def _origin(url: str) -> tuple[str, str, int]:
+    """Scheme, host and port. Raises ValueError."""
+    parts = urlsplit(url)
+    scheme = parts.scheme if parts.scheme in {"http", "https"} and not parts.username else ""
+    return scheme, parts.hostname or "", parts.port or (443 if scheme == "https" else 80)
 
 
 def _stock(level: str) -> Stock:

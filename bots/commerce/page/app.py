@@ -27,6 +27,7 @@ from appservice.homeserver import HomeserverError
 from bots.commerce.baskets import Baskets
 from bots.commerce.engines.base import EngineFailed
 from bots.commerce.page.access import Access, Session, TokenRefused
+from bots.commerce.page.pictures import Elsewhere
 from bots.commerce.page.rendering import Renderer
 from bots.commerce.page.views import Chosen, Views, group_field, option_field
 from bots.commerce.sellers import Sellers
@@ -191,6 +192,7 @@ class MiniApp:
         self._people = people
         self._rooms = rooms
         self._thumbnails = thumbnails
+        self._elsewhere = Elsewhere(shelf.engine)
         self._clock = clock
         self._monotonic = monotonic
         self._base = f"{PREFIX}/{quote(bot.instance)}"
@@ -437,11 +439,14 @@ class MiniApp:
 
     async def _image(self, request: web.Request, visit: Visit) -> web.StreamResponse:
         """The picture of a product: of nothing else, so that nobody reads other files of the homeserver here."""
-        _, product = await self._product_of(request, visit)
-        if product is None or not product.images:
+        merchant, product = await self._product_of(request, visit)
+        if merchant is None or product is None or not (product.images or product.picture):
             raise web.HTTPNotFound
         try:
-            data, kind = await self._thumbnails(product.images[0])
+            if product.images:
+                data, kind = await self._thumbnails(product.images[0])
+            else:
+                data, kind = await self._elsewhere(visit.hand, merchant.id, product)
         except RialtoError as error:
             log.info("a picture could not be had: %s", error.code)
             raise web.HTTPNotFound from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections import OrderedDict
 from types import MappingProxyType
@@ -9,8 +10,12 @@ from typing import Final
 
 from appservice.errors import RialtoError
 from appservice.homeserver import Homeserver, path
+from bots.commerce.desk.photos import redrawn
+from bots.commerce.engines.base import CatalogueEngine
+from bots.commerce.hand import Reader
+from bots.domain.catalogue import Product
 
-__all__ = ["PictureMissing", "Pictures"]
+__all__ = ["Elsewhere", "PictureMissing", "Pictures"]
 
 SIDE: Final = 640
 BYTES_MAX: Final = 2 * 1024 * 1024
@@ -19,6 +24,8 @@ KINDS: Final = MappingProxyType(
 )
 """What the first bytes of a file say that it is; nothing else is handed to a browser."""
 KEPT_BYTES: Final = 16 * 1024 * 1024
+KEPT: Final = 100
+"""Pictures of other catalogues: of some ten kilobytes each."""
 _ADDRESS: Final = re.compile(r"mxc://([A-Za-z0-9.:\[\]-]{1,255})/([A-Za-z0-9_-]{1,255})")
 
 
@@ -65,3 +72,26 @@ class Pictures:
         while self._bytes > KEPT_BYTES:
             _, (gone, _) = self._kept.popitem(last=False)
             self._bytes -= len(gone)
+
+
+class Elsewhere:
+    """Pictures of a catalogue that is kept elsewhere: fetched from there, drawn anew, and kept for a while."""
+
+    def __init__(self, engine: CatalogueEngine) -> None:
+        self._engine = engine
+        self._kept: OrderedDict[str, tuple[bytes, str]] = OrderedDict()
+
+    async def __call__(self, reader: Reader, merchant_id: str, product: Product) -> tuple[bytes, str]:
+        """The picture and its media type. Raises RialtoError: it cannot be had."""
+        known = self._kept.get(product.picture)
+        if known is not None:
+            self._kept.move_to_end(product.picture)
+            return known
+        data = await self._engine.picture(reader, merchant_id, product.key)
+        if data is None:
+            raise PictureMissing("not to be had")
+        drawn = await asyncio.to_thread(redrawn, data, SIDE)
+        self._kept[product.picture] = drawn
+        while len(self._kept) > KEPT:
+            self._kept.popitem(last=False)
+        return drawn

@@ -81,7 +81,7 @@ class Views:
         return f"{self.merchant_url(merchant)}/p/{quote(product.key)}"
 
     def _image(self, merchant: Merchant, product: Product) -> str:
-        return f"{self.product_url(merchant, product)}/image" if product.images else ""
+        return f"{self.product_url(merchant, product)}/image" if product.images or product.picture else ""
 
     def _state(self, merchant: Merchant) -> tuple[bool, str]:
         t, formats = self._words.t, self._words.formats

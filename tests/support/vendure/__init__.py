@@ -53,10 +53,12 @@ async def recording(real: str) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def serving(answer: Any) -> AsyncIterator[str]:
-    """The URL of a Shop API that one function answers for."""
+async def serving(answer: Any, pictures: Any = None) -> AsyncIterator[str]:
+    """The URL of a Shop API that one function answers for, and another one for what lies below ``/assets/``."""
     app = web.Application()
     app.router.add_post("/shop-api", answer)
+    if pictures is not None:
+        app.router.add_get("/assets/{name}", pictures)
     server = TestServer(app)
     await server.start_server()
     try:
