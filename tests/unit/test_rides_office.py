@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from bots.domain.drivers import DriverState
+from bots.domain.ledger import AccountKind, Transfer
 from bots.domain.money import Money
 from bots.domain.trips import Trip, TripState
 from bots.fleet.cases import TripCase, TripCaseKind
@@ -48,6 +49,15 @@ async def done(world: RidesWorld, alice: Person, bob: Person) -> Trip:
     trip = await world.completed(await world.under_way(trip, bob), bob)
     await world.passes(minutes=11, step=60)
     return await world.trip(trip)
+
+
+async def house_gets(world: RidesWorld, amount: str) -> None:
+    """The bot's account gets money from outside."""
+    source = await world.ledger.account("provider:test", "EUR", AccountKind.PROVIDER)
+    account = await world.ledger.account("bot:rides", "EUR", AccountKind.MERCHANT)
+    transfer = Transfer("test house", source.id, account.id, Money.of(amount, "EUR"), "top_up")
+    (outcome,) = await world.ledger.execute([transfer])
+    assert outcome.done, outcome
 
 
 # Who may
@@ -207,6 +217,7 @@ async def test_a_refund_is_never_more_than_was_paid_and_twice_says_so(world: Rid
     (text,) = await world.says(olga, f"refund {trip.number} 3.00 the driver got lost")
     assert "went back already: 3.00 EUR" in text
     assert await world.has(alice) == before + Money.of("3.00", "EUR")
+    await house_gets(world, "50")  # what the driver has got already comes from the operator
     (text,) = await world.says(olga, f"refund {trip.number} all again because it was bad")
     await world.settle()
     assert await world.has(alice) == before + paid

@@ -7,6 +7,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from bots.domain import drivers, trips
+from bots.domain.currencies import CURRENCIES
 from bots.domain.errors import DomainError
 from bots.domain.money import Money, MoneyError
 from bots.domain.trips import Trip
@@ -17,7 +18,7 @@ from bots.framework.i18n import Translation, Translator, _
 from bots.framework.own_chat import alone, own_chat
 from bridge.audit import Audit
 
-__all__ = ["DOMAIN", "PAGE", "REASON_MAX", "OfficeBase", "read_amount"]
+__all__ = ["DOMAIN", "PAGE", "REASON_MAX", "OfficeBase", "one_line", "read_refund"]
 
 DOMAIN: Final = "rides"
 """Of the texts."""
@@ -91,6 +92,17 @@ def read_amount(ctx: Context, text: str, currency: str) -> Money:
         raise InvalidValue("office.amount", _("The amount is above nought, in {currency}."), clear=True,
                            currency=currency)  # fmt: skip
     return amount
+
+
+def read_refund(ctx: Context, words: str, paid: Money) -> tuple[Money, bool, str]:
+    """An amount (or “all”), whether “again” is said behind it, and the reason. Raises InvalidValue."""
+    first, *rest = words.split() or [""]
+    if rest and rest[0].upper() in CURRENCIES and any(char.isdigit() for char in first):
+        first = f"{first} {rest.pop(0)}"
+    again = bool(rest) and rest[0].casefold() in {"again", ctx.t("again").casefold()}
+    everything = first.casefold() in {"all", "everything", ctx.t("all").casefold()}
+    amount = paid if everything else read_amount(ctx, first, paid.currency)
+    return amount, again, one_line(" ".join(rest[1:] if again else rest))
 
 
 def one_line(words: str) -> str:

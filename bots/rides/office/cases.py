@@ -13,13 +13,12 @@ from bots.framework.i18n import Translator, _
 from bots.framework.own_chat import own_chat
 from bots.framework.permissions import Role
 from bots.rides.office import texts
-from bots.rides.office.base import PAGE, OfficeBase, one_line, read_amount
+from bots.rides.office.base import PAGE, OfficeBase, one_line, read_refund
 
 __all__ = ["Cases"]
 
 KINDS: Final = {TripCaseKind.DISPUTE: _("dispute"), TripCaseKind.LOST_ITEM: _("lost item")}
 """As people read them."""
-ALL: Final = frozenset({"all", "everything"})
 
 
 class Cases(OfficeBase):
@@ -53,16 +52,12 @@ class Cases(OfficeBase):
             return
         case, trip = found
         paid = trip.quoted if trip.due is None else trip.due
-        first, *rest = words.split() or [""]
-        if rest and rest[0].upper() == paid.currency:
-            first = f"{first} {rest.pop(0)}"
         try:
-            everything = first.casefold() in {*ALL, ctx.t("all").casefold()}
-            back = paid if everything else read_amount(ctx, first, paid.currency)
+            back, _again, answer = read_refund(ctx, words, paid)
         except InvalidValue as error:
             ctx.say(error.say(ctx.translator))
             return
-        await self._decide_case(ctx, case, one_line(" ".join(rest)), back)
+        await self._decide_case(ctx, case, answer, back)
 
     @command("disputes close", help=_("Decide a case without money"), permission=Role.OPERATOR)
     async def close_case(self, ctx: Context, number: str, words: Rest = "") -> None:

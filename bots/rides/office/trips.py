@@ -6,20 +6,17 @@ from __future__ import annotations
 from typing import Final
 
 from bots.domain.drivers import DriverError, DriverState
-from bots.domain.money import Money
 from bots.domain.trips import ENDED, HAS_DRIVER, TripRefused, TripState
 from bots.framework import Context, InvalidValue, Rest, UserID, command
 from bots.framework.i18n import _
 from bots.framework.permissions import Role
 from bots.framework.state import Key
 from bots.rides.office import texts
-from bots.rides.office.base import PAGE, OfficeBase, one_line, read_amount
+from bots.rides.office.base import PAGE, OfficeBase, one_line, read_refund
 from bots.routing.base import RoutingError
 
 __all__ = ["Trips"]
 
-ALL: Final = frozenset({"all", "everything"})
-AGAIN: Final = frozenset({"again"})
 GIVEN_BACK: Final = Key("given back", str, default="", secret=True)
 """Of a trip: the amounts that went back by a command, in words."""
 OPEN: Final = tuple(state for state in TripState if state not in ENDED)
@@ -141,7 +138,7 @@ class Trips(OfficeBase):
             return
         paid = trip.quoted if trip.due is None else trip.due
         try:
-            amount, again, reason = _refund(ctx, words, paid)
+            amount, again, reason = read_refund(ctx, words, paid)
         except InvalidValue as error:
             ctx.say(error.say(ctx.translator))
             return
@@ -163,14 +160,3 @@ class Trips(OfficeBase):
         self.office_audited(ctx, "ride.refund", f"trip:{trip.id}", amount=str(amount), reason=reason)
         ctx.say(ctx.t("{amount} of trip {number} goes back to {person}.", amount=amount, number=after.number,
                       person=after.rider))  # fmt: skip
-
-
-def _refund(ctx: Context, words: str, paid: Money) -> tuple[Money, bool, str]:
-    """Amount, whether “again” is said, and the reason. Raises InvalidValue."""
-    first, *rest = words.split() or [""]
-    if rest and rest[0].upper() == paid.currency:
-        first = f"{first} {rest.pop(0)}"
-    again = bool(rest) and rest[0].casefold() in {*AGAIN, ctx.t("again").casefold()}
-    everything = first.casefold() in {*ALL, ctx.t("all").casefold()}
-    amount = paid if everything else read_amount(ctx, first, paid.currency)
-    return amount, again, one_line(" ".join(rest[1:] if again else rest))
