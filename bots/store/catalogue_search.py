@@ -209,7 +209,8 @@ class _Index:
     def _best(self, words: Sequence[Sequence[int]], most: int) -> dict[int, Found]:
         """Products that have one of each words, by the rank of the first."""
         shape = tuple(map(len, words))
-        statement = _finding(shape, self._merchant is not None, self._hidden)
+        sorts = self._connection.dialect.name != "sqlite"
+        statement = _finding(shape, self._merchant is not None, self._hidden, sorts)
         values = self._values(words) | {"most": max(most // shape[0], CANDIDATES), "candidates": CANDIDATES}
         found = {}
         for row in self._connection.execute(statement, values):
@@ -255,8 +256,14 @@ def _counting(shape: tuple[int, ...], scoped: bool) -> TextClause:
 
 
 @lru_cache(maxsize=SHAPES)
-def _finding(shape: tuple[int, ...], scoped: bool, hidden: bool) -> TextClause:
-    """Products that have one of each words, the best ones by the first, with all that ranks them."""
+def _finding(shape: tuple[int, ...], scoped: bool, hidden: bool, sorts: bool) -> TextClause:
+    """Products that have one of each words, the best ones by the first, with all that ranks them.
+
+    Args:
+        sorts: whether the database is told the order of rows that come in it already. SQLite does not see that they do:
+            it would look up all of them among the other words, to sort those that are left. Without being told it stops
+            at the last one that is wanted.
+    """
     only = "merchant = :merchant AND " if scoped else ""
     fronts = " UNION ALL ".join(
         f"SELECT product, rank FROM (SELECT product, rank FROM catalogue_postings WHERE {only}word = :w0_{number} "  # noqa: S608
@@ -272,10 +279,17 @@ def _finding(shape: tuple[int, ...], scoped: bool, hidden: bool) -> TextClause:
     having = f"WHERE {others} " if others else ""
     shown = ["TRUE"] if hidden else ["p.active = 1"]
     shown += [] if scoped else [f"m.state = '{MerchantState.ACTIVE.value}'"]
+    if shape[0] == 1:
+        # One meaning has a product once, and its rows are read from the front.
+        order = "ORDER BY rank, product " if sorts else ""
+        best = f"SELECT product FROM ({fronts}) AS front {having}{order}LIMIT :candidates"  # noqa: S608
+    else:
+        best = (
+            f"SELECT product, min(rank) AS lowest FROM ({fronts}) AS front {having}"  # noqa: S608
+            "GROUP BY product ORDER BY lowest, product LIMIT :candidates"
+        )
     sql = (
-        "SELECT p.number, p.name, p.language, p.words, s.stars, s.ratings FROM ("  # noqa: S608
-        f"SELECT product, min(rank) AS lowest FROM ({fronts}) AS front {having}"
-        "GROUP BY product ORDER BY lowest, product LIMIT :candidates) AS best "
+        f"SELECT p.number, p.name, p.language, p.words, s.stars, s.ratings FROM ({best}) AS best "  # noqa: S608
         "JOIN catalogue_products AS p ON p.number = best.product JOIN merchants AS m ON m.id = p.merchant_id "
         "LEFT JOIN rating_sums AS s ON s.merchant = p.merchant_id AND s.product = p.key "
         f"WHERE {' AND '.join(shown)}"
