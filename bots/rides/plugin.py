@@ -45,7 +45,7 @@ class Rides(Riding, Driving, Office, FleetKeeping):
         self.fleet.attach(setup, terms=self.settings.terms(), tariff=self.settings.made(), router=routing.make(http))
         self.open_riding(setup, self.settings.riding)
         self.open_driving(setup, self.settings.driving)
-        self.open_office(setup)
+        self.open_office(setup, self.settings.riding.maps.server())
 
     @joined
     async def hello(self, ctx: Context) -> None:

@@ -71,7 +71,7 @@ async def test_the_board_fits_and_can_be_read(tab: OpenTab, scheme: str, name: s
 
 async def test_it_brings_itself_up_to_date(site: BoardSite, tab: OpenTab) -> None:
     page = await tab()
-    await expect(page.get_by_text("4XQ7T")).to_have_count(1)
+    await expect(page.get_by_role("cell", name="4XQ7T")).to_have_count(1)
     site.less()
     await expect(page.get_by_role("cell", name="4XQ7T")).to_have_count(0, timeout=10_000)
     site.operators.clear()

@@ -87,7 +87,7 @@ class BoardSite:
         self.pages = BoardPages(
             access,
             self.links,
-            Renderer(Catalogues(), self.url, tiles),
+            Renderer(Catalogues(), self.url),
             Origin(KEY, self.url),
             database=database,
             operates=self.operators.__contains__,
@@ -95,7 +95,7 @@ class BoardSite:
             clock=self.clock,
             monotonic=lambda: 0.0,
         )
-        self.pages.add("rides", self.look)
+        self.pages.add("rides", self.look, tiles)
         self.web = WebServer(Web(enabled=True, listen=f"127.0.0.1:{port}", public_url=self.url))
         self.web.mount(PREFIX, self.pages.app())
 

@@ -31,7 +31,7 @@ from bots.pages.app import accepted_languages
 from bots.pages.forms import FormRefused, Origin, read_form
 from bots.pages.links import LinkInvalid, Links
 from bots.rides.pages.board_state import Board, Car, CarState, Look
-from bots.rides.pages.map import Area, Drawing, Sign, Spot, fit, svg
+from bots.rides.pages.map import Area, Drawing, Sign, Spot, Tiles, fit, svg
 from bots.rides.pages.rendering import Renderer
 
 __all__ = ["PREFIX", "PURPOSE", "BoardDoor", "BoardPages"]
@@ -106,14 +106,14 @@ class BoardPages:
         self._people = people
         self._clock = clock
         self._monotonic = monotonic
-        self._boards: dict[str, Look] = {}
+        self._boards: dict[str, tuple[Look, Renderer]] = {}
         self._looks, self._entries = RateLimiter(LOOKS), RateLimiter(ENTRIES)
         self._script = (files("bots.rides.pages") / "templates" / "board.js").read_bytes()
-        self._policy = f"{renderer.policy}; script-src 'self'; connect-src 'self'"
 
-    def add(self, bot: str, look: Look) -> None:
-        """Serve the board of a bot; one of the same instance is replaced."""
-        self._boards[bot] = look
+    def add(self, bot: str, look: Look, tiles: Tiles | None = None) -> None:
+        """Serve the board of a bot, on a map with its operator's tiles, where there are some; one of the same instance
+        is replaced."""
+        self._boards[bot] = look, self._renderer.tiled(tiles)
 
     def app(self) -> web.Application:
         """The routes below the prefix."""
@@ -216,8 +216,10 @@ class BoardPages:
         words, view = await self._shown(request, bot)
         if view is None:
             return self._told(words, words.t("Please open the board from your chat: write “board”."), 401)
-        response = self._renderer.page("board.html", view, words)
-        response.headers["Content-Security-Policy"] = self._policy
+        _, renderer = self._boards[bot]
+        response = renderer.page("board.html", view, words)
+        policy = f"{renderer.policy}; script-src 'self'; connect-src 'self'"
+        response.headers["Content-Security-Policy"] = policy
         return response
 
     async def _live(self, request: web.Request, bot: str) -> web.StreamResponse:
@@ -236,11 +238,10 @@ class BoardPages:
         person = await self._people.get(session.person)
         wanted = [*([person.language] if person.language else ()), *accepted_languages(request)]
         words = self._renderer.translation(wanted, person.zone or "")
-        board = await self._boards[bot]()
-        return words, self._view(board, words, f"{PREFIX}/{quote(bot)}")
+        look, renderer = self._boards[bot]
+        return words, self._view(await look(), words, f"{PREFIX}/{quote(bot)}", renderer.tiles)
 
-    def _view(self, board: Board, words: Translation, base: str) -> dict[str, Any]:
-        tiles = self._renderer.tiles
+    def _view(self, board: Board, words: Translation, base: str, tiles: Tiles | None) -> dict[str, Any]:
         drawn = drawing(board, words)
         # Zones may be far away: what is looked at is where people and cars are, if there are any.
         points = [spot.point for spot in drawn.spots] or drawn.points()
@@ -287,9 +288,9 @@ class BoardDoor:
         self._pages = pages
         self._url = url
 
-    def open(self, bot: str, look: Look) -> None:
-        """Serve the board of a bot."""
-        self._pages.add(bot, look)
+    def open(self, bot: str, look: Look, tiles: Tiles | None = None) -> None:
+        """Serve the board of a bot, on a map with its operator's tiles, where there are some."""
+        self._pages.add(bot, look, tiles)
 
     def link(self, ctx: Context, bot: str) -> str:
         """A link that opens the board once, for the person at hand; those before it end. It counts from the commit

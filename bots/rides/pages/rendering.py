@@ -64,6 +64,10 @@ class Renderer:
         )
         """The Content-Security-Policy: no script, no style but ours, no image but tiles."""
 
+    def tiled(self, tiles: Tiles | None) -> Renderer:
+        """The same with other tiles below its maps."""
+        return self if tiles == self.tiles else Renderer(self._catalogues, f"//{self._host}", tiles)
+
     def translation(self, wanted: Sequence[str], zone: str = "") -> Translation:
         """Texts for somebody who reads ``wanted``, best first, in a time zone (IANA)."""
         there = self._catalogues.languages(DOMAIN)
