@@ -30,6 +30,8 @@ MESSAGES: Final[Mapping[str, str]] = MappingProxyType(
         "cart.note": "A note has at most {most} characters.",
         "cart.no_line": "The cart has no line {number}.",
         "cart.empty": "The cart is empty.",
+        "cart.elsewhere": "You order together at another merchant.",
+        "cart.not_yours": "That is somebody else's: only they can change it.",
         "cart.gone": "“{name}” cannot be had any more.",
         "cart.unknown": "Something in the cart cannot be had any more.",
         "cart.price": "“{name}” costs {price} now.",

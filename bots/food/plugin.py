@@ -10,6 +10,7 @@ from bots.commerce.couriers.chat import Couriering
 from bots.commerce.selling import SCOPES, Selling
 from bots.food.dining import SEARCHED, Dining
 from bots.food.groups import GroupBook, Grouping, GroupPurse
+from bots.food.groups.pages import GroupTable
 from bots.food.groups.service import Groups
 from bots.food.settings import Settings
 from bots.framework import Context, Setup, joined, message, own_chat
@@ -32,6 +33,7 @@ class Food(Dining, Grouping, Bringing, Couriering, Selling):
         trade, bot = self.market.trade, setup.instance
         book = GroupBook(bot)
         self.groups = Groups(self.market, self.keeping, book, settings.group_terms())
+        self.share_page(GroupTable(self.groups))
         self.keeping.split = GroupPurse(book, self.keeping.cashier, self.market.cases, self.groups.shares_moved)
         self.least, self.offered_for = settings.least(), timedelta(seconds=settings.offer_seconds)
         pause = timedelta(seconds=settings.search_pause_seconds)

@@ -7,18 +7,22 @@ import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urljoin
 
+import aiohttp
 import pytest
+from yarl import URL
 
 from appservice.local.yaml import to_yaml
 from tests.e2e.test_cli_homeserver import rialto_json
 from tests.e2e.test_commerce_food import BOTS, NUMBER, Talk, sign_up
 from tests.support.fixtures import NewHuman, StartRialto
 from tests.support.human import Human
-from tests.support.purse import PATIENCE, Purse, with_money
+from tests.support.purse import HIDDEN, PATIENCE, Purse, with_money
 from tests.support.servers import RialtoProcess
 
 HOME = "52.525, 13.41"
+LINK = re.compile(r"https?://\S+/enter/\S+")
 FEE = "2.50"
 SHARE_MINUTES = 1
 
@@ -37,6 +41,30 @@ class Friend:
         await self.table.says("!add", "Margherita")
         await self.table.says(dish, "Into the cart")
         await self.table.says("1", f"In the cart: 1 × {dish}")
+
+    async def adds_on_page(self, dish: str, friend: Friend) -> None:
+        """Open the page of the room by the link that the bot sends them alone, and put a dish into their part there;
+        everybody else reads of it in the room."""
+        sent, told = self.alone.hears("as a page"), friend.table.hears("has changed it on the page.")
+        await self.table.says("!app", "I have sent you a link")
+        link = LINK.search((await sent).body)
+        assert link is not None
+        async with aiohttp.ClientSession() as browser:
+            page = await self._posts(browser, link[0], action="open")
+            where = re.search(rf'href="([^"]+/p/{dish.lower()})"', page)
+            assert where is not None, page
+            page = await self._posts(browser, urljoin(link[0], where[1]), quantity="1", action="add")
+            assert "What you order together" in page and dish in page
+        assert f"1 × {dish}" in (await told).body
+
+    async def _posts(self, browser: aiohttp.ClientSession, url: str, **fields: str) -> str:
+        """Send a form with what is hidden in its page; the page that it leads to."""
+        async with browser.get(url) as answer:
+            hidden = dict(HIDDEN.findall(await answer.text()))
+        headers = {"Origin": str(URL(url).origin()), "Sec-Fetch-Site": "same-origin"}
+        async with browser.post(url, data={**hidden, **fields}, headers=headers) as answer:
+            assert answer.status == 200, (answer.status, await answer.text())
+            return await answer.text()
 
     async def pays(self, asked: Any) -> None:
         """Type the code that the wallet shows."""
@@ -113,8 +141,9 @@ async def table(rialto: StartRialto, alice: Human, bob: Human, new_human: NewHum
 async def test_three_order_together(table: Table) -> None:
     alice, carol, dave, staff = table.alice, table.carol, table.dave, table.staff
 
-    # Each adds their own, one pays.
-    await table.orders_together(alice, (alice, "Margherita"), (carol, "Calzone"), (dave, "Margherita"))
+    # Each adds their own, Carol on the page; one pays.
+    await table.orders_together(alice, (alice, "Margherita"), (dave, "Margherita"))
+    await carol.adds_on_page("Calzone", dave)
     shown = (await dave.table.says("!group", "Group order at Roma")).body
     assert re.search(r"1 × Calzone", shown) and "Together: €29.00" in shown
     await dave.table.says("!close", "Only")

@@ -115,6 +115,9 @@ class Rooms:
     async def members(self, room_id: str) -> Mapping[str, str]:
         return self._members.get(room_id, {})
 
+    async def display_name(self, room_id: str, user_id: str) -> str | None:
+        return user_id[1:].partition(":")[0].capitalize()
+
 
 class AppSite:
     """The listener with the mini app of one bot."""

@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 
 from bots.commerce.page.app import CART_TIMER, CHECKOUT_TIMER
+from bots.commerce.page.together import Shared
 from bots.domain.carts import CartLine
 from bots.domain.catalogue import Choice, PriceRule
+from bots.domain.group_orders import WORDS, GroupError, GroupState
 from bots.framework.people import Person
 from tests.support.mini_app import BAKERY, BOOKS, BOT, BREAD, ROOM, AppSite, Visitor, euros, running_app, visitor
 from tests.support.pages import ALICE
@@ -357,3 +359,68 @@ async def test_who_is_on_a_price_list_sees_their_own_price(site: AppSite, alice:
     assert "€2.50" in page and "your price, others pay €3.20" in page
     cart = await site.cart()
     assert [line.shown for line in cart.lines] == [euros(250)]
+
+
+# A room that orders together
+
+LUNCH = "!lunch:example.org"
+BOB = "@bob:example.org"
+
+
+class Table:
+    """A room that orders together at the bakery, until it is closed."""
+
+    def __init__(self) -> None:
+        self.closed = False
+
+    async def of_room(self, reader: Any, room_id: str) -> Shared | None:
+        return Shared(f"group:{room_id}", BAKERY.id) if room_id == LUNCH else None
+
+    async def changing(self, hand: Any, room_id: str, person: str) -> None:
+        if self.closed:
+            raise GroupError("group.refused", state=WORDS[GroupState.CLOSED])
+
+
+async def test_a_room_that_orders_together_has_one_page(site: AppSite) -> None:
+    table = site.app.together = Table()
+    site.members_in[LUNCH] = {ALICE: "join", BOB: "join", BOT.user_id: "join"}
+    async with visitor(site) as alice, visitor(site) as bob:
+        # It begins at the merchant of the room, and finds nothing else.
+        _, page = await alice.enter(await site.link(ALICE, LUNCH))
+        assert "Bob’s bakery" in page and "Rye bread" in page
+        _, page = await alice.get("/?q=atlas")
+        assert "Nothing was found" in page
+        await bob.enter(await site.link(BOB, LUNCH))
+        await alice.post("/m/bakery/p/bread", variant="small", quantity="2", **WHOLE)
+        await bob.post("/m/bakery/p/bread", variant="large", quantity="1", **WHOLE)
+        cart = await site.cart(f"group:{LUNCH}")
+        assert [(line.person, line.variant, line.quantity) for line in cart.lines] == [
+            (ALICE, "small", 2), (BOB, "large", 1),
+        ]  # fmt: skip
+        assert not (await site.cart(ALICE)).lines, "their own cart is another one"
+        # Each sees what all want, and changes their own.
+        _, page = await alice.get("/cart")
+        assert "Alice" in page and "Bob" in page and "What you order together" in page
+        assert page.count('name="number"') == 1 and 'value="checkout"' not in page
+        status, page = await alice.post("/cart", action="remove", number="2")
+        assert status == 409 and "only they can change it" in page
+        status, page = await alice.post("/cart", action="checkout", number="2")
+        assert status == 409
+        await alice.post("/cart", action="set", number="1", quantity="3")
+        assert [line.quantity for line in (await site.cart(f"group:{LUNCH}")).lines] == [3, 1]
+        # The room is told.
+        told = [event for event in site.events if event.content["data"]["name"] == CART_TIMER]
+        assert {event.room_id for event in told} == {LUNCH}
+        assert {event.content["data"]["data"]["person"] for event in told} == {f"group:{LUNCH}"}
+        # Elsewhere, or once it is closed, nothing is put into it.
+        status, page = await alice.post("/m/books/p/atlas", quantity="1")
+        assert status == 422 and "You order together at another merchant." in page
+        table.closed = True
+        status, page = await bob.post("/m/bakery/p/bread", variant="large", quantity="1", **WHOLE)
+        assert status == 422 and "the group order is closed" in page
+        status, _ = await bob.post("/cart", action="remove", number="2")
+        assert status == 409 and len((await site.cart(f"group:{LUNCH}")).lines) == 2
+        # Who has left the room sees their own.
+        site.members_in[LUNCH] = {ALICE: "join", BOT.user_id: "join"}
+        _, page = await bob.get("/cart")
+        assert "The cart is empty." in page

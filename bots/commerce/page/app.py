@@ -11,7 +11,7 @@ import hmac
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import quote
@@ -29,11 +29,13 @@ from bots.commerce.engines.base import EngineFailed
 from bots.commerce.page.access import Access, Session, TokenRefused
 from bots.commerce.page.pictures import Elsewhere
 from bots.commerce.page.rendering import Renderer
+from bots.commerce.page.together import Shared, Together
 from bots.commerce.page.views import Chosen, Views, group_field, option_field
 from bots.commerce.sellers import Sellers
 from bots.commerce.shelf import Shelf
 from bots.domain.carts import Cart, CartError, CartLine
 from bots.domain.catalogue import CatalogueError, Choice, Product, chosen_price, price_at
+from bots.domain.errors import DomainError
 from bots.domain.merchants import Merchant, MerchantState
 from bots.framework.clock import Clock, from_ms
 from bots.framework.context import TIMER_FIRED
@@ -98,6 +100,8 @@ class KnowsRooms(Protocol):
 
     async def members(self, room_id: str) -> Mapping[str, str]: ...
 
+    async def display_name(self, room_id: str, user_id: str) -> str | None: ...
+
 
 class Thumbnails(Protocol):
     """Gets a small picture of a file of the homeserver: bytes and media type. Raises RialtoError."""
@@ -147,13 +151,24 @@ class PageHand:
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """A request of somebody who is known."""
+    """A request of somebody who is known. ``shared``: what their room orders together; None: the cart is theirs."""
 
     session: Session
     hand: PageHand
     cart: Cart
     words: Translation
     views: Views
+    shared: Shared | None = None
+
+    @property
+    def owner(self) -> str:
+        """Whose the cart is."""
+        return self.session.person if self.shared is None else self.shared.owner
+
+    @property
+    def person(self) -> str:
+        """Who wants what is put into a cart of several people; empty where it is their own."""
+        return "" if self.shared is None else self.session.person
 
 
 class MiniApp:
@@ -195,6 +210,8 @@ class MiniApp:
         self._elsewhere = Elsewhere(shelf.engine)
         self._clock = clock
         self._monotonic = monotonic
+        self.together: Together | None = None
+        """Rooms that order together, where the bot knows of such."""
         self._base = f"{PREFIX}/{quote(bot.instance)}"
         self._looks, self._sends, self._entries = RateLimiter(LOOKS), RateLimiter(SENDS), RateLimiter(ENTRIES)
         self._answers: dict[str, Answer] = {
@@ -262,11 +279,25 @@ class MiniApp:
         wanted = [*([person.language] if person.language else ()), *accepted_languages(request)]
         words = self._renderer.translation(wanted, person.zone)
         hand = PageHand(self._database, self._clock.now_ms())
-        cart = await self._baskets.get(hand, session.person)
-        return Visit(session, hand, cart, words, Views(words, self._base, session.csrf, hand.now()))
+        shared = await self._shared(hand, session)
+        cart = await self._baskets.get(hand, session.person if shared is None else shared.owner)
+        return Visit(session, hand, cart, words, Views(words, self._base, session.csrf, hand.now()), shared)
+
+    async def _shared(self, hand: PageHand, session: Session) -> Shared | None:
+        """What the room that the page belongs to orders together, if the person is still in it."""
+        found = None if self.together is None else await self.together.of_room(hand, session.room_id)
+        if found is None:
+            return None
+        try:
+            members = await self._rooms.members(session.room_id)
+        except HomeserverError:
+            return None
+        return found if members.get(session.person) == "join" else None
 
     async def _own_prices(self, visit: Visit, products: Iterable[tuple[str, Product]]) -> None:
         """Have the pages show what these products, by merchant, cost this reader."""
+        if visit.shared is not None:
+            return
         found = {(merchant, product.key): product for merchant, product in products}
         visit.views.lists = await self._lists.of_products(visit.hand, visit.session.person, found)
 
@@ -410,11 +441,17 @@ class MiniApp:
 
     async def _home(self, request: web.Request, visit: Visit) -> web.StreamResponse:
         query, after = request.query.get("q", "")[:100].strip(), request.query.get("after", "")[:200]
+        merchant_id = "" if visit.shared is None else visit.shared.merchant
+        if not query and merchant_id:
+            merchant = await self._sellers.get(visit.hand, merchant_id)
+            return self._gone(visit) if merchant is None else _elsewhere(visit.views.merchant_url(merchant))
         if not query:
             there = await self._sellers.list(visit.hand, SHOWN, after, MERCHANTS + 1)
             return self._show(visit, "home.html", visit.views.merchants(there[:MERCHANTS], more=len(there) > MERCHANTS))
         language = visit.words.language
-        found = await self._shelf.search(visit.hand, query, language=language, after=after, limit=PAGE_SIZE)
+        found = await self._shelf.search(
+            visit.hand, query, merchant_id=merchant_id, language=language, after=after, limit=PAGE_SIZE
+        )
         of = await self._sellers.many(visit.hand, {each.merchant_id for each in found.items})
         await self._own_prices(visit, [(each.merchant_id, each.product) for each in found.items])
         return self._show(visit, "home.html", visit.views.found(found, of, query))
@@ -463,7 +500,17 @@ class MiniApp:
         priced = await self._baskets.priced(visit.hand, visit.cart, visit.session.person)
         of = await self._sellers.many(visit.hand, set(visit.cart.merchants))
         status = 409 if bad else 200
-        return self._show(visit, "cart.html", visit.views.cart(priced, of), notice=notice, bad=bad, status=status)
+        names = {} if visit.shared is None else await self._names(visit)
+        view = visit.views.cart(priced, of, names, visit.person)
+        return self._show(visit, "cart.html", view, notice=notice, bad=bad, status=status)
+
+    async def _names(self, visit: Visit) -> dict[str, str]:
+        """What those are called who have put something into the cart."""
+        found = {}
+        for person in {line.person for line in visit.cart.lines}:
+            shown = await self._rooms.display_name(visit.session.room_id, person)
+            found[person] = shown or person[1:].partition(":")[0]
+        return found
 
     async def _version(self, _: web.Request, visit: Visit) -> web.StreamResponse:
         return _json(200, {"version": visit.cart.version})
@@ -482,11 +529,13 @@ class MiniApp:
         chosen = _chosen(product, form)
         try:
             await self._own_prices(visit, [(merchant.id, product)])
+            if visit.shared is not None and merchant.id != visit.shared.merchant:
+                raise CartError("cart.elsewhere")
             line = _line(merchant, product, chosen, visit.hand.now(), visit.views.lists.get(merchant.id, ""))
-            await self._put(visit, visit.cart.add(line))
-        except (CatalogueError, CartError) as error:
+            await self._put(visit, visit.cart.add(replace(line, person=visit.person)))
+        except DomainError as error:
             left = await self._shelf.left(visit.hand, merchant.id, product.key)
-            view = visit.views.product(merchant, product, left, chosen, [visit.words.t(error.msgid, **error.values)])
+            view = visit.views.product(merchant, product, left, chosen, [_sentence(visit.words, error)])
             return self._show(visit, "product.html", view, status=422)
         return _elsewhere(f"{self._base}/cart?added")
 
@@ -495,12 +544,14 @@ class MiniApp:
         number, quantity = _whole(form["number"]), _whole(form["quantity"])
         try:
             cart = visit.cart.at(_whole(form["version"]))
-            if form.action == "checkout":
+            if form.action == "checkout" and visit.shared is None:
                 return await self._checkout(visit)
+            if cart.line(number).person != visit.person:
+                raise CartError("cart.not_yours")
             after = cart.remove(number) if form.action == "remove" else cart.set_quantity(number, quantity)
             await self._put(visit, after)
-        except CartError as error:
-            return await self._cart_page(visit, visit.words.t(error.msgid, **error.values), bad=True)
+        except DomainError as error:
+            return await self._cart_page(visit, _sentence(visit.words, error), bad=True)
         return _elsewhere(f"{self._base}/cart")
 
     async def _checkout(self, visit: Visit) -> web.StreamResponse:
@@ -515,10 +566,12 @@ class MiniApp:
         return self._show(visit, "enter.html", view)
 
     async def _put(self, visit: Visit, after: Cart) -> None:
-        """Store the cart and have the chat told. Raises CartError: it was changed meanwhile."""
-        self._baskets.put(visit.hand, visit.session.person, visit.cart, after)
+        """Store the cart and have the chat told. Raises DomainError: it was changed meanwhile, or cannot be now."""
+        if visit.shared is not None and self.together is not None:
+            await self.together.changing(visit.hand, visit.session.room_id, visit.session.person)
+        self._baskets.put(visit.hand, visit.owner, visit.cart, after)
         try:
-            await self._tell(visit, CART_TIMER, f"cart/{visit.session.person}/{after.version}")
+            await self._tell(visit, CART_TIMER, f"cart/{visit.owner}/{after.version}")
         except RialtoError as error:
             if isinstance(error, DatabaseError):
                 raise
@@ -526,7 +579,7 @@ class MiniApp:
 
     async def _tell(self, visit: Visit, timer: str, key: str) -> None:
         session = visit.session
-        name, fired = f"app/{self._bot.instance}/{key}", {"name": timer, "data": {"person": session.person}}
+        name, fired = f"app/{self._bot.instance}/{key}", {"name": timer, "data": {"person": visit.owner}}
         # As a schedule of the bot's fires: the same handlers take it.
         content = {"schedule": name, "due": visit.hand.now_ms(), "data": fired}
         event = InternalEvent(name, self._bot.consumer, session.room_id, TIMER_FIRED, content, session.person)
@@ -576,6 +629,12 @@ def _line(merchant: Merchant, product: Product, chosen: Chosen, at: datetime, ti
     quantity = _whole(chosen.quantity)
     price, _ = chosen_price(product, price_at(variant, at, tier=tier, quantity=max(quantity, 1)), choices)
     return CartLine(merchant.id, product.key, variant.key, quantity, choices, note=chosen.note, shown=price)
+
+
+def _sentence(words: Translation, error: DomainError) -> str:
+    """A refusal in the reader's language."""
+    values = {key: words.t(value) if key == "state" else value for key, value in error.values.items()}
+    return words.t(error.msgid, **values)
 
 
 def _whole(text: str) -> int:

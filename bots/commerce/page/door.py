@@ -11,13 +11,14 @@ from sqlalchemy import Connection
 
 from appservice.homeserver import HomeserverError, path
 from bots.commerce.baskets import Baskets
-from bots.commerce.page.app import CART_TIMER, CHECKOUT_TIMER, PREFIX, PURPOSE, link_subject
+from bots.commerce.page.app import CART_TIMER, CHECKOUT_TIMER, PREFIX, PURPOSE, MiniApp, link_subject
 from bots.commerce.page.apps import MiniApps
+from bots.commerce.page.together import Together
 from bots.commerce.sellers import Sellers
 from bots.commerce.shelf import Shelf
 from bots.framework import Context, Plugin, Setup, command, timer
 from bots.framework.i18n import _
-from bots.framework.own_chat import alone
+from bots.framework.own_chat import alone, own_chat
 from bots.pages.links import Links
 
 __all__ = ["AppDoor", "Paged"]
@@ -46,9 +47,9 @@ class AppDoor:
         self._apps = apps
         self.widgets = widgets
 
-    def open(self, setup: Setup, sellers: Sellers, shelf: Shelf, baskets: Baskets) -> None:
+    def open(self, setup: Setup, sellers: Sellers, shelf: Shelf, baskets: Baskets) -> MiniApp:
         """Serve the pages of a bot: what it sells, and the carts of its people."""
-        self._apps.add(setup.instance, setup.user_id, sellers, shelf, baskets)
+        return self._apps.add(setup.instance, setup.user_id, sellers, shelf, baskets)
 
     def link(self, ctx: Context, bot: str) -> str:
         """A link that opens the page once, for the person at hand; those before it end. It counts from the commit
@@ -83,13 +84,21 @@ class Paged(Plugin):
     """A bot with a mini app. What it shows and how it goes on to pay is the bot's."""
 
     _door: AppDoor | None = None
+    _app: MiniApp | None = None
+    _together: Together | None = None
     _instance: str = ""
 
     def open_page(self, setup: Setup, sellers: Sellers, shelf: Shelf, baskets: Baskets) -> None:
         """Have pages, where the installation serves any."""
         self._door, self._instance = setup.services.get(AppDoor), setup.instance
         if self._door is not None:
-            self._door.open(setup, sellers, shelf, baskets)
+            self._app = self._door.open(setup, sellers, shelf, baskets)
+
+    def share_page(self, together: Together) -> None:
+        """Have the page of a room that orders together show what all of it want. Call it after :meth:`open_page`."""
+        self._together = together
+        if self._app is not None:
+            self._app.together = together
 
     async def show_cart(self, ctx: Context, person: str, *, lead: str = "") -> None:
         """Say how a person's cart stands, in the room of the event; ``lead`` says why."""
@@ -106,7 +115,7 @@ class Paged(Plugin):
             ctx.say(ctx.t("This installation has no pages. Everything works here in the chat."))
             return
         if not await alone(ctx):
-            ctx.say(ctx.t("The page is yours alone: please ask me for it in our own chat."))
+            await self._app_for_room(ctx)
             return
         link = self._door.link(ctx, self._instance)
         ctx.say(ctx.t("Open this page within 10 minutes. The link works once, and only for you:\n{link}", link=link))
@@ -114,6 +123,30 @@ class Paged(Plugin):
             # Beside the room, where the bot may: clients with widgets then need no link.
             key, content = self._door.widget(self._instance, ctx.user_id, await ctx.display_name(ctx.user_id))
             ctx.set_state(WIDGET, content, key)
+
+    async def _app_for_room(self, ctx: Context) -> None:
+        """Somebody wants the page in a room with others: a link opens it once and for them, so it is said to them."""
+        shared = None if self._together is None else await self._together.of_room(ctx, ctx.room_id)
+        if self._door is None or shared is None or not await ctx.encrypted():
+            ctx.say(ctx.t("The page is yours alone: please ask me for it in our own chat."))
+            return
+        link, room_id = self._door.link(ctx, self._instance), await own_chat(ctx, ctx.sender)
+        ctx.say(
+            ctx.t(
+                "What you order together, as a page. The link works for 10 minutes, once, and only for you:\n{link}",
+                link=link,
+            ),
+            room_id=room_id,
+        )
+        ctx.say(ctx.t("I have sent you a link in our own chat."), reply=True)
+
+    async def page_changed(self, ctx: Context, owner: str) -> None:
+        """Say how a cart stands that was changed on a page, once it is quiet there.
+
+        Args:
+            owner: whose it is: a user id, or ``group:ROOM``.
+        """
+        await self.show_cart(ctx, owner, lead=ctx.t("You have changed your cart on the page."))
 
     async def _may_set(self, ctx: Context) -> bool:
         """Whether the bot has the power for the widget's state event."""
@@ -136,7 +169,7 @@ class Paged(Plugin):
     @timer(QUIET_TIMER)
     async def page_is_quiet(self, ctx: Context, data: dict[str, Any]) -> None:
         """Say how the cart stands now."""
-        await self.show_cart(ctx, data["person"], lead=ctx.t("You have changed your cart on the page."))
+        await self.page_changed(ctx, data["person"])
 
     @timer(CHECKOUT_TIMER)
     async def checkout_from_page(self, ctx: Context, data: dict[str, Any]) -> None:

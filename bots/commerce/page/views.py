@@ -286,8 +286,15 @@ class Views:
             return ""
         return ("+" if option.price.minor > 0 else "−") + self.money(abs(option.price))
 
-    def cart(self, priced: Sequence[Priced], of: Mapping[str, Merchant]) -> dict[str, Any]:
-        """The cart, by merchants."""
+    def cart(
+        self, priced: Sequence[Priced], of: Mapping[str, Merchant], names: Mapping[str, str], person: str
+    ) -> dict[str, Any]:
+        """The cart, by merchants.
+
+        Args:
+            names: of those who fill it together, by user id.
+            person: whose lines can be changed; empty: it is the reader's own.
+        """
         t = self._words.t
         groups: dict[str, list[Priced]] = {}
         for each in priced:
@@ -295,23 +302,25 @@ class Views:
         merchants = [
             {
                 "name": of[key].name if key in of else t("A merchant who is gone"),
-                "lines": [self._line(each) for each in lines],
+                "lines": [self._line(each, names, person) for each in lines],
                 "total": self._sum(lines),
             }
             for key, lines in groups.items()
         ]
         return {
-            "title": t("Your cart"),
+            "title": t("What you order together") if person else t("Your cart"),
             "back": t("← Go on choosing"),
             "empty": t("The cart is empty."),
             "merchants": merchants,
             "sum": t("Together"),
             "change": t("Change"),
-            "checkout": t("Go on in the chat"),
-            "closing": t("In the chat you choose the address and the way of delivery, and pay with your wallet."),
+            "checkout": "" if person else t("Go on in the chat"),
+            "closing": t("When all have what they want, whoever has begun closes it in the room: “!close”.")
+            if person
+            else t("In the chat you choose the address and the way of delivery, and pay with your wallet."),
         }
 
-    def _line(self, each: Priced) -> dict[str, Any]:
+    def _line(self, each: Priced, names: Mapping[str, str], person: str) -> dict[str, Any]:
         t, line = self._words.t, each.line
         about = [*each.extras, *([f"“{line.note}”"] if line.note else [])]
         if each.usual is not None:
@@ -319,6 +328,8 @@ class Views:
         change = "" if each.change is None else self._change(each)
         return {
             "number": each.index + 1,
+            "mine": line.person == person,
+            "who": names.get(line.person, ""),
             "name": each.name or t("Something that is gone"),
             "about": self._words.formats.list(about) if about else "",
             "total": "" if each.total is None else self.money(each.total),

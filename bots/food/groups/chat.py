@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from bots.commerce.buying.browsing import SHELVES, Where
 from bots.commerce.buying.carts import Added, Edit
+from bots.commerce.page.door import Paged
 from bots.domain.carts import CartLine
 from bots.domain.group_orders import ACTIVE, GroupError, GroupState
 from bots.domain.merchants import MerchantState
@@ -27,7 +28,7 @@ MINUTES: Final = (15, 30, 60, 120)
 GROUP: Final = "group:"
 
 
-class Grouping(GroupCheckout):
+class Grouping(GroupCheckout, Paged):
     """For the plugin to inherit. Its constructor sets :attr:`groups` and :attr:`market`."""
 
     # Beginning
@@ -187,6 +188,18 @@ class Grouping(GroupCheckout):
         except GroupError as error:
             return texts.sentence(ctx.translator, error), None
         return "", stored
+
+    async def page_changed(self, ctx: Context, owner: str) -> None:
+        """The room sees what it orders once somebody has changed it on the page."""
+        if not owner.startswith(GROUP):
+            await super().page_changed(ctx, owner)
+            return
+        stored = await self.groups.book.of_room(ctx, owner.removeprefix(GROUP))
+        if stored is not None:
+            say = await self.groups.words(ctx, stored.group)
+            names = await self.groups.names(ctx, stored.group, [ctx.sender])
+            lead = say.t("{person} has changed it on the page.", person=names[ctx.sender])
+            ctx.say(f"{lead}\n{await self.groups.card(ctx, stored.group, say)}", room_id=stored.group.room_id)
 
     # Closing
 

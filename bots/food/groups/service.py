@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from bots.commerce import records, telling
 from bots.commerce.buying.base import Market
+from bots.commerce.hand import Hand, Reader
 from bots.commerce.orders import Happened, Orders
 from bots.domain.carts import Cart
 from bots.domain.group_orders import (
@@ -81,7 +82,7 @@ class Groups:
             raise LookupError(f"a group order has its merchant: {group.id}")
         return found
 
-    async def cart(self, ctx: Context, group: GroupOrder) -> Cart:
+    async def cart(self, ctx: Reader, group: GroupOrder) -> Cart:
         """What everybody wants."""
         return await self._market.baskets.get(ctx, owner_of(group.room_id))
 
@@ -128,7 +129,7 @@ class Groups:
         self._wait(ctx, group)
         return group
 
-    async def adding(self, ctx: Context, stored: Stored, person: str) -> None:
+    async def adding(self, ctx: Hand, stored: Stored, person: str) -> None:
         """Somebody changes what they want, in the commit at hand. Raises GroupError: it is closed."""
         cart = await self.cart(ctx, stored.group)
         people = {line.person for line in cart.lines}
