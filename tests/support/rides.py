@@ -104,7 +104,7 @@ class RidesWorld(CommerceWorld):
                 return {"users": {RIDES: 100 if beacons else 0}, "state_default": 50}
             return await asked(method, path, **more)
 
-        self.homeserver.request = request  # type: ignore[method-assign,assignment]
+        self.homeserver.request = request  # type: ignore[method-assign]
 
     async def _start(self) -> None:
         await super()._start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Final
 
 from bots.domain.money import Money
@@ -20,6 +21,8 @@ __all__ = ["Changing"]
 
 S = TripState
 CHANGEABLE: Final = frozenset({S.SEARCHING, S.MATCHED, S.ARRIVED, S.UNDER_WAY})
+STANDS: Final = timedelta(minutes=1)
+"""So long a fee stands that was shown."""
 CANCELLABLE: Final = frozenset({S.SCHEDULED, S.AUTHORISING, S.SEARCHING, S.MATCHED, S.ARRIVED})
 GONE: Final = _("This trip is over.")
 
@@ -42,10 +45,16 @@ class Other:
 
 @dataclass(frozen=True, slots=True)
 class Fee:
-    """What cancelling costs; ``amount`` None: nothing. ``state``: of the trip, when it was asked."""
+    """What cancelling costs, as it was shown.
 
-    amount: Money | None
+    Attributes:
+        charge: None: nothing.
+        state: of the trip then; ``at``: when that was (aware).
+    """
+
+    charge: Charge | None
     state: TripState
+    at: datetime
 
 
 class Changing(Placing, Sharing):
@@ -224,9 +233,9 @@ class Changing(Placing, Sharing):
             if isinstance(fee, str):
                 await d.end(fee)
             question = d.t("Cancelling costs nothing now. Shall I cancel it?")
-            if fee.amount is not None:
+            if fee.charge is not None:
                 question = d.t("Cancelling costs {fee} now, for the driver is on the way. Shall I cancel it?",
-                               fee=fee.amount)  # fmt: skip
+                               fee=fee.charge.due)  # fmt: skip
             if not await d.confirm(question):
                 await d.end(d.t("It stays as it was."))
             words = await d.do("cancel", self._cancel, trip_id, fee)
@@ -240,18 +249,26 @@ class Changing(Placing, Sharing):
             return ctx.t(GONE)
         if trip.state not in CANCELLABLE:
             return ctx.t("It is under way already: ask the driver to stop, or choose another destination.")
-        charge = self.fleet.quotes.cancel_charge(trip, ctx.now())
-        return Fee(None if charge is None else charge.due, trip.state)
+        return Fee(self._cancel_charge(trip, ctx.now()), trip.state, ctx.now())
+
+    def _cancel_charge(self, trip: Trip, at: datetime) -> Charge | None:
+        charge = self.fleet.quotes.cancel_charge(trip, at) if trip.state in HAS_DRIVER else None
+        return charge if charge is not None and charge.due else None
 
     async def _cancel(self, ctx: Context, trip_id: str, fee: Fee) -> str:
-        """Cancel it for the fee that was shown, or less; empty: it costs more by now."""
+        """Cancel it for the fee that was shown, or less; empty: it costs more by now, and is shown again.
+
+        What was shown a moment ago stands: a fee that grows with each second could never be agreed to.
+        """
         trip = await self.own_trip(ctx, trip_id)
         if trip is None:
             return ctx.t(GONE)
-        charge = self.fleet.quotes.cancel_charge(trip, ctx.now()) if trip.state in HAS_DRIVER else None
-        if charge is not None and (fee.amount is None or charge.due > fee.amount):
-            return ""
-        charge = charge if charge is not None and charge.due else None
+        charge = self._cancel_charge(trip, ctx.now())
+        shown = fee.charge
+        if charge is not None and (shown is None or charge.due > shown.due):
+            if fee.state is not trip.state or ctx.now() > fee.at + STANDS:
+                return ""
+            charge = shown
         try:
             after = await self.fleet.trips.cancel(ctx, trip, ctx.sender, "", charge)
         except TripRefused as error:
