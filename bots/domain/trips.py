@@ -338,7 +338,8 @@ class Trip:
         passenger: for whom it is, as the driver calls them: a name that is no account.
         note: in the rider's words, for the driver.
         reason: of a cancellation or failure, in the words of who did it.
-        proof: the event id of the photo that shows where it was left; empty: none.
+        proof: the event id of the photo that shows where it was left; of a client's trip the content of a message with
+            it, as JSON; empty: none.
         of: the trip that failed, of a return.
         payment: id of the first of :attr:`holds`; empty: none.
         holds: what is held for it, in order, each by a payment of its own: the quote, and what later changes add to it.

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from appservice import json
 from bots.domain.drivers import Driver, DriverError
 from bots.domain.money import Money
 from bots.domain.trips import PIN_DIGITS, TRIES_MAX, Trip, TripKind, TripRefused, TripState
@@ -368,7 +369,11 @@ class Steps(Offering):
 
     async def _left_with_photo(self, ctx: Context, trip_id: str, sent: Said) -> Done:
         before = await self.fleet.trips.get(ctx, trip_id)
-        done = await self._do_step(ctx, trip_id, "photo", sent.event_id)
+        # A client shows the photo itself, in a chat of its own: it needs what the message holds, and not its id.
+        proof = sent.event_id
+        if before is not None and before.client and sent.attachment is not None:
+            proof = json.dumps(plain_photo(sent.attachment.content)).decode()
+        done = await self._do_step(ctx, trip_id, "photo", proof)
         if done.good and before is not None and before.rider and sent.attachment is not None:
             say = await self.driver_words(ctx, before.rider)
             ctx.send(plain_photo(sent.attachment.content), room_id=before.room_id)
