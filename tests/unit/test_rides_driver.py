@@ -351,12 +351,24 @@ async def test_three_in_a_row_are_a_break() -> None:
         world.check()
 
 
+async def test_a_number_that_is_none_shows_the_offer_again() -> None:
+    async with RidesWorld() as world:
+        alice, (bob,) = await offered(world, "bob")
+        said = await world.says(bob, 7)
+        assert said[-1].startswith("A ride is offered to you")
+        room = await world.chat(bob)
+        await bob.reacts("✅", room=room)
+        assert (await world.last_trip(alice)).driver == bob.user_id, "the card that was shown last counts"
+        world.check()
+
+
 async def test_a_number_that_is_none_shows_the_card_again() -> None:
     async with RidesWorld() as world:
         alice, bob = await taken(world)
         said = await world.says(bob, 9)
         assert "pick up" in said[-1]
         assert await world.says(bob, "hm") != said, "talk is no answer"
+        assert "pick up" in (await world.says(bob, "job"))[-1]
         assert (await world.last_trip(alice)).state is TripState.MATCHED
         world.check()
 
@@ -543,3 +555,61 @@ async def test_a_restart_in_between_changes_nothing() -> None:
         await world.says(bob, trip.pin)
         assert (await world.trip(trip)).state is TripState.UNDER_WAY
         world.check()
+
+
+async def test_who_is_suspended_or_waits_is_not_offline_by_saying_so() -> None:
+    async with RidesWorld() as world:
+        bob, olga = await world.driver("bob"), world.user("olga")
+        await world.says(olga, "suspend @bob:world papers")
+        await world.hears(bob)
+        assert "suspended" in (await world.says(bob, "offline"))[-1]
+        assert "suspended" in (await world.says(bob, "break"))[-1]
+        assert (await world.driver_of(bob)).state is DriverState.SUSPENDED
+        await world.says(olga, "reinstate @bob:world")
+        assert "You may drive again" in (await world.hears(bob))[-1]
+        world.check()
+
+
+async def test_the_operator_gives_a_trip() -> None:
+    async with RidesWorld() as world:
+        alice, bob = await world.rider("alice"), await world.driver("bob")
+        olga = world.user("olga")
+        trip = await world.rides(alice)
+        await world.says(olga, f"assign {trip.number} @bob:world")
+        said = await world.hears(bob)
+        assert "The operator has given you a trip." in said
+        assert "pick up" in said[-1]
+        await world.says(bob, 1)
+        assert (await world.trip(trip)).state is TripState.ARRIVED
+        world.check()
+
+
+@pytest.mark.parametrize("commits", range(1, 9))
+async def test_killed_at_any_moment_of_a_ride(commits: int) -> None:
+    """The service dies after so many commits of each step: one driver, one trip, one fare, nothing asked twice."""
+    async with RidesWorld() as world:
+        alice, (bob,) = await offered(world, "bob")
+        trip = await world.last_trip(alice)
+        for step in ("accept", "arrived", f"start {trip.pin}"):
+            world.kill_after(commits)
+            await world.says(bob, step)
+        world.clock.advance(minutes=15)
+        assert OFFICE.point is not None
+        world.stands(bob, OFFICE.point)
+        world.kill_after(commits)
+        await world.says(bob, "end")
+        await world.settle()
+        ended = await world.trip(trip)
+        assert (ended.state, ended.driver) == (TripState.COMPLETED, bob.user_id)
+        driver = await world.driver_of(bob)
+        assert (driver.trip, driver.offer) == ("", "")
+        steps = [each.action for each in await world.fleet.trips.steps(world, trip.id)]
+        assert [each for each in steps if each in {"match", "arrive", "start", "complete"}] == [
+            "match", "arrive", "start", "complete"
+        ]  # fmt: skip
+        await world.passes(minutes=15, step=300)
+        assert ended.due is not None
+        assert await world.has(bob) == ended.earning
+        room = await world.chat(bob)
+        cards = [each.body for each in room.timeline if "1. I am there" in str(each.content.get("body"))]
+        assert len(cards) == 1, "each card is shown once"

@@ -103,7 +103,7 @@ class Cards(DrivingBase):
         options = await self.card_options(ctx, driver, card)
         number = ctx.text.strip().lstrip("#").rstrip(".)").isdecimal()
         if not options:
-            return False
+            return await self._number_to_nothing(ctx, driver, card) if number else False
         prompt = ChoicePrompt("-", options, id=card.reference)
         match = match_structured(prompt, ctx.content) or match_text(prompt, ctx.text, ctx.translator)
         if isinstance(match, Picked) and (number or "app.rialto.choice" in ctx.content or _named(prompt, ctx.text)):
@@ -112,6 +112,13 @@ class Cards(DrivingBase):
         if number:
             await self.card_again(ctx, driver, card)
         return number
+
+    async def _number_to_nothing(self, ctx: Context, driver: Driver, card: Card) -> bool:
+        """A number of a card whose time is over: who has something to do sees that."""
+        if not driver.trip and not driver.offer:
+            return False
+        await self.card_again(ctx, driver, card)
+        return True
 
     async def driver_reacted(self, ctx: Context, key: str, event_id: str) -> bool:
         """Whether a reaction was an answer to a driver's card; it is done then."""

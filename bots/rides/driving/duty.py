@@ -92,7 +92,7 @@ class Duty(Steps):
         if driver is None:
             return
         try:
-            if driver.state in {DriverState.ONLINE, DriverState.BREAK}:
+            if driver.state is not DriverState.OFFLINE:
                 await self.fleet.drivers.go_offline(ctx, driver)
         except DriverError as error:
             self.refuse(ctx, error)

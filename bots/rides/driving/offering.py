@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from bots.domain.drivers import OFFER_WORDS, Driver, DriverError, Offer, OfferAction, OfferState
 from bots.domain.trips import Trip, TripRefused
 from bots.fleet.news import OfferNews
@@ -37,18 +39,27 @@ class Offering(Cards):
             ctx.say(words, room_id=driver.room_id, notice=False)
 
     async def _offer_made(self, ctx: Context, news: OfferNews) -> None:
-        driver, offer = news.driver, news.offer
+        await self.show_offer(ctx, news.driver, news.offer, news.trips, key=_key(news.offer))
+
+    async def show_offer(
+        self, ctx: Context, driver: Driver, offer: Offer, trips: Sequence[Trip], *, key: str = ""
+    ) -> None:
+        """Show an offer that is open; otherwise nothing.
+
+        Args:
+            key: of the card's message: of the first one, which is put right when the offer is over.
+        """
         seconds = int((offer.deadline - ctx.now()).total_seconds())
-        if offer.state is not OfferState.OPEN or seconds <= 0 or not news.trips:
+        if offer.state is not OfferState.OPEN or seconds <= 0 or not trips:
             return
         say = await self.driver_words(ctx, driver.person)
-        known = self.fleet.tariff.classes.get(news.trips[0].service)
-        label = news.trips[0].service if known is None else known.label
-        lines = [offer_words(say, offer, news.trips, seconds, label)]
-        rated = await self._rider_stars(ctx, news.trips[0])
+        known = self.fleet.tariff.classes.get(trips[0].service)
+        label = trips[0].service if known is None else known.label
+        lines = [offer_words(say, offer, trips, seconds, label)]
+        rated = await self._rider_stars(ctx, trips[0])
         if rated:
             lines.append(say.t("Rider: {stars}", stars=rated))
-        await self.show_card(ctx, driver, (OFFER, offer.id), "\n".join(lines), self.offer_options(say), key=_key(offer))
+        await self.show_card(ctx, driver, (OFFER, offer.id), "\n".join(lines), self.offer_options(say), key=key)
 
     async def _rider_stars(self, ctx: Context, trip: Trip) -> str:
         if not trip.rider:

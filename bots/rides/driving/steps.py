@@ -103,8 +103,12 @@ class Steps(Offering):
 
     async def card_again(self, ctx: Context, driver: Driver, card: Card) -> None:
         """Show how things stand."""
+        offer = await self.fleet.offers.of_driver(ctx, driver.person)
         trip = await self.current_job(ctx, driver.person)
-        if trip is not None:
+        if offer is not None:
+            found = [await self.fleet.trips.get(ctx, each) for each in offer.trips]
+            await self.show_offer(ctx, driver, offer, [each for each in found if each is not None])
+        elif trip is not None:
             await self.show_job(ctx, driver, trip)
         else:
             ctx.say(ctx.t("No trip is offered to you just now."))
