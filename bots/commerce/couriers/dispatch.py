@@ -92,6 +92,10 @@ class Dispatcher(Protocol):
         """It need not be brought any more. Twice is as once, and of a trip that has ended it means nothing."""
         ...
 
+    async def leave_at_door(self, ctx: Context, job_id: str, wanted: bool) -> bool:
+        """The buyer wants it left at the door, or handed over after all; whether that can still be."""
+        ...
+
     async def picked_up(self, ctx: Context, job_id: str) -> None:
         """The merchant says that the courier has it."""
         ...
