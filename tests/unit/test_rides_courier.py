@@ -192,6 +192,33 @@ async def test_two_in_one_go() -> None:
         world.check()
 
 
+async def test_two_are_offered_in_one_go() -> None:
+    """The dispatcher puts two together that both stay in time; one answer takes both."""
+    async with RidesWorld() as world:
+        late = world.clock.now() + timedelta(hours=1)
+        first = await parcel(world, 1, latest=late)
+        second = await parcel(world, 2, dropoff=moved_place(OFFICE), latest=late)
+        dan = await world.driver("dan", services=("courier",))
+        await world.round()
+        card = (await world.hears(dan))[-1]
+        assert card.startswith("Two things are to be brought in one go.")
+        assert "You earn €10.00." in card
+        await world.says(dan, "accept")
+        trips = [await world.trip(each) for each in (first, second)]
+        assert [(each.driver, each.state) for each in trips] == [(dan.user_id, TripState.MATCHED)] * 2
+        assert trips[0].batch == trips[1].batch != ""
+        for step in ("arrived", "start {}", "arrived", "start {}"):
+            now = await world.plugin.current_job(_Reads(world), dan.user_id)
+            await world.says(dan, step.format(now.pin))
+        world.clock.advance(minutes=12)
+        world.stands(dan, point(OFFICE))
+        for _ in range(2):
+            assert any("is done" in each for each in await world.says(dan, "end"))
+        assert [(await world.trip(each)).state for each in (first, second)] == [TripState.COMPLETED] * 2
+        assert (await world.driver_of(dan)).trip == ""
+        world.check()
+
+
 class _Reads:
     """What a test reads a driver's job with."""
 

@@ -391,6 +391,7 @@ async def test_a_whole_ride() -> None:
         world.stands(bob, OFFICE.point)
         said = await world.says(bob, "end")
         assert "is done, thank you. You have earned €" in said[-1]
+        assert "“rate rider 5”" in said[-1]
         assert (await world.trip(trip)).state is TripState.COMPLETED
         assert await world.says(bob, "job") == ["You have no trip."]
         assert await world.says(bob, "rate rider 5") == ["Thank you."]

@@ -287,8 +287,11 @@ class Steps(Offering):
             return ctx.t("I look for somebody else. Please be sure about the next one.")
         if step == "no-show":
             return ctx.t("Thank you for waiting. You have earned {amount}.", amount=after.earning)
-        return ctx.t("{trip} is done, thank you. You have earned {amount}.", trip=trip_name(ctx.translator, after),
-                     amount=texts.earned(after))  # fmt: skip
+        words = ctx.t("{trip} is done, thank you. You have earned {amount}.", trip=trip_name(ctx.translator, after),
+                      amount=texts.earned(after))  # fmt: skip
+        if after.kind is TripKind.RIDE and after.rider:
+            words += "\n" + ctx.t("“rate rider 5” says how it was with them.")
+        return words
 
     async def _next_of_batch(self, ctx: Context, driver: Driver, ended: Trip) -> None:
         """Show what is still to be done of two things in one go."""
