@@ -461,7 +461,9 @@ class FleetCouriers(Pool):
             if trip is not None and trip.state is TripState.FAILED:
                 back = await self._fleet.trips.of_reference(ctx, self._client, trip.reference)
                 trip = back if back is not None and back.of == trip.id else None
-            if trip is not None and SHOWN.get(trip.state, JobState.WITHDRAWN).value != row.state:
+            if trip is None:
+                continue
+            if trip.id != row.id or SHOWN.get(trip.state, JobState.WITHDRAWN).value != row.state:
                 await self.follow(ctx, trip, by=trip.driver)
         there = {each.key for each in await ctx.schedules.list("paytrip/")} if owed else set()
         for row in owed:
