@@ -22,15 +22,17 @@ from bots.domain.places import Place, Point
 from bots.domain.trips import Trip
 from bots.fleet import Fleet, Fleets
 from bots.food.settings import Settings as FoodSettings
-from bots.framework import Context, Plugin
+from bots.framework import Context, Plugin, Setup
 from bots.framework.testing import Person, Room
 from bots.rides.driving.app import Tokens
+from bots.shop import Shop
+from bots.shop.settings import Settings as ShopSettings
 from bridge.audit import Audit
-from tests.support.commerce import CENTRE, CommerceWorld
+from tests.support.commerce import CENTRE, CommerceWorld, Doing, Jobs
 from tests.support.food import OPERATOR, FoodWorld, TestedFood
 from tests.support.rides import RIDES, TestedRides
 
-__all__ = ["FleetFood", "FleetFoodWorld", "PayingFood"]
+__all__ = ["FleetFood", "FleetFoodWorld", "FleetShop", "PayingFood", "PlainShop"]
 
 T = TypeVar("T")
 
@@ -53,6 +55,27 @@ class PayingFood(TestedFood):
     """The same, and it pays for trips that fail."""
 
     Settings = _PayingSettings
+
+
+class _ShopSettings(ShopSettings):
+    couriers: Literal["none", "fleet"] = "fleet"
+
+
+class FleetShop(Shop, Doing):
+    """The shop, and a fleet brings what merchants deliver into their zones."""
+
+    name = "shop"
+    Settings = _ShopSettings
+
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        self.jobs = setup.service(Jobs)
+
+
+class PlainShop(FleetShop):
+    """The shop as it is by default."""
+
+    Settings = ShopSettings
 
 
 class FleetFoodWorld(FoodWorld):
@@ -170,7 +193,7 @@ class FleetFoodWorld(FoodWorld):
 
     async def trip_of(self, order: Order) -> Trip:
         """The newest trip of the fleet that an order has."""
-        found = await self.fleet.trips.of_reference(self, f"food:{self.seller}", order.id)
+        found = await self.fleet.trips.of_reference(self, f"{self.instance}:{self.seller}", order.id)
         assert found is not None
         return found
 

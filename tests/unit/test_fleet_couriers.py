@@ -9,13 +9,13 @@ import pytest
 
 from bots.domain.couriers import JobKind, JobState, Proof
 from bots.domain.money import Money
-from bots.domain.orders import OrderState
+from bots.domain.orders import Fulfilment, OrderState
 from bots.domain.places import Place
 from bots.domain.trips import TripKind, TripState
 from bots.fleet.dispatcher import FleetCouriers
 from bots.framework import Context
 from tests.support.commerce import HOME
-from tests.support.fleet_food import FleetFoodWorld, PayingFood
+from tests.support.fleet_food import FleetFoodWorld, FleetShop, PayingFood, PlainShop
 from tests.support.food import FoodWorld, pin_in
 from tests.support.rides import RIDES
 
@@ -292,6 +292,38 @@ async def test_who_wants_to_bring_is_told_where() -> None:
         for words in ("courier", "online", "earnings"):
             assert await world.says(dan, words) == [f"Couriers drive for {RIDES} here: write “drive” to it."]
         assert (await world.says(olga, "couriers"))[0].startswith(f"Couriers drive for {RIDES}")
+        world.check()
+
+
+async def test_a_fleet_brings_what_a_shop_delivers_into_its_zones() -> None:
+    async with FleetFoodWorld(FleetShop) as world:
+        books, alice, bob = await world.merchant("books"), await world.buyer("alice"), await world.driver("bob")
+        order = await world.accepted(books, alice)
+        await world.round()
+        await world.drives(bob, 1)
+        await world.settle()
+        pin = pin_in(await world.hears(alice))
+        await world.fetches(order, bob)
+        assert (await world.order(order)).state is OrderState.DISPATCHED
+        await world.hands_over(order, bob, pin)
+        assert (await world.order(order)).state is OrderState.DELIVERED
+        assert await world.has(bob) == Money(250, "EUR")
+        # What goes by post, or is fetched, is nobody's trip.
+        for kind in (Fulfilment.PARCEL, Fulfilment.PICKUP):
+            other = await world.accepted(books, alice, kind=kind)
+            assert await world.fleet.trips.of_reference(world, f"shop:{world.seller}", other.id) is None
+        world.check()
+
+
+async def test_in_a_shop_merchants_bring_it_themselves_unless_it_is_said() -> None:
+    async with FleetFoodWorld(PlainShop) as world:
+        books, alice = await world.merchant("books"), await world.buyer("alice")
+        order = await world.accepted(books, alice)
+        assert await world.fleet.trips.of_reference(world, f"shop:{world.seller}", order.id) is None
+        assert await world.trip(order) is None
+        await world.staff_says(books, f"dispatch {order.number}")
+        await world.staff_says(books, f"delivered {order.number}")
+        assert (await world.order(order)).state is OrderState.DELIVERED
         world.check()
 
 
