@@ -61,21 +61,20 @@ class _ShopSettings(ShopSettings):
     couriers: Literal["none", "fleet"] = "fleet"
 
 
-class FleetShop(Shop, Doing):
-    """The shop, and a fleet brings what merchants deliver into their zones."""
+class PlainShop(Shop, Doing):
+    """The shop as it is by default."""
 
     name = "shop"
-    Settings = _ShopSettings
 
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
         self.jobs = setup.service(Jobs)
 
 
-class PlainShop(FleetShop):
-    """The shop as it is by default."""
+class FleetShop(PlainShop):
+    """The shop, and a fleet brings what merchants deliver into their zones."""
 
-    Settings = ShopSettings
+    Settings = _ShopSettings
 
 
 class FleetFoodWorld(FoodWorld):
