@@ -467,11 +467,12 @@ def _mini_apps(
 ) -> dict[type, Any]:
     """The pages of the bots that sell, and the way into them."""
     from bots.commerce.page.access import Access
-    from bots.commerce.page.app import PREFIX, Bot, MiniApp
+    from bots.commerce.page.app import PREFIX, MiniApp
     from bots.commerce.page.apps import MiniApps
     from bots.commerce.page.door import AppDoor
     from bots.commerce.page.pictures import Pictures
     from bots.commerce.page.rendering import Renderer
+    from bots.commerce.page.visits import Bot
     from bots.pages.forms import Origin
     from bots.pages.links import Links
     from bridge.identity.openid import OpenId

@@ -23,9 +23,10 @@ from appservice.homeserver import HomeserverError
 from appservice.local.files import free_port
 from bots.commerce.baskets import Baskets
 from bots.commerce.page.access import Access
-from bots.commerce.page.app import PREFIX, PURPOSE, Bot, MiniApp, PageHand, link_subject
+from bots.commerce.page.app import PREFIX, PURPOSE, MiniApp, link_subject
 from bots.commerce.page.apps import MiniApps
 from bots.commerce.page.rendering import Renderer
+from bots.commerce.page.visits import Bot, PageHand
 from bots.commerce.sellers import Sellers
 from bots.commerce.shelf import Shelf
 from bots.commerce.trade import Trade

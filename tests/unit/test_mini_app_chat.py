@@ -14,10 +14,11 @@ from appservice.local.files import free_port
 from appservice.sealing import Sealer
 from bots.commerce.baskets import Baskets
 from bots.commerce.page.access import Access
-from bots.commerce.page.app import PREFIX, Bot, MiniApp
+from bots.commerce.page.app import PREFIX, MiniApp
 from bots.commerce.page.apps import MiniApps
 from bots.commerce.page.door import AppDoor
 from bots.commerce.page.rendering import Renderer
+from bots.commerce.page.visits import Bot
 from bots.commerce.sellers import Sellers
 from bots.commerce.shelf import Shelf
 from bots.framework.i18n import Catalogues

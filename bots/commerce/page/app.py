@@ -11,9 +11,8 @@ import hmac
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from typing import Any, Final, Protocol, TypeVar
+from dataclasses import replace
+from typing import Any, Final
 from urllib.parse import quote
 
 from aiohttp import web
@@ -27,21 +26,21 @@ from appservice.homeserver import HomeserverError
 from bots.commerce.baskets import Baskets
 from bots.commerce.engines.base import EngineFailed
 from bots.commerce.page.access import Access, Session, TokenRefused
+from bots.commerce.page.filled import chosen_in, elsewhere, json_answer, line_of, sentence_of, whole
 from bots.commerce.page.pictures import Elsewhere
 from bots.commerce.page.rendering import Renderer
 from bots.commerce.page.together import Shared, Together
-from bots.commerce.page.views import Chosen, Views, group_field, option_field
+from bots.commerce.page.views import Chosen, Views
+from bots.commerce.page.visits import Bot, KnowsPeople, KnowsRooms, PageHand, Thumbnails, Visit
 from bots.commerce.sellers import Sellers
 from bots.commerce.shelf import Shelf
-from bots.domain.carts import Cart, CartError, CartLine
-from bots.domain.catalogue import CatalogueError, Choice, Product, chosen_price, price_at
+from bots.domain.carts import Cart, CartError
+from bots.domain.catalogue import Product
 from bots.domain.errors import DomainError
 from bots.domain.merchants import Merchant, MerchantState
-from bots.framework.clock import Clock, from_ms
+from bots.framework.clock import Clock
 from bots.framework.context import TIMER_FIRED
-from bots.framework.i18n import Translation
 from bots.framework.limits import Limited, RateLimit, RateLimiter
-from bots.framework.people import Person
 from bots.pages.app import accepted_languages
 from bots.pages.forms import Form, FormRefused, Origin, read_form
 from bots.pages.links import LinkInvalid, Links
@@ -49,8 +48,6 @@ from bots.pages.links import LinkInvalid, Links
 __all__ = ["CART_TIMER", "CHECKOUT_TIMER", "PREFIX", "PURPOSE", "MiniApp", "link_subject"]
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 PREFIX: Final = "/app"
 PURPOSE: Final = "mini-app"
@@ -89,86 +86,9 @@ ROUTES: Final = (
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-class KnowsPeople(Protocol):
-    """:class:`bots.framework.people.People`."""
-
-    async def get(self, user_id: str) -> Person: ...
-
-
-class KnowsRooms(Protocol):
-    """:class:`appservice.rooms.Rooms`."""
-
-    async def members(self, room_id: str) -> Mapping[str, str]: ...
-
-    async def display_name(self, room_id: str, user_id: str) -> str | None: ...
-
-
-class Thumbnails(Protocol):
-    """Gets a small picture of a file of the homeserver: bytes and media type. Raises RialtoError."""
-
-    async def __call__(self, url: str) -> tuple[bytes, str]: ...
-
-
 def link_subject(bot: str, room_id: str) -> str:
     """What a link that opens the page is about."""
     return f"{bot} {room_id}"
-
-
-@dataclass(frozen=True, slots=True)
-class Bot:
-    """Whose page it is. ``consumer``: the name under which the bot gets events."""
-
-    instance: str
-    consumer: str
-    user_id: str
-    name: str
-
-
-class PageHand:
-    """What the services need of somebody who has the page open; writes wait for :meth:`commit`."""
-
-    def __init__(self, database: Database, at: int) -> None:
-        self._database = database
-        self._at = at
-        self.writes: list[Callable[[Connection], object]] = []
-
-    async def query(self, work: Callable[[Connection], T]) -> T:
-        """Read."""
-        return await self._database.read(work)
-
-    def now(self) -> datetime:
-        """The moment of the request (UTC)."""
-        return from_ms(self._at).astimezone(UTC)
-
-    def now_ms(self) -> int:
-        """The same in ms since the epoch."""
-        return self._at
-
-    def store(self, operation: Callable[[Connection], object]) -> None:
-        """Write in the commit."""
-        self.writes.append(operation)
-
-
-@dataclass(frozen=True, slots=True)
-class Visit:
-    """A request of somebody who is known. ``shared``: what their room orders together; None: the cart is theirs."""
-
-    session: Session
-    hand: PageHand
-    cart: Cart
-    words: Translation
-    views: Views
-    shared: Shared | None = None
-
-    @property
-    def owner(self) -> str:
-        """Whose the cart is."""
-        return self.session.person if self.shared is None else self.shared.owner
-
-    @property
-    def person(self) -> str:
-        """Who wants what is put into a cart of several people; empty where it is their own."""
-        return "" if self.shared is None else self.session.person
 
 
 class MiniApp:
@@ -366,7 +286,7 @@ class MiniApp:
             return []
 
         await self._raise(work)
-        response = _elsewhere(f"{self._base}/")
+        response = elsewhere(f"{self._base}/")
         self._access.remember(response, cookie, self._base, framed=False)
         return response
 
@@ -389,7 +309,7 @@ class MiniApp:
             self._origin.check_headers(request)
             self._limit(self._entries, request.remote or "")
             if (request.content_length or 0) > BODY_MAX:
-                return _json(413, {"error": "too_large"})
+                return json_answer(413, {"error": "too_large"})
             given = json.loads((await request.content.read(BODY_MAX + 1))[:BODY_MAX])
             token, server, room = (given[name] for name in ("access_token", "matrix_server_name", "room_id"))
             if not all(isinstance(each, str) for each in (token, server, room)):
@@ -397,14 +317,14 @@ class MiniApp:
             person = await self._access.vouched(token, server)
             await self._check_room(person, room)
         except FormRefused as refused:
-            return _json(refused.status, {"error": refused.code})
+            return json_answer(refused.status, {"error": refused.code})
         except _TooOften:
-            return _json(429, {"error": "too_often"})
+            return json_answer(429, {"error": "too_often"})
         except TokenRefused as refused:
             log.info("a widget's token was not taken: %s", refused.code)
-            return _json(403, {"error": "token_refused"})
+            return json_answer(403, {"error": "token_refused"})
         except (ValueError, KeyError, TypeError):
-            return _json(400, {"error": "unreadable"})
+            return json_answer(400, {"error": "unreadable"})
         cookie = self._access.new_cookie()
 
         def work(connection: Connection) -> list[InternalEvent]:
@@ -416,8 +336,8 @@ class MiniApp:
             await self._raise(work)
         except DatabaseError as error:
             log.error("a page waits for the database: %s", error)
-            return _json(503, {"error": "unavailable"})
-        response = _json(200, {"status": "open"})
+            return json_answer(503, {"error": "unavailable"})
+        response = json_answer(200, {"status": "open"})
         self._access.remember(response, cookie, self._base, framed=True)
         return response
 
@@ -444,7 +364,7 @@ class MiniApp:
         merchant_id = "" if visit.shared is None else visit.shared.merchant
         if not query and merchant_id:
             merchant = await self._sellers.get(visit.hand, merchant_id)
-            return self._gone(visit) if merchant is None else _elsewhere(visit.views.merchant_url(merchant))
+            return self._gone(visit) if merchant is None else elsewhere(visit.views.merchant_url(merchant))
         if not query:
             there = await self._sellers.list(visit.hand, SHOWN, after, MERCHANTS + 1)
             return self._show(visit, "home.html", visit.views.merchants(there[:MERCHANTS], more=len(there) > MERCHANTS))
@@ -513,7 +433,7 @@ class MiniApp:
         return found
 
     async def _version(self, _: web.Request, visit: Visit) -> web.StreamResponse:
-        return _json(200, {"version": visit.cart.version})
+        return json_answer(200, {"version": visit.cart.version})
 
     def _gone(self, visit: Visit) -> web.Response:
         view = {"title": visit.words.t("Not there any more"), "lead": "", "button": ""}
@@ -526,24 +446,24 @@ class MiniApp:
         merchant, product = await self._product_of(request, visit)
         if merchant is None or product is None:
             return self._gone(visit)
-        chosen = _chosen(product, form)
+        chosen = chosen_in(product, form)
         try:
             await self._own_prices(visit, [(merchant.id, product)])
             if visit.shared is not None and merchant.id != visit.shared.merchant:
                 raise CartError("cart.elsewhere")
-            line = _line(merchant, product, chosen, visit.hand.now(), visit.views.lists.get(merchant.id, ""))
+            line = line_of(merchant, product, chosen, visit.hand.now(), visit.views.lists.get(merchant.id, ""))
             await self._put(visit, visit.cart.add(replace(line, person=visit.person)))
         except DomainError as error:
             left = await self._shelf.left(visit.hand, merchant.id, product.key)
-            view = visit.views.product(merchant, product, left, chosen, [_sentence(visit.words, error)])
+            view = visit.views.product(merchant, product, left, chosen, [sentence_of(visit.words, error)])
             return self._show(visit, "product.html", view, status=422)
-        return _elsewhere(f"{self._base}/cart?added")
+        return elsewhere(f"{self._base}/cart?added")
 
     async def _change(self, request: web.Request, visit: Visit) -> web.StreamResponse:
         form = await self._form(request, visit)
-        number, quantity = _whole(form["number"]), _whole(form["quantity"])
+        number, quantity = whole(form["number"]), whole(form["quantity"])
         try:
-            cart = visit.cart.at(_whole(form["version"]))
+            cart = visit.cart.at(whole(form["version"]))
             if form.action == "checkout" and visit.shared is None:
                 return await self._checkout(visit)
             if cart.line(number).person != visit.person:
@@ -551,8 +471,8 @@ class MiniApp:
             after = cart.remove(number) if form.action == "remove" else cart.set_quantity(number, quantity)
             await self._put(visit, after)
         except DomainError as error:
-            return await self._cart_page(visit, _sentence(visit.words, error), bad=True)
-        return _elsewhere(f"{self._base}/cart")
+            return await self._cart_page(visit, sentence_of(visit.words, error), bad=True)
+        return elsewhere(f"{self._base}/cart")
 
     async def _checkout(self, visit: Visit) -> web.StreamResponse:
         if not visit.cart.lines:
@@ -608,43 +528,3 @@ class MiniApp:
 class _TooOften(Exception):
     def __init__(self, verdict: Limited) -> None:
         self.verdict = verdict
-
-
-def _chosen(product: Product, form: Form) -> Chosen:
-    options = set()
-    for group in product.groups:
-        if form[group_field(group)]:
-            options.add((group.key, form[group_field(group)]))
-        options |= {(group.key, each.key) for each in group.options if form[option_field(group, each)]}
-    return Chosen(form["variant"], frozenset(options), form["quantity"], form["note"])
-
-
-def _line(merchant: Merchant, product: Product, chosen: Chosen, at: datetime, tier: str) -> CartLine:
-    """The line that a form asks for. ``tier``: the price list that the person is on. Raises CatalogueError,
-    CartError."""
-    variant = product.variants[0] if len(product.variants) == 1 else product.variant(chosen.variant)
-    if variant is None:
-        raise CatalogueError("catalogue.no_such_variant")
-    choices = tuple(Choice(*each) for each in sorted(chosen.options))
-    quantity = _whole(chosen.quantity)
-    price, _ = chosen_price(product, price_at(variant, at, tier=tier, quantity=max(quantity, 1)), choices)
-    return CartLine(merchant.id, product.key, variant.key, quantity, choices, note=chosen.note, shown=price)
-
-
-def _sentence(words: Translation, error: DomainError) -> str:
-    """A refusal in the reader's language."""
-    values = {key: words.t(value) if key == "state" else value for key, value in error.values.items()}
-    return words.t(error.msgid, **values)
-
-
-def _whole(text: str) -> int:
-    """A number as it stands in a field; −1 for what is none, which everything refuses."""
-    return int(text) if text.isdecimal() and len(text) <= 9 else -1
-
-
-def _elsewhere(path: str) -> web.Response:
-    return web.Response(status=303, headers={"Location": path})
-
-
-def _json(status: int, value: Mapping[str, Any]) -> web.Response:
-    return web.Response(status=status, body=json.dumps(dict(value)), content_type="application/json")

@@ -8,7 +8,8 @@ from typing import Final
 from aiohttp import web
 
 from bots.commerce.baskets import Baskets
-from bots.commerce.page.app import ROUTES, Answer, Bot, MiniApp
+from bots.commerce.page.app import ROUTES, Answer, MiniApp
+from bots.commerce.page.visits import Bot
 from bots.commerce.sellers import Sellers
 from bots.commerce.shelf import Shelf
 
