@@ -26,6 +26,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from appservice import json
+from bots.commerce.couriers import texts
 from bots.commerce.couriers.dispatch import NEWS, Listener, Moved, Trip
 from bots.commerce.couriers.pool import STUCK, WORRY, Pool
 from bots.commerce.couriers.settings import FleetSettings
@@ -281,7 +282,7 @@ class FleetCouriers(Pool):
         if job.leave is not wanted:
             self._write(ctx, job, replace(job, leave=wanted, updated_at=ctx.now()))
             if trip is not None:
-                asked = ctx.t("Leave it at the door, with a photo.") if wanted else ctx.t("Hand it over.")
+                asked = texts.at_door(ctx.translator, wanted=wanted)
                 note = f"{asked} {job.note}".strip()[:TEXT_MAX]
                 after = self._fleet.trips.change(ctx, trip, "note", note=note)
                 await self._fleet.trips.tell(ctx, TripNews(News.MOVED, trip, after))

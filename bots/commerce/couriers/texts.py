@@ -11,7 +11,7 @@ from bots.domain.places import Place, distance_m
 from bots.framework.arguments.places import Place as Shared
 from bots.framework.i18n import Translator, _
 
-__all__ = ["FAILURES", "offered", "on_the_way", "place_line", "sentence", "summary", "sums"]
+__all__ = ["FAILURES", "at_door", "offered", "on_the_way", "place_line", "sentence", "summary", "sums"]
 
 FAILURES: Final = {
     "absent": _("Nobody opens"),
@@ -40,6 +40,11 @@ def pay_of(say: Translator, job: CourierJob) -> str:
     if job.tip is not None and job.tip.minor and job.kind is JobKind.DELIVERY:
         return say.t("You get {fee}, and a tip of {tip}.", fee=job.fee, tip=job.tip)
     return say.t("You get {fee}.", fee=job.fee)
+
+
+def at_door(say: Translator, *, wanted: bool) -> str:
+    """What a buyer wants of who brings it, for a note."""
+    return say.t("Leave it at the door, with a photo.") if wanted else say.t("Hand it over.")
 
 
 def offered(say: Translator, job: CourierJob, seconds: int) -> str:
