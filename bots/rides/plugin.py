@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from bots.fleet import FleetKeeping, Fleets
-from bots.framework import Context, Place, Setup, joined, location, message, reaction
+from bots.framework import Context, Place, Setup, joined, location, message, middleware, own_chat, reaction
 from bots.framework.http import HttpClient
 from bots.framework.i18n import _
 from bots.rides.driving import Driving
@@ -46,6 +48,13 @@ class Rides(Riding, Driving, Office, FleetKeeping):
         self.open_riding(setup, self.settings.riding)
         self.open_driving(setup, self.settings.driving)
         self.open_office(setup, self.settings.riding.maps.server())
+
+    @middleware
+    async def note_own_chat(self, ctx: Context, call_next: Any) -> None:
+        """Note where people talk with the bot alone: what is theirs only is said there."""
+        if ctx.incoming is not None and ctx.incoming.kind == "text" and ctx.addressed:
+            await own_chat.remember(ctx)
+        await call_next()
 
     @joined
     async def hello(self, ctx: Context) -> None:
