@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ import pytest
 from aiohttp import web
 from playwright.async_api import Browser, BrowserContext, Page, expect
 
-from bots.domain.carts import CartLine
-from bots.domain.catalogue import Choice
+from bots.commerce.page.together import Shared
+from bots.domain.carts import Cart, CartLine
+from bots.domain.catalogue import Choice, PriceRule
 from bots.framework.people import Person
-from tests.support.mini_app import BAKERY, ROOM, AppSite, euros, running_app
+from tests.support.mini_app import BAKERY, BREAD, ROOM, AppSite, euros, running_app
 from tests.support.pages import ALICE
 
 PHONE = {"width": 390, "height": 844}
@@ -216,3 +218,41 @@ async def test_a_widget_outside_a_client_points_to_the_link(site: AppSite, tab: 
     page = await tab()
     await page.goto(f"{site.url}{site.app.prefix}/widget")
     await expect(page.get_by_role("status")).to_contain_text("for a link")
+
+
+class Lunch:
+    """A room that orders together at the bakery."""
+
+    async def of_room(self, reader: Any, room_id: str) -> Shared | None:
+        return Shared(f"group:{room_id}", BAKERY.id)
+
+    async def changing(self, hand: Any, room_id: str, person: str) -> None:
+        """It is open."""
+
+
+async def test_prices_of_ones_own_and_what_a_room_orders_together(site: AppSite, tab: OpenTab) -> None:
+    small = replace(BREAD.variants[0], rules=(PriceRule(euros(250), tier="staff"),))
+    bread = replace(BREAD, variants=(small, BREAD.variants[1]))
+    await site.write(lambda hand: site.shelf.put(hand, BAKERY.id, bread))
+    await site.write(lambda hand: site.baskets.lists.put(hand, BAKERY.id, ALICE, "staff"))
+    page = await opened(site, await tab(SMALL))
+    await page.get_by_role("link", name="Bob’s bakery").click()
+    await expect(page.get_by_text("your price")).to_be_visible()
+    await page.get_by_role("link", name="Rye bread").click()
+    await expect(page.get_by_text("your price, others pay €3.20")).to_be_visible()
+    await fits(page)
+    await shot(page, "own-price")
+    # The room of the page orders together from now on: its cart is everybody's.
+    site.app.together = Lunch()
+    both = (
+        CartLine(BAKERY.id, "bread", "small", 2, (Choice("cut", "thin"),), person=ALICE),
+        CartLine(BAKERY.id, "roll", "one", 4, person="@bob:example.org"),
+    )
+    await site.put(Cart(), Cart(both, 1), f"group:{ROOM}")
+    await page.goto(f"{site.url}{site.app.prefix}/cart")
+    await expect(page.get_by_text("What you order together")).to_be_visible()
+    await expect(page.get_by_text("Bob", exact=True)).to_be_visible()
+    await expect(page.get_by_role("button", name="Change")).to_have_count(1)
+    await expect(page.get_by_role("button", name="Go on in the chat")).to_have_count(0)
+    await fits(page)
+    await shot(page, "together")
