@@ -221,6 +221,34 @@ async def test_nothing_heard_for_long_is_offline_and_a_break_is_a_break() -> Non
         world.check()
 
 
+async def test_who_is_not_seen_any_more_hears_so_once() -> None:
+    async with RidesWorld() as world:
+        bob, eve = await world.driver("bob"), await world.driver("eve")
+        await world.ticks("watch_positions")
+        for minute in range(6):
+            world.clock.advance(minutes=1)
+            world.stands(eve, somewhere())
+            await world.ticks("watch_positions")
+            said = [each for each in await world.hears(bob) if "do not know where you are any more" in each]
+            assert len(said) == (1 if minute == 2 else 0), minute
+        assert await world.hears(eve) == []
+        world.check()
+
+
+async def test_who_says_something_is_there() -> None:
+    async with RidesWorld() as world:
+        bob = await world.driver("bob")
+        for _ in range(3):
+            world.clock.advance(minutes=10)
+            await world.says(bob, "busy")
+            await world.ticks("fleet_sweep")
+        assert (await world.driver_of(bob)).state is DriverState.ONLINE
+        world.clock.advance(minutes=16)
+        await world.ticks("fleet_sweep")
+        assert (await world.driver_of(bob)).state is DriverState.OFFLINE
+        world.check()
+
+
 async def test_where_it_is_busy_and_zones() -> None:
     async with RidesWorld() as world:
         bob, alice = await world.driver("bob"), await world.rider("alice")

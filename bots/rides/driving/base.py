@@ -19,12 +19,14 @@ from bots.rides.driving.app import Tokens
 from bots.rides.driving.settings import DrivingSettings
 from bots.rides.riding.texts import sentence
 
-__all__ = ["APPROVED", "DOMAIN", "DrivingBase", "Spot"]
+__all__ = ["APPROVED", "DOMAIN", "ON", "DrivingBase", "Spot"]
 
 DOMAIN: Final = "rides"
 """Of the texts."""
 APPROVED: Final = frozenset({DriverState.OFFLINE, DriverState.ONLINE, DriverState.BREAK})
 """Who may drive, if they want to."""
+ON: Final = frozenset({DriverState.ONLINE, DriverState.BREAK})
+"""On duty."""
 ORDER: Final = {TripState.ARRIVED: 0, TripState.MATCHED: 1, TripState.UNDER_WAY: 2}
 """What of two things that are brought in one go comes first: both are fetched, then both are handed over."""
 
@@ -69,6 +71,8 @@ class DrivingBase(Plugin):
         if driver is None:
             ctx.say(ctx.t("You are no driver yet: write “drive” to become one."))
             return None
+        if driver.state in ON:  # who says something is there
+            await self.fleet.drivers.heard(ctx, driver.person)
         return driver
 
     async def driver_words(self, ctx: Context, person: str) -> Translation:

@@ -106,6 +106,7 @@ class Cards(DrivingBase):
             return await self._number_to_nothing(ctx, driver, card) if number else False
         prompt = ChoicePrompt("-", options, id=card.reference)
         match = match_structured(prompt, ctx.content) or match_text(prompt, ctx.text, ctx.translator)
+        await self.fleet.drivers.heard(ctx, driver.person)
         if isinstance(match, Picked) and (number or "app.rialto.choice" in ctx.content or _named(prompt, ctx.text)):
             await self.card_chosen(ctx, driver, card, match.values[0])
             return True

@@ -13,7 +13,7 @@ from bots.domain.places import Place as Address
 from bots.domain.places import Point
 from bots.domain.trips import TripState
 from bots.fleet.news import DriverNews
-from bots.framework import Beacon, Context, Dialog, Key, Option, Place, beacon, command, dialog
+from bots.framework import Beacon, Context, Dialog, Key, Option, Place, beacon, command, dialog, every
 from bots.framework.i18n import Translator, _
 from bots.framework.own_chat import alone
 from bots.rides.driving.base import APPROVED, utc
@@ -24,6 +24,13 @@ __all__ = ["Duty", "expired"]
 EVERYWHERE: Final = "*"
 WANTS: Final = Key("driving.wants", bool, default=False, ttl=timedelta(minutes=15))
 """Somebody wants to be online as soon as it is known where they are."""
+WATCHED: Final = Key("driving.watched", int, default=0)
+"""When it was looked last who has fallen silent (ms)."""
+WATCH_MS: Final = 60_000
+UNSEEN: Final = _(
+    "I do not know where you are any more, so I offer you nothing. Share your live location, or send a location."
+)
+WATCHED_MAX: Final = 500
 LATEST: Final = timedelta(minutes=5)
 """A place that was shared longer ago than this says where somebody was."""
 
@@ -116,8 +123,8 @@ class Duty(Steps):
     async def driver_told(self, ctx: Context, news: DriverNews) -> None:
         """A hook of the fleet's drivers: what they have not done themselves they are told."""
         driver = news.after
-        if news.action is DriverAction.GO_OFFLINE:
-            self.fleet.positions.forget(driver.person)
+        if news.action is DriverAction.GO_OFFLINE or (news.action is DriverAction.SUSPEND and not driver.trip):
+            ctx.unit.after_commit(lambda: self.fleet.positions.forget(driver.person))
         if news.by == driver.person or news.action is None:
             return
         reason = driver.reason
@@ -223,6 +230,18 @@ class Duty(Steps):
             await self._driver_at(ctx, driver, beacon.place, beacon.at, beacon.accuracy)
         elif not beacon.live and (driver.trip or driver.state is DriverState.ONLINE):
             ctx.say(ctx.t("You do not share your live location any more. Without it I soon do not know where you are."))
+
+    @every(timedelta(minutes=1))
+    async def watch_positions(self, ctx: Context) -> None:
+        """Tell who is on duty, once, that it is not known any more where they are: they are offered nothing."""
+        now, stale = ctx.now_ms(), self.fleet.terms.stale // timedelta(milliseconds=1)
+        before = await ctx.plugin_state.get(WATCHED) or now - WATCH_MS
+        ctx.plugin_state.set(WATCHED, now)
+        silent = [person for person, seen in self.fleet.positions.everybody() if before < seen.heard_at + stale <= now]
+        for person in silent[:WATCHED_MAX]:
+            driver = await self.fleet.drivers.get(ctx, person)
+            if driver is not None and (driver.state is DriverState.ONLINE or driver.trip):
+                await self.tell_driver(ctx, driver, lambda say: say.t(UNSEEN))
 
     async def driver_is_at(self, ctx: Context, place: Place) -> bool:
         """Whether a shared place was a driver's own, who is on duty; it is done then."""
