@@ -48,11 +48,11 @@ class Talk:
 
     @classmethod
     async def begin(cls, human: Human, bot: str) -> Talk:
-        """An encrypted chat that the bot has greeted in."""
-        room = await human.create_room(None, encrypted=True, direct=True)
-        greeted = human.expect(room, sender=bot, contains="Hello", timeout=PATIENCE)
-        await human.invite(room, bot)
-        assert (await greeted).encrypted
+        """An encrypted chat that the bot has greeted in, begun as clients begin one: both have all power in it."""
+        greeted = human.expect(None, sender=bot, contains="Hello", timeout=PATIENCE)
+        room = await human.create_room(None, encrypted=True, direct=True, invite=(bot,))
+        seen = await greeted
+        assert seen.encrypted and seen.room_id == room
         return cls(human, bot, room)
 
     def hears(self, contains: str, **more: Any) -> Any:

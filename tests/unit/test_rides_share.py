@@ -31,6 +31,7 @@ from bots.rides.pages.share import (
     PREFIX,
     ROUGH_M,
     WIDTH,
+    Exact,
     ShareDoor,
     SharePage,
     Shown,
@@ -88,10 +89,10 @@ class Site:
             raise DatabaseError("away (test)")
         return self.trips.get((bot, trip))
 
-    async def link(self, *, exact: bool = False, hours: float = 24, trip: str = TRIP) -> str:
+    async def link(self, how: Exact = Exact.ROUGH, *, hours: float = 24, trip: str = TRIP) -> str:
         """A link that Alice shares."""
         now, lasts = self.clock.now_ms(), timedelta(hours=hours)
-        url, keep = self.door.draft("rides", trip, ALICE, exact=exact, lasts=lasts, now=now)
+        url, keep = self.door.draft("rides", trip, ALICE, how=how, lasts=lasts, now=now)
         await self.database.write(keep)
         return url
 
@@ -232,7 +233,7 @@ async def test_from_right_to_left(site: Site) -> None:
 async def test_nobody_learns_more(site: Site) -> None:
     """No account, no price, no PIN, and nothing is asked of anybody else."""
     site.trips["rides", TRIP] = shown(position=Position(Point(52.52, 13.42), site.clock.now()))
-    link = await site.link(exact=True)
+    link = await site.link(Exact.EXACT)
     _status, html, headers = await site.get(link)
     assert "@" not in html.replace("@media", "")
     assert TRIP not in html
@@ -256,7 +257,7 @@ async def test_a_name_is_no_markup(site: Site) -> None:
 async def test_roughly_hides_where_somebody_lives(site: Site) -> None:
     """The way stops before the ends, and a car that is near them is in the middle of their circles."""
     near_home = Position(Point(HOME.latitude + 0.0005, HOME.longitude), site.clock.now(), heading=120.0)
-    rough = drawing(shown(position=near_home), Catalogues().translator("en", "rides"), exact=False)
+    rough = drawing(shown(position=near_home), Catalogues().translator("en", "rides"), Exact.ROUGH)
     circles = [roughly(HOME), roughly(OFFICE)]
     assert [area.shape for area in rough.areas] == circles
     assert rough.lines
@@ -264,8 +265,17 @@ async def test_roughly_hides_where_somebody_lives(site: Site) -> None:
         assert not any(circle.holds(point) for circle in circles for point in line.points)
     assert [spot.point for spot in rough.spots] == [circles[0].centre, circles[1].centre, circles[0].centre]
     assert rough.spots[-1].heading is None
-    exact = drawing(shown(position=near_home), Catalogues().translator("en", "rides"), exact=True)
+    exact = drawing(shown(position=near_home), Catalogues().translator("en", "rides"), Exact.EXACT)
     assert [spot.point for spot in exact.spots] == [HOME, OFFICE, near_home.point]
+
+
+def test_who_receives_a_parcel_sees_where_it_ends() -> None:
+    """And not where its sender lives."""
+    words = Catalogues().translator("en", "rides")
+    drawn = drawing(shown(kind=TripKind.COURIER), words, Exact.DROPOFF)
+    assert [area.shape for area in drawn.areas] == [roughly(HOME)]
+    assert [spot.point for spot in drawn.spots] == [roughly(HOME).centre, OFFICE]
+    assert distance_m(drawn.lines[-1].points[-1], OFFICE) < 1
 
 
 @pytest.mark.parametrize(
@@ -305,15 +315,15 @@ def test_a_way_around_the_earth_is_drawn_with_bounds() -> None:
     assert len(part) <= 4002
 
 
-@pytest.mark.parametrize("exact", [True, False])
+@pytest.mark.parametrize("how", list(Exact))
 @pytest.mark.parametrize(
     ("here", "there"),
     [(Point(0.0, 179.99), Point(0.0, -179.97)), (Point(90.0, 0.0), Point(-90.0, 0.0)), (HOME, HOME)],
     ids=["date line", "poles", "same"],
 )
-def test_any_way_can_be_drawn(here: Point, there: Point, exact: bool) -> None:
+def test_any_way_can_be_drawn(here: Point, there: Point, how: Exact) -> None:
     words = Catalogues().translator("en", "rides")
-    drawn = drawing(shown(pickup=here, dropoff=there, line=(here, there)), words, exact=exact)
+    drawn = drawing(shown(pickup=here, dropoff=there, line=(here, there)), words, how)
     view = fit(drawn.points(), WIDTH, HEIGHT)
     for point in drawn.points():
         x, y = view.place(point)
@@ -324,12 +334,12 @@ def test_what_is_driven_already_is_told_apart() -> None:
     """Under way the part behind the car is another line than the one before it; before that all of it is to come."""
     words = Catalogues().translator("en", "rides")
     half = Position(Point(52.52, 13.39), ManualClock().now())
-    drawn = drawing(shown(state=TripState.UNDER_WAY, position=half), words, exact=True)
+    drawn = drawing(shown(state=TripState.UNDER_WAY, position=half), words, Exact.EXACT)
     past, ahead = drawn.lines
     assert past.past and not ahead.past
     assert past.points[0] == HOME and distance_m(ahead.points[-1], OFFICE) < 1
     assert distance_m(past.points[-1], half.point) < 60
-    assert not any(line.past for line in drawing(shown(position=half), words, exact=True).lines)
+    assert not any(line.past for line in drawing(shown(position=half), words, Exact.EXACT).lines)
 
 
 # Tiles
@@ -352,7 +362,7 @@ async def test_tiles_come_from_where_the_operator_says(tmp_path: Path) -> None:
 async def test_it_ends_with_the_trip(site: Site, state: TripState) -> None:
     """No map, no car and no way any more, and it is not loaded again."""
     site.trips["rides", TRIP] = shown(state=state, position=Position(HOME, site.clock.now()))
-    status, html, _headers = await site.get(await site.link(exact=True))
+    status, html, _headers = await site.get(await site.link(Exact.EXACT))
     assert status == 200
     assert "It is not shared any more." in html
     assert "map-back" not in html.split("</style>")[1]
@@ -378,7 +388,7 @@ async def test_a_link_has_its_end(site: Site) -> None:
 
 
 async def test_who_stops_sharing_is_not_seen(site: Site) -> None:
-    links = [await site.link(), await site.link(exact=True)]
+    links = [await site.link(), await site.link(Exact.EXACT)]
     await site.database.write(site.door.withdraw("rides", TRIP, ALICE, site.clock.now_ms()))
     site.clock.advance(seconds=1)
     assert [(await site.get(link))[0] for link in links] == [410, 410]

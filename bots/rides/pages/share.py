@@ -14,6 +14,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import StrEnum
 from itertools import pairwise
 from typing import Any, Final
 
@@ -52,19 +53,26 @@ SQUARE: Final = 0.006
 """Degrees of latitude: the side of the squares in which a place is not told more exactly."""
 ROUGH_M: Final = 500.0
 """Metres: the radius of the circle around the middle of a square; it holds all of it."""
-Exact = bool
-"""Whether pickup and destination are shown where they are."""
 
 
-def subject_of(bot: str, trip: str, *, exact: Exact) -> str:
+class Exact(StrEnum):
+    """How exactly it is shown where a trip begins and ends."""
+
+    EXACT = "exact"
+    ROUGH = "rough"
+    DROPOFF = "dropoff"
+    """Only where it ends: for who waits there, and need not know where the sender lives."""
+
+
+def subject_of(bot: str, trip: str, how: Exact) -> str:
     """What a link is about."""
-    return f"{bot} {trip} {'exact' if exact else 'rough'}"
+    return f"{bot} {trip} {how.value}"
 
 
 def subject_read(subject: str) -> tuple[str, str, Exact]:
     """The bot (plugin instance), the trip and how exactly it is shown."""
     bot, trip, how = subject.split(" ")
-    return bot, trip, how == "exact"
+    return bot, trip, Exact(how)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +121,7 @@ class ShareDoor:
         self._page.open(bot, tiles)
 
     def draft(
-        self, bot: str, trip: str, person: str, *, exact: Exact, lasts: timedelta, now: int
+        self, bot: str, trip: str, person: str, *, how: Exact, lasts: timedelta, now: int
     ) -> tuple[str, Callable[[Connection], None]]:
         """A link, and what keeps it: it counts from that commit on.
 
@@ -123,7 +131,7 @@ class ShareDoor:
             now: ms since the epoch.
         """
         path, keep = self._links.draft(
-            purpose=PURPOSE, person=person, subject=subject_of(bot, trip, exact=exact), ttl_s=lasts.total_seconds(),
+            purpose=PURPOSE, person=person, subject=subject_of(bot, trip, how), ttl_s=lasts.total_seconds(),
             now=now,
         )  # fmt: skip
         return f"{self._url}{PREFIX}/{path.rsplit('/', 1)[1]}", keep
@@ -132,8 +140,8 @@ class ShareDoor:
         """Ends all links of a person to a trip, in the commit that calls it."""
 
         def end(connection: Connection) -> None:
-            for exact in (False, True):
-                subject = subject_of(bot, trip, exact=exact)
+            for how in Exact:
+                subject = subject_of(bot, trip, how)
                 self._links.withdraw(connection, purpose=PURPOSE, person=person, subject=subject, now=now)
 
         return end
@@ -191,7 +199,7 @@ class SharePage:
                 return self._told(words, words.t("Too many attempts"), verdict.explain(words), 429)
             now = self._clock.now_ms()
             claim = await self._database.read(lambda connection: self._links.look(connection, token, PURPOSE, now))
-            bot, trip, exact = subject_read(claim.subject)
+            bot, trip, how = subject_read(claim.subject)
             shown = await self._find(bot, trip)
         except LinkInvalid as invalid:
             return self._invalid(words, invalid)
@@ -201,7 +209,7 @@ class SharePage:
             return self._told(words, words.t("Not available right now"), text, 503)
         if shown is None or shown.state in ENDED:
             return self._over(words, shown)
-        return self._live(self._tiled.get(bot, self._renderer), words, shown, exact=exact)
+        return self._live(self._tiled.get(bot, self._renderer), words, shown, how)
 
     def _invalid(self, words: Translation, invalid: LinkInvalid) -> web.Response:
         if invalid.why == "unknown":
@@ -224,13 +232,13 @@ class SharePage:
                 "again": "", "wide": False}  # fmt: skip
         return self._renderer.page("share.html", view, words, status=status)
 
-    def _live(self, renderer: Renderer, words: Translation, shown: Shown, *, exact: bool) -> web.Response:
+    def _live(self, renderer: Renderer, words: Translation, shown: Shown, how: Exact) -> web.Response:
         now = self._clock.now()
-        drawn = drawing(shown, words, exact=exact)
+        drawn = drawing(shown, words, how)
         tiles = renderer.tiles
         view = fit(drawn.points(), WIDTH, HEIGHT, tiled=tiles is not None)
         facts = [(words.t(label), value) for label, value in _facts(shown, words, now)]
-        note = "" if exact else words.t("Where it begins and where it goes are shown roughly.")
+        note = words.t(NOTES[how]) if how in NOTES else ""
         page: dict[str, Any] = {
             "name": "Rialto",
             "title": words.t(COURIER.get(shown.state, "") if _brings(shown) else RIDE.get(shown.state, "")),
@@ -267,6 +275,10 @@ OVER: Final = {
     S.FAILED: _("It could not be handed over"),
     S.UNSERVED: _("No driver was found"),
     S.STOPPED: _("This trip was stopped"),
+}
+NOTES: Final = {
+    Exact.ROUGH: _("Where it begins and where it goes are shown roughly."),
+    Exact.DROPOFF: _("Where it begins is shown roughly."),
 }
 NOT_MADE: Final = _("This trip was cancelled")
 
@@ -312,14 +324,17 @@ def ago(words: Translator, age: timedelta) -> str:
     return words.n("{count} hour ago", "{count} hours ago", seconds // 3600)
 
 
-def drawing(shown: Shown, words: Translation, *, exact: bool) -> Drawing:
+def drawing(shown: Shown, words: Translation, how: Exact) -> Drawing:
     """The map of a trip. Roughly: circles for its ends, and neither way nor car inside of them."""
     begins, ends = words.t("Pickup"), words.t("Destination")
     alt = words.t("A map of the trip.")
-    rough = [] if exact else [roughly(shown.pickup), roughly(shown.dropoff)]
-    spots = [Spot(point, Sign.STOP, str(number)) for number, point in enumerate(shown.stops, 1) if exact]
-    pickup, dropoff = (shown.pickup, shown.dropoff) if exact else (rough[0].centre, rough[1].centre)
-    spots += [Spot(pickup, Sign.PICKUP, "A", begins), Spot(dropoff, Sign.DROPOFF, "B", ends)]
+    begin = None if how is Exact.EXACT else roughly(shown.pickup)
+    end = roughly(shown.dropoff) if how is Exact.ROUGH else None
+    rough = [circle for circle in (begin, end) if circle is not None]
+    stops = shown.stops if how is Exact.EXACT else ()
+    spots = [Spot(point, Sign.STOP, str(number)) for number, point in enumerate(stops, 1)]
+    spots.append(Spot(shown.pickup if begin is None else begin.centre, Sign.PICKUP, "A", begins))
+    spots.append(Spot(shown.dropoff if end is None else end.centre, Sign.DROPOFF, "B", ends))
     behind, before = _split(shown)
     lines = [Line(part, past=True) for part in outside(behind, rough)]
     lines += [Line(part) for part in outside(before, rough)]

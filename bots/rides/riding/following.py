@@ -81,7 +81,8 @@ class Following(Telling):
         said: list[str] = list(data["said"]) if same else []
         seen = self.fleet.positions.last(trip.driver)
         if seen is None or ctx.now() - seen.position.at > timedelta(seconds=self.riding.lost_after_seconds):
-            self._lost(ctx, trip, None if seen is None else seen.position, said)
+            if trip.state is not TripState.ARRIVED:  # then they are where they are
+                self._lost(ctx, trip, None if seen is None else seen.position, said)
         else:
             if "lost" in said:
                 said.remove("lost")

@@ -159,7 +159,7 @@ class Ordering(Placing):
             to: where to, where the person has said it already.
         """
         if to is not None:
-            draft = replace(draft, dropoff=to.place or await self.found_place(d, to.words, None))
+            draft = replace(draft, dropoff=to.place or await self.found_place(d, to, None))
         if draft.pickup is None:
             draft = replace(draft, pickup=await self.ask_place(d, d.t("Where shall I pick you up?"), draft.dropoff))
         if draft.dropoff is None:

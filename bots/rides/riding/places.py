@@ -22,6 +22,8 @@ __all__ = ["Chosen", "Placing", "Spoken", "read_spoken", "swapped"]
 RECENT: Final = 3
 FOUND: Final = 5
 ANOTHER: Final = "another"
+NOBODY: Final = "coordinates"
+"""What a geocoder is called that knows no addresses."""
 SWAPPED_NEAR_M: Final = 100_000.0
 SWAPPED_FAR_M: Final = 500_000.0
 SWAPPED: Final = _("Latitude comes first, from −90 to 90. Did you mean {latitude}, {longitude}?")
@@ -31,10 +33,12 @@ SHORTEST: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
-    """What somebody says of where they mean: a place whose point is known, or words that are to be looked up."""
+    """What somebody says of where they mean: a place whose point is known, or words that are to be looked up, in their
+    language (BCP 47)."""
 
     place: Place | None
     words: str = ""
+    language: str = "en"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +65,13 @@ def read_spoken(text: str, env: ParseEnv) -> Spoken:
             "riding.swapped", SWAPPED, clear=True, latitude=_degrees(hint.latitude), longitude=_degrees(hint.longitude)
         ) from error
     if place is not None:
-        return Spoken(place)
+        return Spoken(place, language=env.language)
     words = " ".join(text.split())
     if len(words) > TEXT_MAX:
         raise explain(PlaceError("place.text", most=TEXT_MAX))
     if len(words) < SHORTEST or not any(each.isalnum() for each in words):
         raise InvalidValue("riding.place", WORDS, clear=True)
-    return Spoken(None, words)
+    return Spoken(None, words, env.language)
 
 
 def _swapped_text(text: str) -> Point | None:
@@ -130,15 +134,15 @@ class Placing(Rider):
             if isinstance(spoken, Place):
                 return spoken
             if spoken.place is not None:
-                return await self._named(d, spoken.place)
-            place = await self.found_place(d, spoken.words, near)
+                return await self._named(d, spoken)
+            place = await self.found_place(d, spoken, near)
             if place is not None:
                 return place
 
     async def _ask(self, d: Dialog, question: str, known: list[tuple[str, Place]]) -> Place | Spoken:
         """One of the places that are known, or what else was said."""
         how = d.t("Share a location, or write coordinates such as 52.52, 13.40.")
-        if self.geocoder is not None:
+        if self.geocoder is not None and self.geocoder.source != NOBODY:
             how = d.t("Share a location, or write an address or coordinates.")
         question = f"{question}\n{how}"
         if not known:
@@ -150,15 +154,15 @@ class Placing(Rider):
         picked = await d.choose_or(question, options, read_spoken)
         return picked if isinstance(picked, Spoken) else known[int(picked.value.removeprefix("at-"))][1]
 
-    async def found_place(self, d: Dialog, words: str, near: Place | None) -> Place | None:
+    async def found_place(self, d: Dialog, spoken: Spoken, near: Place | None) -> Place | None:
         """The place that words mean, asked about where there are several; None: they are told why there is none."""
-        found = await self.look(d, "find", self._find, words, None if near is None else near.point, d.person)
+        found = await self.look(d, "find", self._find, spoken, None if near is None else near.point, d.person)
         if found.trouble:
             await d.say(d.t(found.trouble))
             return None
         if not found.places:
             await d.say(d.t("I do not know where “{words}” is: share its location, or write coordinates.",
-                            words=short(words, 80)))  # fmt: skip
+                            words=short(spoken.words, 80)))  # fmt: skip
             return None
         if found.sure:
             return found.places[0]
@@ -167,29 +171,31 @@ class Placing(Rider):
         picked = (await d.choose(d.t("Which one?"), options)).value
         return None if picked == ANOTHER else found.places[int(picked.removeprefix("at-"))]
 
-    async def _named(self, d: Dialog, place: Place) -> Place:
+    async def _named(self, d: Dialog, spoken: Spoken) -> Place:
         """A shared place with a name that people know, where somebody can say one."""
+        place = spoken.place
+        assert place is not None
         if self.geocoder is None or place.point is None or not _nameless(place):
             return place
-        name = await self.look(d, "name", self._name_of, place.point)
+        name = await self.look(d, "name", self._name_of, place.point, spoken.language)
         return place if not name else Place(name, place.point)
 
-    async def _name_of(self, _reader: Reader, point: Point) -> str:
+    async def _name_of(self, _reader: Reader, point: Point, language: str) -> str:
         assert self.geocoder is not None
         try:
-            found = await self.geocoder.name(point)
+            found = await self.geocoder.name(point, language=language)
         except RoutingError:
             return ""
         return "" if found is None else short(found.text, TEXT_MAX)
 
-    async def _find(self, reader: Reader, words: str, near: Point | None, person: str) -> Chosen:
-        saved = await self.addresses.find(reader, person, words)
+    async def _find(self, reader: Reader, spoken: Spoken, near: Point | None, person: str) -> Chosen:
+        saved = await self.addresses.find(reader, person, spoken.words)
         if saved is not None and saved.place.point is not None:
             return Chosen((saved.place,), sure=True)
         if self.geocoder is None:
             return Chosen(())
         try:
-            found = await self.geocoder.find(words, near=near, limit=FOUND)
+            found = await self.geocoder.find(spoken.words, near=near, limit=FOUND, language=spoken.language)
         except RoutingError as error:
             return Chosen((), trouble=error.msgid)
         return Chosen(tuple(each for each in found if each.point is not None))
@@ -259,9 +265,9 @@ class Placing(Rider):
         while True:
             spoken = await self._ask(d, question, [])
             assert isinstance(spoken, Spoken), "nothing was offered"
-            place = spoken.place or await self.found_place(d, spoken.words, None)
+            place = await self._named(d, spoken) if spoken.place else await self.found_place(d, spoken, None)
             if place is not None:
-                return await self._named(d, place)
+                return place
 
     async def _change_place(self, d: Dialog, address: Address) -> None:
         options = [

@@ -7,6 +7,7 @@ from dataclasses import replace
 from bots.domain.trips import Trip, TripKind
 from bots.framework import Context, Dialog, InvalidValue, command, dialog
 from bots.framework.i18n import _
+from bots.rides.pages.share import Exact
 from bots.rides.riding.ordering import NAME_MAX, ORDER_WITHIN, Draft, Ordering, read_note
 from bots.rides.riding.sharing import Sharing
 from bots.rides.riding.texts import pin_words
@@ -53,7 +54,7 @@ class Sending(Ordering, Sharing):
                 )
             )
         if self.door is not None:
-            url = self.link_to(ctx, trip, exact=True)
+            url = self.link_to(ctx, trip, Exact.DROPOFF)
             lines.append(ctx.t("Where it is, for {name}: {link}", name=trip.passenger, link=url))
         if lines:
             ctx.say("\n".join(lines))

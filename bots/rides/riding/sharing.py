@@ -7,6 +7,7 @@ from datetime import timedelta
 from bots.domain.trips import ENDED, Trip
 from bots.framework import Context, Dialog, Option, Rest, command, dialog
 from bots.framework.i18n import _
+from bots.rides.pages.share import Exact
 from bots.rides.riding.base import OFFERED, Rider
 from bots.rides.riding.texts import trip_name
 
@@ -31,29 +32,29 @@ class Sharing(Rider):
     async def sharing(self, d: Dialog, trip_id: str) -> None:
         """How exactly, and the link."""
         options = [
-            Option("rough", d.t("Roughly"), d.t("not exactly where it begins and ends")),
-            Option("exact", d.t("Exactly")),
+            Option(Exact.ROUGH.value, d.t("Roughly"), d.t("not exactly where it begins and ends")),
+            Option(Exact.EXACT.value, d.t("Exactly")),
         ]
         picked = (await d.choose(d.t("How exactly may others see where it begins and ends?"), options)).value
-        await d.say(await d.do("share", self._share, trip_id, picked == "exact"))
+        await d.say(await d.do("share", self._share, trip_id, Exact(picked)))
 
-    async def _share(self, ctx: Context, trip_id: str, exact: bool) -> str:
+    async def _share(self, ctx: Context, trip_id: str, how: Exact) -> str:
         trip = await self.own_trip(ctx, trip_id)
         if trip is None or trip.state in ENDED or self.door is None:
             return ctx.t("This trip is over.")
-        url = self.link_to(ctx, trip, exact=exact)
+        url = self.link_to(ctx, trip, how)
         return ctx.t(
             "Whoever has this link sees where {trip} is, until it ends:\n{link}\n“stop sharing” ends it before.",
             trip=trip_name(ctx.translator, trip),
             link=url,
         )
 
-    def link_to(self, ctx: Context, trip: Trip, *, exact: bool) -> str:
+    def link_to(self, ctx: Context, trip: Trip, how: Exact) -> str:
         """A link to a trip that has not ended; it counts from the commit on."""
         assert self.door is not None
         ahead = timedelta() if trip.wanted is None else max(trip.wanted - ctx.now(), timedelta())
         lasts = timedelta(hours=self.riding.share_hours) + ahead
-        url, keep = self.door.draft(ctx.instance, trip.id, ctx.sender, exact=exact, lasts=lasts, now=ctx.now_ms())
+        url, keep = self.door.draft(ctx.instance, trip.id, ctx.sender, how=how, lasts=lasts, now=ctx.now_ms())
         ctx.store(keep)
         return url
 
