@@ -117,7 +117,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The engine's own pauses, short."""
     monkeypatch.setattr(processor, "INFRASTRUCTURE_PAUSE_S", 0.01)
     monkeypatch.setattr(worker, "INFRASTRUCTURE_PAUSE_S", 0.01)
-    monkeypatch.setattr(worker, "JANITOR_S", 0.02)
+    monkeypatch.setattr(worker, "JANITOR_S", 0.25)  # it reads every time, and few tests wait for it
 
 
 MakeEngine = Callable[..., Any]

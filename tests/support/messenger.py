@@ -296,7 +296,7 @@ class MessengerWorld:
         deadline = time.monotonic() + PATIENCE_S
         turns, left = 0, 0
         while self.worker.pending or self.outbox.pending:
-            await asyncio.sleep(0 if turns < 200 else 0.001)
+            await asyncio.sleep(0 if turns < 20 else 0.001)
             turns += 1
             before, left = left, self.worker.pending + self.outbox.pending
             if left < before:
