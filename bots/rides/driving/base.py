@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from bots.domain.drivers import Driver, DriverState, Position
+from bots.domain.drivers import Driver, DriverState
 from bots.domain.errors import DomainError
 from bots.domain.places import Point, distance_m
 from bots.domain.trips import Trip, TripKind, TripState
@@ -19,7 +19,7 @@ from bots.rides.driving.app import Tokens
 from bots.rides.driving.settings import DrivingSettings
 from bots.rides.riding.texts import sentence
 
-__all__ = ["APPROVED", "DOMAIN", "ON", "DrivingBase", "Spot"]
+__all__ = ["APPROVED", "DOMAIN", "ON", "DrivingBase"]
 
 DOMAIN: Final = "rides"
 """Of the texts."""
@@ -29,17 +29,6 @@ ON: Final = frozenset({DriverState.ONLINE, DriverState.BREAK})
 """On duty."""
 ORDER: Final = {TripState.ARRIVED: 0, TripState.MATCHED: 1, TripState.UNDER_WAY: 2}
 """What of two things that are brought in one go comes first: both are fetched, then both are handed over."""
-
-
-class Spot:
-    """How far a driver is from a place, as far as that is known."""
-
-    def __init__(self, position: Position, place: Point) -> None:
-        self.metres = distance_m(position.point, place)
-
-    def beyond(self, most: float) -> bool:
-        """Whether they are farther away than so many metres."""
-        return self.metres > most
 
 
 class DrivingBase(Plugin):
@@ -114,16 +103,12 @@ class DrivingBase(Plugin):
 
         return sorted(found, key=urgency)
 
-    async def job_of(self, ctx: Context, person: str) -> Trip | None:
-        """What a driver has to do first."""
-        return next(iter(await self.jobs_of(ctx, person)), None)
-
-    def where(self, ctx: Context, person: str, place: Point | None) -> Spot | None:
-        """How far a driver is from a place; None: that is not known, or was too long ago."""
+    def away(self, ctx: Context, person: str, place: Point | None) -> float | None:
+        """How far a driver is from a place, in metres; None: that is not known, or was too long ago."""
         seen = self.fleet.positions.last(person)
         if seen is None or place is None or self.stale(ctx, seen.heard_at):
             return None
-        return Spot(seen.position, place)
+        return distance_m(seen.position.point, place)
 
     def stale(self, ctx: Context, heard_at: int) -> bool:
         """Whether a position that was heard then is too old to mean anything."""

@@ -15,6 +15,7 @@ from bots.framework.own_chat import alone
 from bots.rides.driving.base import APPROVED, utc
 from bots.rides.driving.duty import Duty
 from bots.rides.driving.settings import DocumentKind
+from bots.rides.riding.texts import sentence
 
 __all__ = ["SignUp"]
 
@@ -156,8 +157,7 @@ class SignUp(Duty):
         try:
             await self.fleet.drivers.apply(ctx, driver)
         except DriverError as error:
-            self.refuse(ctx, error)
-            return ctx.t("Please begin again: “drive”.")
+            return sentence(ctx.translator, error)
         return ctx.t("I have asked. I tell you as soon as somebody has decided.")
 
     # Documents

@@ -220,8 +220,8 @@ class Steps(Offering):
         if step not in places:
             return None
         state, place, most = places[step]
-        spot = self.where(ctx, driver.person, place.point)
-        return spot.metres if trip.state is state and spot is not None and spot.beyond(most) else None
+        metres = self.away(ctx, driver.person, place.point)
+        return metres if trip.state is state and metres is not None and metres > most else None
 
     async def _other_first(self, ctx: Context, driver: Driver, trip: Trip) -> None:
         others = [each for each in await self.jobs_of(ctx, driver.person) if each.id != trip.id]

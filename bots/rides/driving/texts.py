@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final
 
 from bots.domain import trips
-from bots.domain.drivers import Driver, Offer
+from bots.domain.drivers import Offer
 from bots.domain.money import Money
-from bots.domain.places import Place, Point, distance_m
+from bots.domain.places import Place, Point
 from bots.domain.trips import Trip, TripKind, TripState
 from bots.framework.arguments.places import Place as Shared
 from bots.framework.i18n import Translator, _
@@ -33,8 +32,6 @@ FAILURES: Final = {
     "damaged": _("It is damaged"),
 }
 """Why something cannot be handed over."""
-AROUND_M: Final = 100
-"""Of an offer the places are told on the map only roughly: who does not drive it need not know the door."""
 
 
 # Offers
@@ -214,13 +211,3 @@ def summary(say: Translator, trip: Trip) -> str:
     if trip.disputed:
         return say.t("{line}; it waits for a decision of the operator", line=line)
     return say.t("{line}; not paid yet", line=line) if trip.owed else line
-
-
-def crow_km(one: Point, other: Point) -> float:
-    """Kilometres as the crow flies."""
-    return math.ceil(distance_m(one, other) / 100) / 10
-
-
-def stars(driver: Driver) -> str:
-    """How a driver is rated."""
-    return "" if driver.rating is None else f"★ {driver.rating:.1f}"
