@@ -204,6 +204,9 @@ class FleetCouriers(Pool):
         pickup, dropoff = job.pickup.point, job.dropoff.point
         if pickup is None or dropoff is None:
             return None
+        if not self._fleet.attached.is_set():
+            log.error("no courier can be asked: the bot of rides does not run", extra={"order": job.order})
+            return None
         # Who fetches it has to say whose and which order it is.
         shown = replace(job.pickup, text=f"{job.seller}, {job.number}: {job.pickup.text}"[:TEXT_MAX])
         try:
@@ -405,11 +408,9 @@ class FleetCouriers(Pool):
             after = advance(job, JobAction.FAIL, ctx.now(), failure=trip.reason, paid=True)
             await self._moved(ctx, JobAction.FAIL, job, after, job.courier)
             return
-        after = advance(job, JobAction.WITHDRAW, ctx.now(), failure=trip.reason)
-        await self._moved(ctx, JobAction.WITHDRAW, job, after, "")
-        if trip.state not in UNFOUND:
-            # The operator knows why: nobody else is asked, and the staff hears that nobody comes.
-            await self._listener(ctx, Moved(JobAction.LAPSE, after, replace(after, rounds=WORRY)))
+        after, stopped = advance(job, JobAction.WITHDRAW, ctx.now(), failure=trip.reason), trip.state not in UNFOUND
+        await self._moved(ctx, JobAction.WITHDRAW, job, after, "", stopped=stopped)
+        if stopped:
             return
         wanted = Trip(
             order=job.order,

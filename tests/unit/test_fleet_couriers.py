@@ -198,6 +198,36 @@ async def test_called_off_on_the_way() -> None:
         world.check()
 
 
+async def test_it_is_searched_for_when_it_is_almost_ready() -> None:
+    async with FleetFoodWorld() as world:
+        roma, alice, bob = await world.merchant("roma"), await world.buyer("alice"), await world.driver("bob")
+        order = await world.accepted(roma, alice, minutes=60)
+        assert (await world.trip_of(order)).state is TripState.SCHEDULED
+        await world.round()
+        assert await world.drive_hears(bob) == []
+        await world.staff_says(roma, f"ready {order.number}")
+        await world.settle()
+        assert (await world.trip_of(order)).state is TripState.SEARCHING
+        later = await world.accepted(roma, alice, minutes=30)
+        await world.passes(19, bob)
+        assert (await world.trip_of(later)).state is TripState.SCHEDULED
+        await world.passes(2, bob)
+        assert (await world.trip_of(later)).state is TripState.SEARCHING
+        world.check()
+
+
+async def test_without_the_bot_of_rides_restaurants_bring_it() -> None:
+    async with FleetFoodWorld() as world:
+        roma, alice = await world.merchant("roma"), await world.buyer("alice")
+        world.fleet.attached.clear()  # it did not start
+        order = await world.paid_order(alice, world.cart(roma, "margherita"))
+        said = await world.staff_says(roma, f"accept {order.number} 5")
+        assert sum("No courier is free" in each for each in said) == 1
+        await world.staff_says(roma, f"dispatch {order.number}")
+        await world.staff_says(roma, f"delivered {order.number}")
+        assert (await world.order(order)).state is OrderState.DELIVERED
+
+
 async def test_nobody_is_there_and_another_is_asked_for() -> None:
     async with FleetFoodWorld() as world:
         roma, alice = await world.merchant("roma"), await world.buyer("alice")
@@ -278,7 +308,7 @@ async def test_the_operator_stops_the_search() -> None:
         await world.staff_hears(roma)
         await world.drives(olga, f"stop trip {(await world.trip_of(order)).number} a storm")
         await world.settle()
-        assert sum("No courier is free" in each for each in await world.staff_hears(roma)) == 1
+        assert sum("The operator has ended the trip" in each for each in await world.staff_hears(roma)) == 1
         assert (await world.trip(order)).state is JobState.WITHDRAWN
         await world.passes(2)
         assert (await world.trip(order)).state is JobState.WITHDRAWN

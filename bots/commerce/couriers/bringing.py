@@ -120,6 +120,8 @@ class Bringing(CourierKeeping, Following):
             await self._trip_to_staff(ctx, order, "given up", job)
         elif moved.action is JobAction.LAPSE and job.rounds == WORRY:
             await self._trip_to_staff(ctx, order, "nobody", job)
+        elif moved.action is JobAction.WITHDRAW and moved.stopped:
+            await self._trip_to_staff(ctx, order, "stopped", job)
         elif moved.action is JobAction.WAIT:
             await self._trip_waits(ctx, order, job)
         elif moved.action is JobAction.FAIL and moved.back is not None:
@@ -202,6 +204,11 @@ class Bringing(CourierKeeping, Following):
             "nobody": say.t(
                 "No courier is free for order {number} yet. I go on asking; if you bring it yourselves, say that it is "
                 "on its way.",
+                number=order.number,
+            ),
+            "stopped": say.t(
+                "The operator has ended the trip of order {number}, and nobody else is asked: please bring it "
+                "yourselves, or call it off.",
                 number=order.number,
             ),
             "back": say.t(

@@ -55,6 +55,7 @@ class Moved:
     Attributes:
         by: user id of the courier who did it; empty: nobody of them.
         after: as it is now; ``back``: the trip that brings it back, when it failed.
+        stopped: the operator has ended it, and nobody else is asked.
         photo: content of a message that shows where it was left, where the dispatcher has got it; None: it has not.
     """
 
@@ -64,6 +65,7 @@ class Moved:
     by: str = ""
     back: CourierJob | None = None
     photo: Mapping[str, Any] | None = None
+    stopped: bool = False
 
 
 Listener = Callable[[Context, Moved], Awaitable[None]]
