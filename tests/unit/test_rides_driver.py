@@ -642,3 +642,19 @@ async def test_killed_at_any_moment_of_a_ride(commits: int) -> None:
         room = await world.chat(bob)
         cards = [each.body for each in room.timeline if "1. I am there" in str(each.content.get("body"))]
         assert len(cards) == 1, "each card is shown once"
+
+
+async def test_in_the_drivers_language() -> None:
+    async with RidesWorld() as world:
+        alice, bob = await world.rider("alice"), await world.driver("bob")
+        await world.says(bob, "language de")
+        trip = await world.rides(alice)
+        await world.round()
+        card = (await world.hears(bob))[-1]
+        assert card.startswith("Ihnen wird eine Fahrt angeboten: Standard.")
+        assert "1. Annehmen" in card
+        said = await world.says(bob, "annehmen")
+        assert "Ich bin da" in said[-1]
+        await world.says(bob, "Ich bin da")
+        assert (await world.trip(trip)).state is TripState.ARRIVED
+        world.check()
