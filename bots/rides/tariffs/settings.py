@@ -57,7 +57,12 @@ class TariffSettings(BaseModel):
 def _errors(model: type[BaseModel], found: list[tuple[tuple[str, ...], str]]) -> ValidationError:
     """One error of the model with all of them, each where it stands."""
     errors: list[InitErrorDetails] = [
-        {"type": PydanticCustomError("tariff", "{words}", {"words": reason}), "loc": path, "input": None}
+        # As pydantic has what a validator raises: its words are taken as they are.
+        {
+            "type": PydanticCustomError("value_error", "Value error, {error}", {"error": reason}),
+            "loc": path,
+            "input": None,
+        }
         for path, reason in found
     ]
     return ValidationError.from_exception_data(model.__name__, errors)
