@@ -92,7 +92,7 @@ class RidesWorld(CommerceWorld):
                 find, url = SharedTrips(self.fleets, database, clock), "https://pages.world"
                 self.page = SharePage(world.links, database, Catalogues(), find, clock, public_url=url)
                 found[ShareDoor] = ShareDoor(world.links, url, self.page)
-            return found
+            return found | self.further()
 
         given.setdefault("permissions", {"roles": {"operator": OPERATOR}})
         super().__init__(*(plugins or (TestedRides,)), settings=settings, services=more, **given)
@@ -105,6 +105,10 @@ class RidesWorld(CommerceWorld):
             return await asked(method, path, **more)
 
         self.homeserver.request = request  # type: ignore[method-assign]
+
+    def further(self) -> dict[type, Any]:
+        """Services of a test's own, made at each start."""
+        return {}
 
     async def _start(self) -> None:
         await super()._start()

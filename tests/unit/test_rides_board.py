@@ -2,18 +2,46 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from bots.domain.trips import TripState
 from bots.framework.people import Person
-from bots.rides.pages.board_state import Board
+from bots.pages.links import LinkInvalid
+from bots.rides.pages.board import PURPOSE, BoardDoor
+from bots.rides.pages.board_state import Board, BoardReader, CarState, Look
 from bots.rides.pages.map import Tiles
 from tests.support.board import NOON, BoardSite, BoardVisitor, board_visitor, running_board
 from tests.support.pages import ALICE, BOB
+from tests.support.rides import HARBOUR, MARKET, RidesWorld
+
+BOARD_LINK = re.compile(r"https://pages\.world/board/rides/enter/[A-Za-z0-9_-]{64}")
+
+
+class Opened:
+    """Notes which boards are served."""
+
+    def __init__(self) -> None:
+        self.boards: dict[str, tuple[Look, Tiles | None]] = {}
+
+    def add(self, bot: str, look: Look, tiles: Tiles | None = None) -> None:
+        """Serve one."""
+        self.boards[bot] = look, tiles
+
+
+class BoardWorld(RidesWorld):
+    """The bot of rides, where pages are served."""
+
+    def further(self) -> dict[type, Any]:
+        """The way to the board."""
+        door = BoardDoor(self.links, Opened(), "https://pages.world")  # type: ignore[arg-type]
+        return {BoardDoor: door}
 
 
 @pytest.fixture
@@ -163,3 +191,58 @@ async def test_a_thousand_cars_are_drawn(site: BoardSite, browser: BoardVisitor)
     status, text, _ = await browser.get("/board/rides/live")
     assert status == 200
     assert text.count("<circle") >= 1_000
+
+
+# What it is told by the fleet
+
+
+async def test_the_fleet_as_it_is() -> None:
+    async with RidesWorld() as world:
+        alice, dave = await world.rider("alice"), await world.rider("dave")
+        bob = await world.driver("bob")
+        look = BoardReader(world.fleet, world.database, world.clock)
+        empty = await look()
+        assert (empty.waiting, [car.state for car in empty.cars]) == ([], [CarState.FREE])
+        await world.rides(alice)
+        world.clock.advance(seconds=3)
+        await world.round()
+        world.clock.advance(seconds=3)
+        asked = await look()
+        (waits,) = asked.waiting
+        assert (waits.service, waits.waves, waits.place) == ("standard", 1, MARKET.text)
+        assert [car.state for car in asked.cars] == [CarState.ASKED]
+        trip = await world.accepts(bob)
+        await world.driver("carla", HARBOUR)
+        await world.rides(dave, HARBOUR)
+        world.clock.advance(seconds=3)
+        busy = await look()
+        assert {car.plate: (car.state, car.trip) for car in busy.cars} == {
+            "B-BO 123": (CarState.BUSY, trip.number),
+            "B-CA 123": (CarState.FREE, ""),
+        }
+        assert [each.point for each in busy.waiting] == [HARBOUR.point]
+        assert busy.trips[TripState.MATCHED] == 1
+        assert await look() is busy, "read once in two seconds, however many look"
+        # Nothing is heard of them for a while; and of who has never been heard of there is nothing to draw.
+        world.clock.advance(seconds=200)
+        world.fleet.positions.forget(bob.user_id)
+        lost = await look()
+        assert [car.state for car in lost.cars] == [CarState.LOST]
+        assert lost.unknown == 1
+
+
+async def test_operators_get_a_link_in_their_chat() -> None:
+    async with BoardWorld() as world:
+        olga = world.user("olga")
+        (text,) = await world.says(olga, "board")
+        (first,) = BOARD_LINK.findall(text)
+        (text,) = await world.says(olga, "board")
+        (second,) = BOARD_LINK.findall(text)
+        assert first != second
+        now = world.clock.now_ms()
+        token = second.rsplit("/", 1)[1]
+        claim = await world.database.read(lambda c: world.links.peek(c, token, PURPOSE, now))
+        assert (claim.person, claim.subject) == (olga.user_id, "rides")
+        with pytest.raises(LinkInvalid):  # those before it end
+            old = first.rsplit("/", 1)[1]
+            await world.database.read(lambda c: world.links.peek(c, old, PURPOSE, now))
