@@ -123,8 +123,9 @@ def prepare(
     of_request = of_driver = np.zeros(0, dtype=np.intp)
     if open_ones:
         of_request, of_driver = Prefilter(open_ones, those, now, policy).run(why)
-    used, of_request = np.unique(of_request, return_inverse=True)
-    kept = [open_ones[number] for number in used.tolist()]
+    has = np.bincount(of_request, minlength=len(open_ones)) > 0
+    kept = [each for each, some in zip(open_ones, has.tolist(), strict=True) if some]
+    of_request = (np.cumsum(has) - 1)[of_request]
     origins = [those[driver].point for driver in of_driver.tolist()]
     destinations = [kept[request].pickup for request in of_request.tolist()]
     pairs = batching.pairs(kept, policy)

@@ -47,8 +47,9 @@ def _ring(cell: int, distance: int) -> tuple[int, ...]:
 
 def vectors(points: Sequence[Point]) -> Floats:
     """Points as unit vectors: an array of (points, 3)."""
-    degrees = np.array([(each.latitude, each.longitude) for each in points], dtype=np.float64).reshape(-1, 2)
-    latitude, longitude = np.radians(degrees[:, 0]), np.radians(degrees[:, 1])
+    count = len(points)
+    latitude = np.radians(np.fromiter((each.latitude for each in points), dtype=np.float64, count=count))
+    longitude = np.radians(np.fromiter((each.longitude for each in points), dtype=np.float64, count=count))
     across = np.cos(latitude)
     return np.column_stack((across * np.cos(longitude), across * np.sin(longitude), np.sin(latitude)))
 
