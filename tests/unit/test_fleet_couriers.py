@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+import random
+from typing import Any, Final
 
 import pytest
 
 from bots.domain.couriers import JobKind, JobState, Proof
+from bots.domain.merchants import Merchant
 from bots.domain.money import Money
-from bots.domain.orders import Fulfilment, OrderState
+from bots.domain.orders import Fulfilment, Order, OrderState
 from bots.domain.places import Place
+from bots.domain.trips import ENDED as TRIP_ENDED
 from bots.domain.trips import TripKind, TripState
-from bots.fleet.dispatcher import FleetCouriers
+from bots.fleet.dispatcher import SHOWN, FleetCouriers
 from bots.framework import Context
 from tests.support.commerce import HOME
 from tests.support.fleet_food import FleetFoodWorld, FleetShop, PayingFood, PlainShop
@@ -477,3 +480,72 @@ async def test_an_order_gets_one_trip_whatever_dies(commits: int) -> None:
         assert len(offers) == 1
         jobs = await world.trip(order)
         assert jobs.id == (await world.trip_of(order)).id
+
+
+# Whatever is done in whatever order
+
+
+STAFF: Final = ("dispatch", "ready", "delivered", "failed {} nobody opens", "try again", "came back", "call off {} no")
+
+
+async def anything(world: FleetFoodWorld, dice: random.Random, roma: Merchant, order: Order) -> None:
+    """Somebody does something, possible or not."""
+    bob, eve, olga = world.user("bob"), world.user("eve"), world.user("olga")
+    driver = dice.choice([bob, eve])
+    trip = await world.fleet.trips.of_reference(world, f"food:{world.seller}", order.id)
+    what = dice.randrange(16)
+    if what < 3:
+        await world.round()
+    elif what < 6:
+        await world.drives(driver, dice.choice([1, 2]))
+    elif what < 9 and trip is not None and trip.driver:
+        secret = trip.secret if dice.random() < 0.8 else "0000"
+        await world.drives(world.user(trip.driver[1:].partition(":")[0]), dice.choice(
+            ["arrived", f"start {secret}", f"end {secret}"]))  # fmt: skip
+    elif what == 9:
+        await world.drives(driver, dice.choice(["give up", "fail"]), 1)
+    elif what < 12:
+        word = dice.choice(STAFF)
+        await world.staff_says(roma, word.format(order.number) if "{}" in word else f"{word} {order.number}")
+    elif what == 12 and trip is not None:
+        word = dice.choice(["stop trip {} because", "assign {} @bob:world", "assign {} @eve:world"])
+        await world.drives(olga, word.format(trip.number))
+    elif what == 13:
+        await world.drives(olga, dice.choice(["suspend @bob:world why", "reinstate @bob:world"]))
+        await world.drives(bob, "online")
+    else:
+        await world.passes(dice.choice([1, 3]), bob, eve)
+    await world.settle()
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_jobs_stand_where_their_trips_stand(seed: int) -> None:
+    dice = random.Random(seed)
+    async with FleetFoodWorld(PayingFood) as world:
+        roma, alice = await world.merchant("roma"), await world.buyer("alice")
+        for name in ("bob", "eve"):
+            await world.driver(name)
+        order = await world.accepted(roma, alice)
+        for _ in range(40):
+            await anything(world, dice, roma, order)
+            job = await world.trip(order)
+            trip = await world.fleet.trips.get(world, job.id)
+            assert trip is not None
+            shown = SHOWN.get(trip.state, JobState.WITHDRAWN)
+            if trip.state is TripState.STOPPED and job.state is JobState.FAILED:
+                shown = JobState.FAILED  # on the way
+            assert job.state is shown
+            if job.state in {JobState.TAKEN, JobState.CARRIED}:
+                assert job.courier == trip.driver
+                assert (job.pickup_code, job.pin) == (trip.pin, trip.dropoff_pin)
+            now = await world.order(order)
+            if job.state is JobState.DONE and job.kind is JobKind.DELIVERY:
+                assert now.state is OrderState.DELIVERED
+            if now.state in {OrderState.DELIVERED, OrderState.CANCELLED, OrderState.RETURNED}:
+                assert trip.state in TRIP_ENDED
+            for name in ("bob", "eve"):
+                person = await world.fleet.drivers.get(world, world.user(name).user_id)
+                assert person is not None
+                held = await world.fleet.trips.get(world, person.trip) if person.trip else None
+                assert held is None or held.driver == person.person
+        assert world.failures == []
