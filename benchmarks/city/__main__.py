@@ -149,9 +149,9 @@ def _text(results: list[Result]) -> str:
     parts = [table("Beside what is published", head, [*rows, *PUBLISHED])]
     for each in results:
         details = [
-            ("brought, of all requests", f"{each.served:.1%}"),
-            ("brought, of those that were not cancelled or missed", f"{each.wanted:.1%}"),
-            ("could be brought if nobody drove empty", f"{each.bound:.1%}"),
+            ("completed, of all requests", f"{each.served:.1%}"),
+            ("completed, of those that were not cancelled or missed", f"{each.wanted:.1%}"),
+            ("could be served if nobody drove empty", f"{each.bound:.1%}"),
             ("cancelled or missed", f"{each.cancelled:.1%}"),
             ("wait until the car is there: mean, p50, p95", _seconds(each.wait_mean, each.wait_p50, each.wait_p95)),
             ("the car's way there: mean, p50, p95", _seconds(each.pickup_mean, each.pickup_p50, each.pickup_p95)),
@@ -169,7 +169,7 @@ def _text(results: list[Result]) -> str:
                 f"{each.faster:,.0f} × by work, {each.faster_wall:,.0f} × by the clock",
             ),
         ]
-        parts.append(table(f"{each.name}: {each.cars:,} cars, {each.requests:,} requests", ("", ""), details))
+        parts.append(table(f"{each.name}: {each.cars:,} cars, {each.requests:,} requests", ("of the day", ""), details))
     return "\n\n".join(parts)
 
 

@@ -217,8 +217,8 @@ class Day:
         number = self._asked
         self._asked += 1
         pickup, dropoff = (Point(*map(float, each[number])) for each in (self._demand.pickups, self._demand.dropoffs))
-        legs = self.city.router.legs_now([pickup], [dropoff], self._time())
-        way = float(legs.seconds[0])
+        metres = float(self._demand.metres[number])
+        way = self.city.seconds(metres, self._time())
         trip = Trip(
             id=f"T{number:07}",
             number=str(number),
@@ -229,7 +229,7 @@ class Day:
             dropoff=Place("drop-off", dropoff),
             quoted=FARE,
             earning=FARE,
-            metres=round(float(legs.metres[0])),
+            metres=round(metres),
             seconds=round(way),
             opened_at=self._time(),
             updated_at=self._time(),
@@ -291,8 +291,10 @@ class Day:
 
     def _round(self, tick: Tick) -> None:
         for person in self._strolling:
-            if person in self._free:
-                self._free[person] = replace(self._free[person], point=self._where(self._cars[person]))
+            free = self._free.get(person)
+            if free is not None:
+                where = self._where(self._cars[person])
+                self._free[person] = FreeDriver(person, where, SERVICES, free.idle_since)
         began = time.process_time()
         requests, drivers = list(self._open.values()), list(self._free.values())
         pool = prepare(requests, drivers, self._now + BEGIN, self.policy)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -50,11 +50,13 @@ def _axes(canvas: Canvas, upper: float, most: float, title: str, words: Callable
 
 
 def _requests(canvas: Canvas, upper: float, ended: Sequence[Ended]) -> None:
-    kinds: dict[str, list[int]] = {name: [0] * HALF_HOURS for name in ("brought", "cancelled, or missed", "no driver")}
+    kinds: dict[str, list[int]] = {
+        name: [0] * HALF_HOURS for name in ("completed", "cancelled, or missed", "no driver")
+    }
     for each in ended:
         half = min(int(each.asked // 1800), HALF_HOURS - 1)
         if each.state is TripState.COMPLETED:
-            kinds["brought"][half] += 1
+            kinds["completed"][half] += 1
         elif each.state in CANCELLED:
             kinds["cancelled, or missed"][half] += 1
         else:
@@ -151,13 +153,17 @@ def map_of(day: Day, path: Path, title: str) -> None:
     mean = {cell: float(np.mean(those)) for cell, those in waits.items() if len(those) >= FEWEST}
     canvas = Canvas(1180, 760)
     canvas.text(40, 22, title, size=21)
+    if not begun:
+        return
     most = max(begun.values(), default=1.0)
-    _map(canvas, 20, "Where trips begin", begun, 0, most, lambda value: f"{value:,.0f}", root=True)
+    sheet = _Sheet(begun)
+    _map(canvas, sheet, 20, "Where trips begin", begun, 0, most, lambda value: f"{value:,.0f}", root=True)
     least = min(served.values(), default=0.0)
     _map(
         canvas,
+        sheet,
         405,
-        "Brought, of those that were not cancelled",
+        "Completed, of those that were not cancelled",
         served,
         least,
         1.0,
@@ -165,12 +171,31 @@ def map_of(day: Day, path: Path, title: str) -> None:
         flip=True,
     )
     low, high = (float(each) for each in np.percentile(list(mean.values()) or [0, 1], [2, 98]))
-    _map(canvas, 790, "Mean wait until the car is there", mean, low, high, lambda value: f"{value:.1f} min")
+    _map(canvas, sheet, 790, "Mean wait until the car is there", mean, low, high, lambda value: f"{value:.1f} min")
     canvas.save(str(path))
+
+
+class _Sheet:
+    """Where cells lie on a map: the same on all three."""
+
+    def __init__(self, cells: Iterable[int]) -> None:
+        corners = [corner for cell in cells for corner in h3.cell_to_boundary(cell)]
+        self._north, self._west = max(y for y, _ in corners), min(x for _, x in corners)
+        south, east = min(y for y, _ in corners), max(x for _, x in corners)
+        self._squeeze = math.cos(math.radians(south))
+        self._scale = min(340 / ((east - self._west) * self._squeeze), 570 / (self._north - south))
+
+    def shape(self, cell: int, left: float) -> list[tuple[float, float]]:
+        """The corners of a cell, on the map that begins there."""
+        return [
+            (left + 20 + (x - self._west) * self._squeeze * self._scale, 110 + (self._north - y) * self._scale)
+            for y, x in h3.cell_to_boundary(cell)
+        ]
 
 
 def _map(
     canvas: Canvas,
+    sheet: _Sheet,
     left: float,
     title: str,
     values: dict[int, float],
@@ -189,17 +214,8 @@ def _map(
         part = math.sqrt(part) if root else part
         return 1 - part if flip else part
 
-    shapes = {cell: [(x, y) for y, x in h3.cell_to_boundary(cell)] for cell in values}
-    corners = [corner for shape in shapes.values() for corner in shape]
-    if not corners:
-        return
-    squeeze = math.cos(math.radians(corners[0][1]))
-    west, east = min(x for x, _ in corners), max(x for x, _ in corners)
-    south, north = min(y for _, y in corners), max(y for _, y in corners)
-    scale = min(340 / ((east - west) * squeeze), 570 / (north - south))
-    for cell, shape in shapes.items():
-        at = [(left + 20 + (x - west) * squeeze * scale, 110 + (north - y) * scale) for x, y in shape]
-        canvas.area(at, shade(share(values[cell])), (255, 255, 255))
+    for cell, value in values.items():
+        canvas.area(sheet.shape(cell, left), shade(share(value)), (255, 255, 255))
     canvas.text(left + 20, 70, title, size=15, colour=INK)
     for number in range(120):
         value = low + (high - low) * (number + 0.5) / 120

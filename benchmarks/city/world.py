@@ -16,6 +16,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from bots.domain.dispatch_near import vectors
 from bots.domain.places import Point
 from bots.routing.estimate import Estimate, Speeds
 
@@ -95,11 +96,12 @@ CALM: Final = replace(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Demand:
-    """Trips that people want: seconds of the day in order, and arrays of (trips, 2) degrees."""
+    """Trips that people want: seconds of the day in order, arrays of (trips, 2) degrees, and metres by road."""
 
     at: Floats
     pickups: Floats
     dropoffs: Floats
+    metres: Floats
 
 
 class City:
@@ -107,7 +109,8 @@ class City:
 
     def __init__(self, seed: int) -> None:
         self._chance = np.random.default_rng(seed)
-        self.router = Estimate(Speeds(UTC, free_kmh=FREE_KMH), detour=DETOUR)
+        self.speeds = Speeds(UTC, free_kmh=FREE_KMH)
+        self.router = Estimate(self.speeds, detour=DETOUR)
 
     def demand(self, count: int) -> Demand:
         """So many trips of a day."""
@@ -121,7 +124,12 @@ class City:
             kept = (way > SHORTEST_M) & (self._chance.random(len(left)) < np.exp(-way / NEAR_M))
             ends[left[kept]] = tried[kept]
             left = left[~kept]
-        return Demand(at, self._degrees(begins), self._degrees(ends))
+        pickups, dropoffs = self._degrees(begins), self._degrees(ends)
+        metres = np.zeros(count)
+        for first in range(0, count, 10_000):
+            some = slice(first, first + 10_000)
+            metres[some] = self.router.metres(_vectors(pickups[some]), _vectors(dropoffs[some]))
+        return Demand(at, pickups, dropoffs, metres)
 
     def places(self, count: int) -> list[Point]:
         """Where trips begin."""
@@ -138,8 +146,16 @@ class City:
         across = (self._chance.random(count) - 0.5) * WIDE_M * np.minimum(1, 0.35 + along / 4_000)
         return np.column_stack((along, across))
 
+    def seconds(self, metres: float, at: datetime) -> float:
+        """How long one drives so far."""
+        return metres / self.speeds.metres_a_second(at)
+
     def _degrees(self, metres: Floats) -> Floats:
         north = metres[:, 0] * math.cos(TURNED) - metres[:, 1] * math.sin(TURNED)
         east = metres[:, 0] * math.sin(TURNED) + metres[:, 1] * math.cos(TURNED)
         latitude = SOUTH + np.degrees(north / 6_371_008.8)
         return np.column_stack((latitude, WEST + np.degrees(east / 6_371_008.8) / math.cos(math.radians(40.78))))
+
+
+def _vectors(degrees: Floats) -> Floats:
+    return vectors([Point(float(y), float(x)) for y, x in degrees])
