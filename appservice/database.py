@@ -17,8 +17,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import asyncpg
 import sqlalchemy as sa
@@ -103,7 +104,13 @@ def open_database(url: str, *, pool_size: int = 8) -> Database:
 
 def insert_ignore(connection: Connection, table: sa.Table, *columns: str) -> Any:
     """An INSERT into ``table`` that leaves an existing row with the same ``columns`` as it is."""
-    if connection.dialect.name == "sqlite":
+    return _ignoring(connection.dialect.name, table, columns)
+
+
+@lru_cache(256)
+def _ignoring(dialect: str, table: sa.Table, columns: tuple[str, ...]) -> Any:
+    """Made once: to put a statement together takes longer than to run it."""
+    if dialect == "sqlite":
         return sqlite.insert(table).on_conflict_do_nothing(index_elements=list(columns))
     return postgresql.insert(table).on_conflict_do_nothing(index_elements=list(columns))
 
@@ -120,6 +127,8 @@ class SQLiteDatabase(Database):
         self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite-writer")
         self._read_threads = ThreadPoolExecutor(READERS, thread_name_prefix="sqlite-reader")
         self._checkpoints: asyncio.Task[None] | None = None
+        self._written = 0
+        """Transactions so far."""
 
     @property
     def sync_url(self) -> str:
@@ -140,6 +149,8 @@ class SQLiteDatabase(Database):
     async def _checkpoint(self) -> None:
         """Carry the write-ahead log into the database beside the commits, which would otherwise wait for it."""
 
+        written = 0
+
         def run() -> None:
             with closing(sqlite3.connect(self.file, timeout=0)) as connection:
                 connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
@@ -147,6 +158,9 @@ class SQLiteDatabase(Database):
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(CHECKPOINT_EVERY_S)
+            if written == self._written:
+                continue
+            written = self._written
             try:
                 await loop.run_in_executor(self._read_threads, run)
             except sqlite3.Error as error:
@@ -181,9 +195,16 @@ class SQLiteDatabase(Database):
                 cursor.execute(f"PRAGMA journal_size_limit={WAL_PAGES_MAX * 4096}")
             cursor.close()
 
+        begin = "BEGIN" if read_only else "BEGIN IMMEDIATE"
+
         @event.listens_for(engine, "begin")
         def _begin(connection: Connection) -> None:
-            connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+            # Past SQLAlchemy, which would do for it what it does for a statement: every read begins with one.
+            driver = cast(sqlite3.Connection, connection.connection.dbapi_connection)
+            try:
+                driver.execute(begin)
+            except sqlite3.Error as error:
+                raise OperationalError(begin, {}, error) from error
 
         return engine
 
@@ -199,8 +220,11 @@ class SQLiteDatabase(Database):
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         def run() -> T:
-            with self._engine(StaticPool).begin() as connection:
-                return work(connection)
+            try:
+                with self._engine(StaticPool).begin() as connection:
+                    return work(connection)
+            finally:
+                self._written += 1
 
         return await self._in(self._write_thread, run)
 
@@ -217,13 +241,38 @@ class SQLiteDatabase(Database):
 
     @staticmethod
     async def _in(thread: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[T] = loop.create_future()
+
+        def run() -> None:
+            try:
+                result = work()
+            except BaseException as error:  # noqa: BLE001 - whatever it is, the caller gets it
+                loop.call_soon_threadsafe(_fail, done, error)
+            else:
+                loop.call_soon_threadsafe(_finish, done, result)
+
+        # Not run_in_executor, whose cancelled callers take work back that has not begun: half watched is half done.
+        # What they gave is done whether they wait for it or not.
+        thread.submit(run)
         try:
-            # Shielded: a caller that is cancelled must not leave a transaction half watched.
-            return await asyncio.shield(asyncio.get_running_loop().run_in_executor(thread, work))
+            return await done
         except SQLAlchemyError as error:
             if refused(error):
                 raise
             raise unavailable(error) from error
+
+
+def _finish(done: asyncio.Future[T], result: T) -> None:
+    if not done.cancelled():
+        done.set_result(result)
+
+
+def _fail(done: asyncio.Future[T], error: BaseException) -> None:
+    if not done.cancelled():
+        done.set_exception(error)
+    else:
+        log.warning("the database failed for somebody who does not wait any more: %s", type(error).__name__)
 
 
 def refused(error: BaseException) -> bool:

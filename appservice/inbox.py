@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, delete, func, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, delete, func, select, update
 
 from appservice import json
 from appservice.database import Database, insert_ignore
@@ -271,6 +271,10 @@ class Inbox:
         return await self._database.write(work)
 
 
+# Made once: to put one together takes longer than to run it.
+_THERE = select(inbox.c.event_id).where(inbox.c.event_id.in_(bindparam("ids", expanding=True)))
+
+
 def _rows(transaction: Transaction) -> dict[str, dict[str, Any]]:
     """The rows of a transaction's events, by event id, without their place in the order."""
     rows: dict[str, dict[str, Any]] = {}
@@ -303,7 +307,7 @@ def _known(connection: Connection, event_ids: Sequence[str]) -> set[str]:
     known: set[str] = set()
     for start in range(0, len(event_ids), PARAMETERS):
         some = event_ids[start : start + PARAMETERS]
-        known.update(connection.execute(select(inbox.c.event_id).where(inbox.c.event_id.in_(some))).scalars())
+        known.update(connection.execute(_THERE, {"ids": list(some)}).scalars())
     return known
 
 

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from appservice.config import Config
 from appservice.consumer import Consumer, Dispatch
@@ -37,6 +37,11 @@ MAX_TOLD = 10_000
 # No answer, a limit, and what a proxy says of a homeserver that is being started: no handler's fault.
 PASSING = frozenset({0, 429, 502, 503, 504})
 TRY_LATER: tuple[type[BaseException], ...] = (HomeserverError, CryptoNotReady, *INFRASTRUCTURE)
+
+# Made once: to put one together takes longer than to run it.
+_PROGRESS = select(inbox.c.state, inbox.c.done_by).where(
+    inbox.c.shard == bindparam("shard"), inbox.c.seq == bindparam("seq")
+)
 
 
 class Decryptor(Protocol):
@@ -336,8 +341,7 @@ class Processor:
         operations, events = list(unit.operations), list(unit.events)
 
         def work(connection: Connection) -> list[InboxItem]:
-            query = select(inbox.c.state, inbox.c.done_by).where(inbox.c.shard == item.shard, inbox.c.seq == item.seq)
-            row = connection.execute(query).one_or_none()
+            row = connection.execute(_PROGRESS, {"shard": item.shard, "seq": item.seq}).one_or_none()
             if row is None or row.state == InboxState.DONE or unit.consumer in row.done_by.split("\n"):
                 raise AlreadyDone
             for operation in operations:

@@ -204,15 +204,16 @@ def _behind() -> DatabaseError:
 
 def _savepoint(connection: Connection, work: Callable[[Connection], Any]) -> Any:
     """The result of ``work``, or the exception it raised, undone."""
-    savepoint = connection.begin_nested()
+    # Not begin_nested(), which compiles its statements anew each time.
+    connection.exec_driver_sql("SAVEPOINT unit")
     try:
         result = work(connection)
     except Exception as error:  # any error of this job is this job's alone …
         if isinstance(error, DBAPIError) and error.connection_invalidated:
             raise  # … but without a connection there is nothing left to go on with
-        savepoint.rollback()
+        connection.exec_driver_sql("ROLLBACK TO SAVEPOINT unit")
         return unavailable(error) if passing(error) else error
-    savepoint.commit()
+    connection.exec_driver_sql("RELEASE SAVEPOINT unit")
     return result
 
 

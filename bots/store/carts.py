@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, bindparam, delete, select, update
 
 from appservice.database import insert_ignore
 from bots.store.busy import TradeBusy
 from bots.store.order_tables import carts
+
+# Made once: to put one together takes longer than to run it.
+_OF = (carts.c.bot == bindparam("of"), carts.c.owner == bindparam("whose"))
+_GET = select(carts).where(*_OF)
+_PUT = (
+    update(carts)
+    .where(*_OF, carts.c.version == bindparam("seen"))
+    .values({name: bindparam(name) for name in ("version", "sealed", "updated_at")})
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +31,7 @@ class CartRow:
 
 def get(connection: Connection, bot: str, owner: str) -> CartRow | None:
     """The cart of a person or a group."""
-    query = select(carts).where(carts.c.bot == bot, carts.c.owner == owner)
-    row = connection.execute(query).mappings().one_or_none()
+    row = connection.execute(_GET, {"of": bot, "whose": owner}).mappings().one_or_none()
     return None if row is None else CartRow(row["version"], bytes(row["sealed"]), row["updated_at"])
 
 
@@ -34,8 +42,7 @@ def put(connection: Connection, bot: str, owner: str, before: int, after: CartRo
         TradeBusy: it is not.
     """
     values = {"version": after.version, "sealed": after.sealed, "updated_at": after.updated_at}
-    where = (carts.c.bot == bot, carts.c.owner == owner, carts.c.version == before)
-    if connection.execute(update(carts).where(*where).values(values)).rowcount == 1:
+    if connection.execute(_PUT, {"of": bot, "whose": owner, "seen": before, **values}).rowcount == 1:
         return
     row = {"bot": bot, "owner": owner, **values}
     made = before == 0 and connection.execute(insert_ignore(connection, carts, "bot", "owner"), row).rowcount == 1

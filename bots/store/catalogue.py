@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, Row, and_, delete, func, insert, select, tuple_, update
+from sqlalchemy import Connection, Row, and_, bindparam, delete, func, insert, select, tuple_, update
 
 from appservice import json
 from appservice.database import insert_ignore
@@ -28,6 +28,12 @@ Key = tuple[str, str]
 
 KEYS_AT_ONCE: Final = 400
 """Bound parameters of one statement are few on SQLite."""
+
+# Made once: to put one together takes longer than to run it.
+_DOCUMENTS = select(catalogue_products.c.key, catalogue_products.c.document).where(
+    catalogue_products.c.merchant_id == bindparam("of"),
+    catalogue_products.c.key.in_(bindparam("keys", expanding=True)),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,15 +171,13 @@ def get(connection: Connection, merchant_id: str, key: str) -> Product | None:
 
 def many(connection: Connection, keys: Collection[Key]) -> dict[Key, Product]:
     """Products by their keys; those that are not there are missing."""
-    table = catalogue_products.c
     by_merchant: dict[str, list[str]] = {}
     for merchant_id, key in keys:
         by_merchant.setdefault(merchant_id, []).append(key)
     found: dict[Key, Product] = {}
     for merchant_id, wanted in by_merchant.items():
         for part in _parts(wanted):
-            query = select(table.key, table.document).where(table.merchant_id == merchant_id, table.key.in_(part))
-            for row in connection.execute(query):
+            for row in connection.execute(_DOCUMENTS, {"of": merchant_id, "keys": list(part)}):
                 found[merchant_id, row.key] = documents.product(bytes(row.document))
     return found
 

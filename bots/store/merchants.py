@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Final
 
-from sqlalchemy import Connection, Row, Select, delete, insert, or_, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, delete, insert, or_, select, update
 
 from appservice.database import insert_ignore
 from appservice.store.upsert import upsert
@@ -60,26 +60,26 @@ def changed(before: Merchant, after: Merchant) -> Merchant:
 
 def get(connection: Connection, bot: str, merchant_id: str) -> Merchant | None:
     """A merchant by its id."""
-    return _one(connection, _all().where(merchants.c.bot == bot, merchants.c.id == merchant_id))
+    return _one(connection, _BY_ID, {"of": bot, "is": merchant_id})
 
 
 def by_slug(connection: Connection, bot: str, slug: str) -> Merchant | None:
     """A merchant by its short name."""
-    return _one(connection, _all().where(merchants.c.bot == bot, merchants.c.slug == slug))
+    return _one(connection, _BY_SLUG, {"of": bot, "is": slug})
 
 
 def of_room(connection: Connection, bot: str, room_id: str) -> Merchant | None:
     """The merchant whose staff room this is."""
     if not room_id:
         return None
-    return _one(connection, _all().where(merchants.c.bot == bot, merchants.c.room_id == room_id))
+    return _one(connection, _BY_ROOM, {"of": bot, "is": room_id})
 
 
 def many(connection: Connection, bot: str, ids: Collection[str]) -> dict[str, Merchant]:
     """Merchants by their ids."""
     if not ids:
         return {}
-    rows = connection.execute(_all().where(merchants.c.bot == bot, merchants.c.id.in_(ids)))
+    rows = connection.execute(_MANY, {"of": bot, "ids": list(ids)})
     return {each.id: each for each in map(_merchant, rows)}
 
 
@@ -198,6 +198,14 @@ def _merchant(row: Row[tuple[bytes, int]]) -> Merchant:
     return documents.merchant(bytes(row.document), int(row.revision))
 
 
-def _one(connection: Connection, query: Select[tuple[bytes, int]]) -> Merchant | None:
-    rows: Iterable[Row[tuple[bytes, int]]] = connection.execute(query.limit(1))
-    return next(map(_merchant, rows), None)
+def _one(connection: Connection, query: Select[tuple[bytes, int]], values: Mapping[str, str]) -> Merchant | None:
+    row = connection.execute(query, values).first()
+    return None if row is None else _merchant(row)
+
+
+# Made once: to put one together takes longer than to run it.
+_MINE = _all().where(merchants.c.bot == bindparam("of"))
+_BY_ID = _MINE.where(merchants.c.id == bindparam("is")).limit(1)
+_BY_SLUG = _MINE.where(merchants.c.slug == bindparam("is")).limit(1)
+_BY_ROOM = _MINE.where(merchants.c.room_id == bindparam("is")).limit(1)
+_MANY = _MINE.where(merchants.c.id.in_(bindparam("ids", expanding=True)))

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, bindparam, delete, func, select, update
 
 from appservice.store.upsert import upsert
 from bots.store.tables import schedules
+
+# Made once: to put one together takes longer than to run it.
+_REMOVE = delete(schedules).where(schedules.c.consumer == bindparam("of"), schedules.c.key == bindparam("called"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,7 @@ def put(connection: Connection, row: ScheduleRow) -> None:
 
 def remove(connection: Connection, consumer: str, key: str) -> None:
     """Forget a schedule."""
-    connection.execute(delete(schedules).where(schedules.c.consumer == consumer, schedules.c.key == key))
+    connection.execute(_REMOVE, {"of": consumer, "called": key})
 
 
 def change(connection: Connection, row: ScheduleRow) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, or_, select, tuple_
+from sqlalchemy.dialects import postgresql, sqlite
 
 from appservice.database import insert_ignore
-from appservice.store.upsert import upsert
 from bots.store.tables import plugin_state
 
 
@@ -31,7 +33,7 @@ class Stored:
 
 def read(connection: Connection, place: Place, now: int) -> Stored | None:
     """A value that has not expired."""
-    row = connection.execute(select(*_VALUE).where(*_at(place), _alive(now))).one_or_none()
+    row = connection.execute(_READ, _named(place) | {"now": now}).one_or_none()
     return None if row is None else Stored(bytes(row.value), bool(row.sealed), row.expires_at)
 
 
@@ -66,13 +68,12 @@ def write(connection: Connection, place: Place, stored: Stored, now: int) -> Non
         "updated_at": now,
         "expires_at": stored.expires_at,
     }
-    row = {"plugin": place.plugin, "scope": place.scope, "key": place.key, "version": 1} | values
-    upsert(connection, plugin_state, row, values | {"version": plugin_state.c.version + 1})
+    connection.execute(_write(connection.dialect.name), _named(place) | values)
 
 
 def exists(connection: Connection, place: Place) -> bool:
     """Whether there is a row, expired or not."""
-    return connection.execute(select(plugin_state.c.version).where(*_at(place))).scalar() is not None
+    return connection.execute(_EXISTS, _named(place)).scalar() is not None
 
 
 def count(connection: Connection, plugin: str, scope: str, now: int, limit: int) -> int:
@@ -106,5 +107,33 @@ def _at(place: Place) -> tuple[ColumnElement[bool], ...]:
     return (*_in(place.plugin, place.scope), plugin_state.c.key == place.key)
 
 
-def _alive(now: int) -> ColumnElement[bool]:
+def _alive(now: Any) -> ColumnElement[bool]:
     return or_(plugin_state.c.expires_at.is_(None), plugin_state.c.expires_at > now)
+
+
+def _named(place: Place) -> dict[str, Any]:
+    """A place, as the statements that are made once know it."""
+    return {"at_plugin": place.plugin, "at_scope": place.scope, "at_key": place.key}
+
+
+# Made once: to put one together takes longer than to run it.
+_HERE = (
+    plugin_state.c.plugin == bindparam("at_plugin"),
+    plugin_state.c.scope == bindparam("at_scope"),
+    plugin_state.c.key == bindparam("at_key"),
+)
+_READ = select(*_VALUE).where(*_HERE, _alive(bindparam("now")))
+_EXISTS = select(plugin_state.c.version).where(*_HERE)
+
+
+@cache
+def _write(dialect: str) -> Any:
+    """Puts a value in its place, and counts how often."""
+    place: dict[str, Any] = {name: bindparam(f"at_{name}") for name in ("plugin", "scope", "key")}
+    values: dict[str, Any] = {name: bindparam(name) for name in ("value", "sealed", "updated_at", "expires_at")}
+    insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
+    made = insert(plugin_state).values(place | values | {"version": 1})
+    changes: dict[str, Any] = {name: made.excluded[name] for name in values}
+    return made.on_conflict_do_update(
+        index_elements=list(place), set_=changes | {"version": plugin_state.c.version + 1}
+    )

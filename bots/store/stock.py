@@ -9,13 +9,20 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, and_, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, and_, bindparam, delete, func, select, update
 
 from appservice.database import insert_ignore
 from bots.domain.stock import HoldState, StockLevel
 from bots.store.among import among
 from bots.store.busy import StockGone, TradeBusy
 from bots.store.order_tables import stock, stock_holds
+
+# Made once: to put one together takes longer than to run it.
+_OF_PRODUCT = (
+    select(stock)
+    .where(stock.c.merchant == bindparam("of"), stock.c.product == bindparam("what"))
+    .order_by(stock.c.variant, stock.c.slot)
+)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -59,8 +66,7 @@ def levels(connection: Connection, keys: Collection[StockKey]) -> dict[StockKey,
 
 def of_product(connection: Connection, merchant: str, product: str) -> dict[tuple[str, str], StockLevel]:
     """How much there is of a product's variants, by variant and slot; what is not in it has no end."""
-    query = select(stock).where(stock.c.merchant == merchant, stock.c.product == product)
-    rows = connection.execute(query.order_by(stock.c.variant, stock.c.slot)).mappings()
+    rows = connection.execute(_OF_PRODUCT, {"of": merchant, "what": product}).mappings()
     return {(row["variant"], row["slot"]): StockLevel(row["count"], row["held"]) for row in rows}
 
 
