@@ -104,6 +104,7 @@ class PluginConsumer:
         """Go on with another object of the plugin: its code was loaded anew."""
         self.table = HandlerTable(plugin, self.instance)
         self.plugin = plugin
+        self.dialogs.forget_questions()
         self.bot.rebuild()
 
     def enabled_in(self, room_id: str, person: str) -> bool:
@@ -199,7 +200,7 @@ class PluginConsumer:
     async def overhears(self, event: Event, incoming: Incoming, target: Target) -> bool:
         """Whether a text in a group that is not addressed to the bot is an answer all the same: a choice is, and the
         file or the place that was asked for."""
-        waiting = json.loads(target.row.waiting or b"{}")
+        waiting = json.loads(target.row.known)
         if incoming.kind in {"media", "location"}:
             return incoming.kind in waiting.get("takes", ())
         # Only a question with options knows which; free words among several people are said to the others.
@@ -240,8 +241,13 @@ class PluginConsumer:
     async def _unknown(self, ctx: Context) -> None:
         """Nobody knows what was said: help, or the nearest that is known and may be used."""
 
+        known: dict[tuple[str, str | None], bool] = {}
+
         def allowed(entry: CommandEntry) -> bool:
-            return self._allowed(ctx, entry)
+            key = entry.owner, entry.permission
+            if key not in known:
+                known[key] = self._allowed(ctx, entry)
+            return known[key]
 
         word, _, rest = ctx.rest.partition(" ")
         found: Page | Matched | Unknown

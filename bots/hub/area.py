@@ -121,7 +121,7 @@ class Area(Plugin):
             role: whether the person's role there is wanted.
         """
         if not chat:
-            offered: list[Chosen] = await d.step("chats", self._offered, d.person, kinds)
+            offered: list[Chosen] = await d.look("chats", self._offered, d.person, kinds)
             if not offered:
                 await d.end(d.t("You have no chat for that yet. “new group” makes one."))
             if len(offered) == 1:

@@ -28,7 +28,7 @@ class Channels(Area):
     async def link_discussion(self, d: Dialog, chat: str, rest: str = "") -> None:
         """Which group, or none."""
         channel = await self.which(d, chat, CHANNELS)
-        groups: list[Chosen] = await d.step("groups", self._offered, d.person, GROUPS)
+        groups: list[Chosen] = await d.look("groups", self._offered, d.person, GROUPS)
         options = [Option(each.id, each.title) for each in groups] + [Option(NONE, d.t("No group"))]
         question = d.t("In which of your groups shall posts of “{chat}” be discussed?", chat=channel.title)
         picked = (await d.choose(question, options)).value

@@ -71,7 +71,7 @@ class Holds(Area):
     async def manage_holds(self, d: Dialog) -> None:
         """All holds, and what to do about them."""
         await self.operators_only(d)
-        held: list[Held] = await d.step("holds", self._held)
+        held: list[Held] = await d.look("holds", self._held)
         lines = [d.t("No chat is under a legal hold.")]
         if held:
             lines = [d.n("{count} chat is under a legal hold:", "{count} chats are under a legal hold:", len(held))]
@@ -110,7 +110,7 @@ class Holds(Area):
         """Which one, unless it was said."""
         await self.operators_only(d)
         if not room_id:
-            held: list[Held] = await d.step("held", self._held)
+            held: list[Held] = await d.look("held", self._held)
             if not held:
                 await d.end(d.t("No chat is under a legal hold."))
             options = [Option(each.room_id, each.title, each.reason) for each in held]

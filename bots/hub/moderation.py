@@ -129,7 +129,7 @@ class Moderation(Area):
             question = d.t("You report {person}. Why?", person=person)
         reason = (await d.choose(question, [Option(value, d.t(text)) for value, text in REASONS.items()])).value
         evidence = ""
-        sealed: bool = bool(event_id) and await d.step("sealed", self._sealed, room_id)
+        sealed: bool = bool(event_id) and await d.look("sealed", self._sealed, room_id)
         if sealed:
             evidence = await d.ask(
                 d.t(

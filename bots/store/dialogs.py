@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, RowMapping, bindparam, delete, insert, or_, select, update
@@ -34,6 +34,9 @@ _JOURNAL = (
     .order_by(dialog_journal.c.position)
 )
 _PEOPLE = select(dialog_people.c.user_id).where(dialog_people.c.dialog_id == bindparam("of"))
+_PEOPLE_OF = select(dialog_people.c.dialog_id, dialog_people.c.user_id).where(
+    dialog_people.c.dialog_id.in_(bindparam("of", expanding=True))
+)
 _CHANGE = update(dialogs).where(dialogs.c.id == bindparam("dialog_id"), dialogs.c.revision == bindparam("before"))
 _MAKE, _ADMIT, _RECORD = insert(dialogs), insert(dialog_people), insert(dialog_journal)
 _FORGET_PEOPLE = delete(dialog_people).where(dialog_people.c.dialog_id == bindparam("of"))
@@ -58,7 +61,9 @@ class EntryRow:
 
 @dataclass(slots=True)
 class DialogRow:
-    """One dialog. ``arguments`` and ``waiting`` are JSON."""
+    """One dialog. ``arguments`` and ``waiting`` are JSON; what nobody has looked at yet may lie sealed, as what opens
+    it: read :attr:`given` and :attr:`known`.
+    """
 
     id: str
     consumer: str
@@ -66,7 +71,7 @@ class DialogRow:
     owner: str
     name: str
     version: str
-    arguments: bytes
+    arguments: bytes | Callable[[], bytes]
     state: DialogState
     cause: str
     started_at: int
@@ -74,13 +79,35 @@ class DialogRow:
     people: tuple[str, ...] = ()
     """Who may answer; ``*`` is everybody in the room."""
     prompt: str | None = None
-    waiting: bytes | None = None
+    waiting: bytes | Callable[[], bytes] | None = None
     epoch: int = 0
     entries: int = 0
     size: int = 0
     revision: int = 0
     error: str | None = None
     expires_at: int | None = None
+
+    @property
+    def given(self) -> bytes:
+        """The arguments.
+
+        Raises:
+            SealBroken: they do not open.
+        """
+        if callable(self.arguments):
+            self.arguments = self.arguments()
+        return self.arguments
+
+    @property
+    def known(self) -> bytes:
+        """What the open question knows.
+
+        Raises:
+            SealBroken: it does not open.
+        """
+        if callable(self.waiting):
+            self.waiting = self.waiting()
+        return self.waiting or b"{}"
 
     @property
     def open(self) -> bool:
@@ -111,7 +138,7 @@ def save(connection: Connection, sealer: Sealer, change: Change) -> None:
         "state": int(row.state),
         "cause": row.cause,
         "prompt": row.prompt,
-        "waiting": None if row.waiting is None else sealer.seal(row.waiting, f"dialog:{row.id}:waiting"),
+        "waiting": None if row.waiting is None else sealer.seal(row.known, f"dialog:{row.id}:waiting"),
         "epoch": row.epoch,
         "entries": row.entries,
         "size": row.size,
@@ -160,7 +187,7 @@ def _make(connection: Connection, sealer: Sealer, row: DialogRow, values: dict[s
         "room_id": row.room_id,
         "owner": row.owner,
         "name": row.name,
-        "arguments": sealer.seal(row.arguments, f"dialog:{row.id}:arguments"),
+        "arguments": sealer.seal(row.given, f"dialog:{row.id}:arguments"),
         "started_at": row.started_at,
     }
     connection.execute(_MAKE, fixed | values)
@@ -256,15 +283,13 @@ def _people(connection: Connection, dialog_ids: Sequence[str]) -> dict[str, list
         return {dialog_ids[0]: list(people)}
     for start in range(0, len(dialog_ids), PARAMETERS):
         some = dialog_ids[start : start + PARAMETERS]
-        query = select(dialog_people.c.dialog_id, dialog_people.c.user_id).where(dialog_people.c.dialog_id.in_(some))
-        for row in connection.execute(query):
+        for row in connection.execute(_PEOPLE_OF, {"of": list(some)}):
             found.setdefault(row.dialog_id, []).append(row.user_id)
     return found
 
 
 def _row(sealer: Sealer, row: RowMapping, people: Iterable[str]) -> DialogRow:
-    dialog_id = row["id"]
-    waiting = row["waiting"]
+    dialog_id, arguments, waiting = row["id"], bytes(row["arguments"]), row["waiting"]
     return DialogRow(
         id=dialog_id,
         consumer=row["consumer"],
@@ -272,14 +297,14 @@ def _row(sealer: Sealer, row: RowMapping, people: Iterable[str]) -> DialogRow:
         owner=row["owner"],
         name=row["name"],
         version=row["version"],
-        arguments=sealer.open(bytes(row["arguments"]), f"dialog:{dialog_id}:arguments"),
+        arguments=lambda: sealer.open(arguments, f"dialog:{dialog_id}:arguments"),
         state=DialogState(row["state"]),
         cause=row["cause"],
         started_at=row["started_at"],
         updated_at=row["updated_at"],
         people=tuple(sorted(people)),
         prompt=row["prompt"],
-        waiting=None if waiting is None else sealer.open(bytes(waiting), f"dialog:{dialog_id}:waiting"),
+        waiting=None if waiting is None else lambda: sealer.open(bytes(waiting), f"dialog:{dialog_id}:waiting"),
         epoch=row["epoch"],
         entries=row["entries"],
         size=row["size"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
 from enum import Enum
 from typing import Any, ClassVar
@@ -445,4 +446,140 @@ async def test_what_a_group_talks_about_is_nothing_else() -> None:
     await alice.hears_nothing(room)
     await alice.says("!Rome", room=room)
     assert (await alice.hears(room)).body == "To Rome."
+
+
+class Looker(Plugin):
+    """Looks at what may change, and does something about it."""
+
+    stock: ClassVar[list[int]] = []
+    looked: ClassVar[list[int]] = []
+
+    @command("peek", help="Look at some")
+    async def peek(self, ctx: Context) -> None:
+        ctx.start(self.looking)
+
+    @command("take", help="Take some")
+    async def take(self, ctx: Context) -> None:
+        ctx.user_state.add("asked")
+        ctx.start(self.looking)
+
+    @command("work", help="The same, as if there were effects")
+    async def work(self, ctx: Context) -> None:
+        ctx.start(self.working)
+
+    @command("count", help="How many were taken")
+    async def count(self, ctx: Context) -> None:
+        ctx.say(f"{await ctx.user_state.get('taken', 0)}")
+
+    @dialog
+    async def looking(self, d: Dialog) -> None:
+        left = await d.look("left", self.left)
+        try:
+            await d.look("price", self.price, raises=(LookupError,))
+        except LookupError as error:
+            await d.say(f"No price: {error}")
+        count = await d.ask(f"{left} left. How many?", parse=int)
+        taken = await d.do("take", self.took, count)
+        await d.say(f"{taken} of {await d.look('left now', self.left)}")
+
+    @dialog
+    async def working(self, d: Dialog) -> None:
+        await d.step("left", self.left)
+        with suppress(LookupError):
+            await d.step("price", self.price, raises=(LookupError,))
+        await d.ask("How many?", parse=int)
+
+    def left(self) -> int:
+        self.looked.append(self.stock[0])
+        return self.stock[0]
+
+    def price(self) -> int:
+        raise LookupError("nobody knows")
+
+    async def took(self, ctx: Context, count: int) -> int:
+        ctx.user_state.add("taken", count)
+        return count
+
+
+async def test_a_look_is_recorded_and_comes_back() -> None:
+    Looker.stock, Looker.looked = [7], []
+    world = World(Looker)
+    alice = world.user("alice")
+    await alice.says("take")
+    assert [each.body for each in await alice.hears_all()] == ["No price: nobody knows", "7 left. How many?"]
+    Looker.stock = [3]
+    await world.restart()
+    await alice.says("2")
+    assert (await alice.hears()).body == "2 of 3"
+    assert set(Looker.looked) == {7, 3}
+    world.check()
+
+
+async def test_a_look_costs_no_commit_unless_something_was_stored() -> None:
+    Looker.stock = [7]
+    spent = {}
+    for word in ("peek", "take", "work"):
+        world = World(Looker)
+        alice = world.user("alice")
+        await world.direct(alice)
+        before = world.database.commits
+        await alice.says(word)
+        spent[word] = world.database.commits - before
+    assert spent["take"] == spent["peek"] + 1, "what was stored is committed before it looks"
+    assert spent["work"] == spent["peek"] + 3, "before the first, after it, and after the second"
+
+
+@pytest.mark.parametrize("commits", range(1, 8))
+async def test_a_look_survives_a_kill(commits: int) -> None:
+    Looker.stock, Looker.looked = [7], []
+    world = World(Looker)
+    alice = world.user("alice")
+    await world.direct(alice)
+    world.kill_after(commits)
+    for words in ("take", "2", "count"):
+        await alice.says(words)
+    said = [each.body for each in await alice.hears_all()]
+    assert said == ["No price: nobody knows", "7 left. How many?", "2 of 7", "2"]
+    world.check()
+
+
+class Lists(Plugin):
+    """Asks one thing after another, and each question stays open."""
+
+    replays: ClassVar[list[str]] = []
+
+    @command("fruit", help="Fruit")
+    async def fruit(self, ctx: Context) -> None:
+        ctx.start(self.pick, "fruit", ["Apple", "Pear"])
+
+    @command("tree", help="Trees")
+    async def tree(self, ctx: Context) -> None:
+        ctx.start(self.pick, "tree", ["Oak", "Elm"])
+
+    @dialog
+    async def pick(self, d: Dialog, what: str, options: list[str]) -> None:
+        self.replays.append(what)
+        await d.say(await d.choose(f"Which {what}?", options))
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_words_that_no_open_question_understands_replay_none(restarted: bool) -> None:
+    Lists.replays = []
+    world = World(Lists)
+    alice = world.user("alice")
+    await alice.says("fruit")
+    await alice.says("tree")
+    await alice.hears_all()
+    if restarted:
+        await world.restart()
+    Lists.replays = []
+    await alice.says("what?")
+    answer = (await alice.hears()).body
+    assert Lists.replays == (["tree", "fruit"] if restarted else [])
+    assert answer, "they are answered all the same"
+    await alice.says("pear")
+    assert (await alice.hears()).body == "Pear"
+    assert "fruit" in Lists.replays
+    await alice.says("oak")
+    assert (await alice.hears()).body == "Oak"
     world.check()

@@ -99,13 +99,13 @@ class Buyer(Plugin):
         """
         reader: Glance = Looking(self.market.trade)
         try:
-            return await d.step(name, read, reader, *given, raises=(EngineFailed,))
+            return await d.look(name, read, reader, *given, raises=(EngineFailed,))
         except EngineFailed as error:
             return await d.end(sentence(Speaking(d), error))
 
     async def stored(self, d: Dialog) -> None:
         """What happened until here is in the database: what is read from now on shows it."""
-        await d.step("stored", _nothing)
+        await d.look("stored", _nothing)
 
     async def order_named(self, ctx: Context, number: str) -> Order | None:
         """One of the person's orders by its number, the last one without; None: they are told that there is none."""
@@ -138,4 +138,4 @@ class Buyer(Plugin):
 
 
 async def _nothing() -> None:
-    """A step commits what was done before it."""
+    """A look has what was done before it committed."""

@@ -221,7 +221,7 @@ class Couriering(CourierApproval, CourierKeeping):
 
     async def _along_trip(self, d: Dialog, job_id: str) -> None:
         while True:
-            await d.step("stored", _nothing)  # what was done is in the database before it is read there
+            await d.look("stored", _nothing)  # what was done is in the database before it is read there
             way = await d.do("way", self._trip_way, job_id)
             if way.stage == "over":
                 await d.end(way.text)
@@ -389,7 +389,7 @@ class Couriering(CourierApproval, CourierKeeping):
 
 
 def _nothing() -> None:
-    """A step is a commit."""
+    """A look has what was done before it committed."""
 
 
 def _reader(most: int) -> Any:

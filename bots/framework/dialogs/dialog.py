@@ -448,6 +448,47 @@ class Dialog:
         return await self._run.step(name, function, args, kwargs, final=final, undo=undo, raises=raises)
 
     @overload
+    async def look(
+        self,
+        name: str,
+        function: Callable[..., Awaitable[T]],
+        /,
+        *args: Any,
+        raises: tuple[type[Exception], ...] = ...,
+        **kwargs: Any,
+    ) -> T: ...
+
+    @overload
+    async def look(
+        self,
+        name: str,
+        function: Callable[..., T],
+        /,
+        *args: Any,
+        raises: tuple[type[Exception], ...] = ...,
+        **kwargs: Any,
+    ) -> T: ...
+
+    async def look(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        /,
+        *args: Any,
+        raises: tuple[type[Exception], ...] = (),
+        **kwargs: Any,
+    ) -> Any:
+        """Read something outside, and record what was found; later runs get that.
+
+        A step without effects: it costs no commit of its own, and a crash before the next one has it read again. What
+        the dialog and its handler have stored before is in the database when it reads.
+
+        Args:
+            raises: errors that are recorded too, and raised again in later runs. Any other makes the engine try again.
+        """
+        return await self._run.step(name, function, args, kwargs, raises=raises, looks=True)
+
+    @overload
     async def do(self, name: str, function: Callable[..., Awaitable[T]], /, *args: Any, **kwargs: Any) -> T: ...
 
     @overload

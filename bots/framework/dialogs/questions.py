@@ -20,6 +20,9 @@ from bots.framework.i18n import Translator
 if TYPE_CHECKING:
     from bots.framework.context import Context
 
+KEPT_OPTIONS = 40
+"""Of a question that is kept in memory."""
+
 Waiting = dict[str, Any]
 """What an open question needs to know beside the function: JSON."""
 
@@ -93,6 +96,12 @@ class Question(ABC):
     def hint(self, translator: Translator) -> str:
         """How to answer, for people who ask for help."""
         return translator.t("Write your answer.")
+
+    def reader(self) -> Question | None:
+        """What tells :class:`NotMine` from an answer as this question does and is small enough to be kept in memory;
+        None when there is no such thing, or every text is an answer.
+        """
+        return None
 
 
 @dataclass(frozen=True)
@@ -267,6 +276,10 @@ class Choose(Question):
 
     def hint(self, translator: Translator) -> str:
         return translator.t("Answer with the number or the name of an option, or react with its symbol.")
+
+    def reader(self) -> Question | None:
+        few = len(self.prompt.options) <= KEPT_OPTIONS and self.other is None
+        return Choose(self.prompt, {}) if few else None  # without what the function gets, which may be anything
 
 
 @dataclass(frozen=True)

@@ -65,13 +65,15 @@ class Run:
         self.frontier: tuple[int, str, str] | None = None
         self.left: BaseException | None = None
         """What the function was left by. It stays left: whatever catches that, nothing more happens in this run."""
-        self.waiting: dict[str, Any] = {} if row.waiting is None else json.loads(row.waiting)
+        self.waiting: dict[str, Any] = json.loads(row.known)
         self._answer = answer
         self._show = show
         self._only_look = only_look
         self._cursor = 0
         self._saved = len(entries)
         self._cut = False
+        self._running = False
+        """Whether it is in the database that this run is under way."""
         self._strict = ctx.services.strict
 
     @property
@@ -240,11 +242,17 @@ class Run:
         args: tuple[Any, ...],
         kwargs: Mapping[str, Any],
         *,
-        final: bool,
-        undo: str,
-        raises: tuple[type[Exception], ...],
+        final: bool = False,
+        undo: str = "",
+        raises: tuple[type[Exception], ...] = (),
+        looks: bool = False,
     ) -> Any:
-        """An effect outside: run, recorded and committed before anything else happens."""
+        """An effect outside: run, recorded and committed before anything else happens.
+
+        Args:
+            looks: it has no effect, so its record is committed with what comes next. What was stored before it is
+                committed first, for it may read that.
+        """
         entry = self.recorded("step", name)
         if entry is not None:
             result, raised = self.read(lambda: _result(entry))
@@ -253,7 +261,8 @@ class Run:
             return result
         self.require_no_answer()
         key = self.key()
-        await self.checkpoint()
+        if not looks or self.ctx.unit.operations:
+            await self.checkpoint()
         given = dict(kwargs)
         if KEY_PARAMETER in _parameters(function):
             given[KEY_PARAMETER] = key
@@ -263,12 +272,14 @@ class Run:
         except raises as error:
             record = {**meta, "raised": json.loads(self.written(_anatomy(error)))}
             self.append("step", name, json.dumps(record))
-            await self.checkpoint()
+            if not looks:
+                await self.checkpoint()
             raise
         except Exception as error:
             raise self.leave(Interrupted(error)) from error
         self.append("step", name, json.dumps({**meta, "value": json.loads(self.written(result))}))
-        await self.checkpoint()
+        if not looks:
+            await self.checkpoint()
         return result
 
     async def do(
@@ -290,12 +301,15 @@ class Run:
 
     async def checkpoint(self) -> None:
         """Commit what happened so far; after a crash the run goes on from here."""
+        if self._running and self._saved == len(self.entries) and self.ctx.unit.empty and not self.ctx.starts:
+            return  # by the last one
         self.ctx.hand_over()
         self.store(DialogState.RUNNING)
         try:
             await self.ctx.unit.checkpoint()
         except Exception as error:
             raise self.leave(Interrupted(error)) from error
+        self._running = True
 
     def store(self, state: DialogState, error: str | None = None) -> None:
         """Have what happened so far committed with the unit."""

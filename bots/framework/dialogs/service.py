@@ -29,8 +29,9 @@ from bots.framework.dialogs.errors import (
     Interrupted,
     Suspended,
 )
+from bots.framework.dialogs.questions import NotMine, Question, Waiting
 from bots.framework.dialogs.run import KEY_PARAMETER, NotAnAnswer, Run
-from bots.framework.i18n import fold, words
+from bots.framework.i18n import Translator, fold, words
 from bots.framework.table import DialogHandler
 from bots.store import dialogs as store
 from bots.store.dialogs import DialogRow
@@ -49,6 +50,7 @@ MAX_OPEN: Final = 5
 QUIET_ROOMS: Final = 10_000
 QUIET_PEOPLE: Final = 1_000
 """Of one room."""
+KEPT_QUESTIONS: Final = 2_000
 SENDING_PAUSE_S: Final = 0.05
 SENDING_S: Final = 10.0
 ANSWERS: Final = frozenset({"ask", "choose", "vote"})
@@ -92,6 +94,12 @@ class Dialogs:
         """People without open dialogs, by room: nearly every event can be passed on without asking the database."""
         self._waited: OrderedDict[str, int] = OrderedDict()
         """How often an event has waited for a message to be sent."""
+        self._asked: OrderedDict[tuple[str, int, int], tuple[Question, Translator, Waiting]] = OrderedDict()
+        """Open questions, by dialog, revision and time: words that such a one does not understand need no replay."""
+
+    def forget_questions(self) -> None:
+        """The code of the plugin is another one."""
+        self._asked.clear()
 
     # Finding
 
@@ -120,7 +128,7 @@ class Dialogs:
         if person in self._quiet.get(room_id, ()):
             return None
         for row in await self._services.dialog_storage.active(self._consumer, room_id, person):
-            key = json.loads(row.waiting or b"{}").get("reacted", {}).get(event_id)
+            key = json.loads(row.known).get("reacted", {}).get(event_id)
             if key is not None and row.state is DialogState.WAITING:
                 return row, str(key)
         return None
@@ -147,7 +155,7 @@ class Dialogs:
         """
         prompts = {row.prompt.removeprefix(UNSENT): Target(row, exact=True) for row in rows if row.prompt}
         for row in rows:
-            for prompt in json.loads(row.waiting or b"{}").get("earlier", ()):
+            for prompt in json.loads(row.known).get("earlier", ()):
                 prompts[prompt.removeprefix(UNSENT)] = Target(row, exact=True)
         known = await self._sent(prompts)
         for txn_id, found in prompts.items():
@@ -197,10 +205,10 @@ class Dialogs:
         """Begin a dialog with the person of ``ctx``, or with some people, and run it to its first question."""
         now = ctx.now_ms()
         owner = ctx.sender
-        if owner not in self._quiet.pop(ctx.room_id, ()):
-            await self._make_room(ctx, owner)
+        dialog_id, rows = await self._beginning(ctx, owner)
+        await self._make_room(ctx, owner, rows)
         row = DialogRow(
-            id=await self._new_id(ctx),
+            id=dialog_id,
             consumer=self._consumer,
             room_id=ctx.room_id,
             owner=owner,
@@ -215,23 +223,34 @@ class Dialogs:
         )
         await self._drive(ctx, handler, Run(row, [], ctx))
 
-    async def _new_id(self, ctx: Context) -> str:
-        """The id of a dialog: the same in every attempt at an event, so that a commit that comes true late, when the
-        next attempt has begun, begins no second dialog. One that has ended (its event is tried again at the operator's
-        wish) gives way to a new one.
+    async def _beginning(self, ctx: Context, person: str) -> tuple[str, list[DialogRow]]:
+        """The id of a new dialog, and those that its person has open.
+
+        The id is the same in every attempt at an event, so that a commit that comes true late, when the next attempt
+        has begun, begins no second dialog. One that has ended (its event is tried again at the operator's wish) gives
+        way to a new one.
         """
+        storage, room_id = self._services.dialog_storage, ctx.room_id
+        alone = person in self._quiet.pop(room_id, ())
+        rows: list[DialogRow] = []
         ctx.begun += 1
         for attempt in range(MAX_ATTEMPTS):
             cause = f"{ctx.unit.cause}\0{self._consumer}\0{ctx.begun}\0{attempt}"
             dialog_id = _ulid(ctx.event.timestamp, ctx.begun, cause)
-            row = await self.get(dialog_id)
+            if attempt or alone:
+                row = await self.get(dialog_id)
+            else:
+                row, rows = await storage.beside(dialog_id, self._consumer, room_id, person)
             if row is None or row.open:
-                return dialog_id
+                return dialog_id, rows
         raise DialogError("this event has begun its dialog too often", event=ctx.event.event_id)
 
-    async def _make_room(self, ctx: Context, person: str) -> None:
-        """The oldest dialog of a person gives way when there are too many."""
-        rows = await self._services.dialog_storage.active(self._consumer, ctx.room_id, person)
+    async def _make_room(self, ctx: Context, person: str, rows: Sequence[DialogRow]) -> None:
+        """The oldest dialog of a person gives way when there are too many.
+
+        Args:
+            rows: those that the person may answer, the newest first.
+        """
         rows = [row for row in rows if row.owner == person and row.id not in ctx.touched]
         for row in rows[MAX_OPEN - 1 :]:
             run = Run(row, await self._entries(row), ctx)
@@ -252,46 +271,49 @@ class Dialogs:
         if handler is None:
             await self._gone(ctx, row)
             return Verdict.TAKEN
-        entries = await self._entries(row)
         if target.late:
             if answer.kind == "text":
                 ctx.say(ctx.translator.t("That was an answer to an earlier question. This is the current one:"))
             elif answer.kind == "unreaction":
                 return Verdict.TAKEN
-            await self._drive(ctx, handler, Run(row, entries, ctx, show=True))
+            await self._drive(ctx, handler, Run(row, await self._entries(row), ctx, show=True))
             return Verdict.TAKEN
         # Among several people “help” and “cancel” are said to each other, unless to the bot.
         meant = ctx.addressed or target.exact or row.people == (answer.person,)
-        if answer.kind == "text" and meant and await self._controlled(ctx, handler, row, entries, answer):
+        if answer.kind == "text" and meant and await self._controlled(ctx, handler, row, answer):
             return Verdict.TAKEN
-        try:
-            await self._drive(ctx, handler, Run(row, entries, ctx, answer))
-        except NotAnAnswer as other:
-            words = other.words
-        else:
+        words = await self._offer(ctx, handler, row, answer)
+        if words is None:
             return Verdict.TAKEN
         for older in target.others:
             older_handler = handlers.get(older.name)
-            if older_handler is None:
-                continue
-            try:
-                await self._drive(ctx, older_handler, Run(older, await self._entries(older), ctx, answer))
-            except NotAnAnswer:
-                continue
-            return Verdict.TAKEN
+            if older_handler is not None and await self._offer(ctx, older_handler, older, answer) is None:
+                return Verdict.TAKEN
         ctx.unmatched = words
         return Verdict.NOT_MINE
 
-    async def _controlled(
-        self, ctx: Context, handler: DialogHandler, row: DialogRow, entries: list[store.EntryRow], answer: Answer
-    ) -> bool:
+    async def _offer(self, ctx: Context, handler: DialogHandler, row: DialogRow, answer: Answer) -> str | None:
+        """Hand an answer to a dialog; None when it has taken it, otherwise what it would say."""
+        kept = self._asked.get((row.id, row.revision, row.updated_at))
+        if kept is not None and answer.kind == "text" and kept[1] is ctx.translator:
+            outcome = kept[0].read(ctx, answer, kept[2])
+            if isinstance(outcome, NotMine):
+                return outcome.words
+        try:
+            await self._drive(ctx, handler, Run(row, await self._entries(row), ctx, answer))
+        except NotAnAnswer as other:
+            return other.words
+        return None
+
+    async def _controlled(self, ctx: Context, handler: DialogHandler, row: DialogRow, answer: Answer) -> bool:
         """Whether it was one of the words that every dialog knows."""
         word = fold(answer.text.strip().removeprefix("!"))
         which = next((key for key in _CONTROL if word in words(ctx.translator, key)), None)
         if which is None:
             return False
-        if which == "back" and json.loads(row.waiting or b"{}").get("page", 1) > 1:
+        if which == "back" and json.loads(row.known).get("page", 1) > 1:
             return False  # the page before
+        entries = await self._entries(row)
         if which == "cancel":
             run = Run(row, entries, ctx)
             await self._withdraw(ctx, run)
@@ -398,7 +420,7 @@ class Dialogs:
             await self._gone(ctx, row)
             return
         entries = await self._entries(row)
-        waiting = json.loads(row.waiting or b"{}")
+        waiting = json.loads(row.known)
         if waiting.get("payment") != content.get("key"):
             return
         answer = Answer(
@@ -454,7 +476,7 @@ class Dialogs:
 
     async def _replay(self, handler: DialogHandler, run: Run) -> object | None:
         """Run the function; None when it stands at a question, anything else when it is over."""
-        args, kwargs = codec.loads(run.row.arguments)
+        args, kwargs = codec.loads(run.row.given)
         if not handler.takes(args, kwargs):
             raise Changed("it takes other arguments now")
         ended: BaseException | None = None
@@ -502,6 +524,11 @@ class Dialogs:
         if reminded:
             run.waiting = {**run.waiting, "reminded": True}
         run.store(DialogState.WAITING)
+        reader = None if run.question is None else run.question.reader()
+        if reader is not None:
+            self._asked[row.id, row.revision, row.updated_at] = reader, ctx.translator, run.waiting
+            if len(self._asked) > KEPT_QUESTIONS:
+                self._asked.popitem(last=False)
         content = {"dialog": row.id, "entries": row.entries, "epoch": row.epoch, "what": what}
         ctx.schedules.at(
             from_ms(due), TIMER, content, key=f"dialog:{row.id}", person=row.owner, room=row.room_id, catch_up="once"

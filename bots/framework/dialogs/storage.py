@@ -21,6 +21,11 @@ class DialogStorage(Protocol):
     async def get(self, dialog_id: str) -> DialogRow | None:
         """One dialog."""
 
+    async def beside(
+        self, dialog_id: str, consumer: str, room_id: str, person: str
+    ) -> tuple[DialogRow | None, list[DialogRow]]:
+        """What :meth:`get` and :meth:`active` give, in one read."""
+
     async def journal(self, dialog_id: str) -> list[EntryRow]:
         """A dialog's journal, in order."""
 
@@ -51,6 +56,18 @@ class StoredDialogs:
         """One dialog."""
         sealer = self._sealer
         return await self._database.read(lambda connection: sql.get(connection, sealer, dialog_id))
+
+    async def beside(
+        self, dialog_id: str, consumer: str, room_id: str, person: str
+    ) -> tuple[DialogRow | None, list[DialogRow]]:
+        """What :meth:`get` and :meth:`active` give, in one read."""
+        sealer = self._sealer
+        return await self._database.read(
+            lambda connection: (
+                sql.get(connection, sealer, dialog_id),
+                sql.active(connection, sealer, consumer, room_id, person),
+            )
+        )
 
     async def journal(self, dialog_id: str) -> list[EntryRow]:
         """A dialog's journal, in order."""

@@ -82,6 +82,12 @@ class RemoteDialogs:
         row = await self._link.call("dialog.get", {"id": dialog_id})
         return None if row is None else dialog_in(Fields(row, "a dialog"), "")
 
+    async def beside(
+        self, dialog_id: str, consumer: str, room_id: str, person: str
+    ) -> tuple[DialogRow | None, list[DialogRow]]:
+        """What :meth:`get` and :meth:`active` give."""
+        return await self.get(dialog_id), await self.active(consumer, room_id, person)
+
     async def journal(self, dialog_id: str) -> list[EntryRow]:
         """A dialog's journal, in order."""
         entries = await self._link.call("dialog.journal", {"id": dialog_id})
