@@ -17,6 +17,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from html import escape
@@ -36,6 +37,8 @@ INVOCATION_KEYS: Final = ("m.bot.command", "org.matrix.msc4391.command")
 _WORD: Final = re.compile(r"\S+")
 _DEEPEST: Final = 8
 """Words of the longest command."""
+_OVERVIEWS: Final = 32
+"""Pages that are kept: of each language, and of what people may use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +136,8 @@ class CommandTable:
     def __init__(self, entries: Iterable[CommandEntry]) -> None:
         self._entries = sorted(entries, key=lambda entry: fold(entry.name))
         self._root = _Node()
+        self._below: dict[int, list[CommandEntry]] = {}
+        self._overviews: OrderedDict[tuple[Any, ...], Page] = OrderedDict()
         for entry in self._entries:
             self._add(entry)
         for entry in self._entries:
@@ -204,7 +209,7 @@ class CommandTable:
 
     def _unknown(self, node: _Node, words: list[str], allowed: Allowed | None) -> Unknown:
         group = " ".join(node.path)
-        shown = [entry for entry in _under(node) if not entry.hidden and (allowed is None or allowed(entry))]
+        shown = self._shown(node, allowed)
         choices = tuple(entry.name for entry in shown)
         if not words:
             return Unknown("", None, group, choices)
@@ -246,9 +251,21 @@ class CommandTable:
         return found if isinstance(found, Unknown) else self._unknown(self._root, command.split(), allowed)
 
     def _shown(self, node: _Node, allowed: Allowed | None) -> list[CommandEntry]:
-        return [entry for entry in _under(node) if not entry.hidden and (allowed is None or allowed(entry))]
+        below = self._below.get(id(node))
+        if below is None:
+            below = self._below[id(node)] = [entry for entry in _under(node) if not entry.hidden]
+        return below if allowed is None else [entry for entry in below if allowed(entry)]
 
     def _overview(self, shown: list[CommandEntry], translator: Translator, prefix: str) -> Page:
+        key = (translator, prefix, *(entry.name for entry in shown))
+        page = self._overviews.get(key)
+        if page is None:
+            page = self._overviews[key] = self._made_overview(shown, translator, prefix)
+            if len(self._overviews) > _OVERVIEWS:
+                self._overviews.popitem(last=False)
+        return page
+
+    def _made_overview(self, shown: list[CommandEntry], translator: Translator, prefix: str) -> Page:
         t = translator.t
         if not shown:
             nothing = t("There are no commands.")

@@ -20,7 +20,15 @@ async def alone(ctx: Context) -> bool:
 
 async def remember(ctx: Context) -> None:
     """Note where the person talks with the bot alone."""
-    if await ctx.user_state.get(CHAT) != ctx.room_id and await alone(ctx):
+    noted = ctx.services.noted
+    if noted.at(ctx.instance, ctx.sender, ctx.room_id, ctx.now_ms()):
+        return
+    if not await alone(ctx):  # what is known of rooms is in memory
+        return
+    if await ctx.user_state.get(CHAT) == ctx.room_id:
+        noted.put(ctx.instance, ctx.sender, ctx.room_id, ctx.now_ms())
+    else:
+        noted.forget(ctx.instance, ctx.sender)
         ctx.user_state.set(CHAT, ctx.room_id)
 
 

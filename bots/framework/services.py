@@ -14,6 +14,7 @@ from bots.framework.clock import Clock
 from bots.framework.dialogs.payments import Payments
 from bots.framework.dialogs.storage import DialogStorage, StoredDialogs
 from bots.framework.i18n import Catalogues
+from bots.framework.noted import Noted
 from bots.framework.people import Person
 from bots.framework.permissions import Permissions
 from bots.framework.schedules import Scheduler
@@ -87,6 +88,7 @@ class Services:
     extra: Mapping[type, Any] = field(default_factory=dict)
     dialogs: DialogStorage | None = None
     """Where dialogs lie; in the database unless told."""
+    noted: Noted = field(default_factory=Noted)
 
     @property
     def dialog_storage(self) -> DialogStorage:

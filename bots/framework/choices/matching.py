@@ -127,14 +127,18 @@ class _Labels:
     def __init__(self, prompt: ChoicePrompt, number_words: Iterable[str] = ()) -> None:
         self._options = prompt.options
         self._prefixes = ("#", *sorted(map(fold, number_words), key=len, reverse=True))
-        self._by_fold: list[dict[str, list[Option]]] = []
-        for folded in _FOLDS:
-            known: dict[str, list[Option]] = {}
-            for option in prompt.options:
+        self._known: dict[Callable[[str], str], dict[str, list[Option]]] = {}
+
+    def _by(self, folded: Callable[[str], str]) -> dict[str, list[Option]]:
+        """The options by their labels and aliases as ``folded`` writes them; made when it is first asked for."""
+        known = self._known.get(folded)
+        if known is None:
+            known = self._known[folded] = {}
+            for option in self._options:
                 for word in {folded(each) for each in (option.label, *option.aliases)}:
                     if word:
                         known.setdefault(word, []).append(option)
-            self._by_fold.append(known)
+        return known
 
     def exact(self, text: str) -> list[Option]:
         """The options that ``text`` names in full, by label or number."""
@@ -151,10 +155,10 @@ class _Labels:
     def named(self, text: str, *, symbols: bool = True) -> list[Option]:
         """The options with this label."""
         text = clean(text, MAX_LABEL)
-        for folded, known in zip(_FOLDS, self._by_fold, strict=True):
+        for folded in _FOLDS:
             if folded is fold_symbols and not symbols:
                 break
-            found = known.get(folded(text))
+            found = self._by(folded).get(folded(text))
             if found:
                 return list(found)
         return []
@@ -195,7 +199,7 @@ class _Labels:
     def nearest(self, text: str) -> tuple[Option, ...]:
         """The options that may be meant."""
         wanted = fold_symbols(clean(text, MAX_LABEL))
-        known = self._by_fold[2]
+        known = self._by(fold_symbols)
         found: list[Option] = []
         if len(wanted) >= 3:
             spaced = f" {wanted} "

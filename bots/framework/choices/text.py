@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 from typing import Final
 
 from bots.framework.i18n.marks import _, split_words
 from bots.framework.i18n.translator import Translator
 
 ELLIPSIS: Final = "…"
+SHORT: Final = 200
+"""Characters: what is longer is not remembered."""
+REMEMBERED: Final = 4_096
+"""Texts of each kind. A conversation shows and compares the same labels again with every answer."""
 
 PREVIOUS: Final = _("words: back, previous")  # pages; the dialogs' own "back" takes an answer back
 AND: Final = _("words: and, plus")
@@ -29,6 +34,7 @@ _ACCENTS: Final = re.compile(
 )
 _LETTERS: Final = str.maketrans({"ı": "i", "ø": "o", "ł": "l", "đ": "d", "æ": "ae", "œ": "oe", "ð": "d", "þ": "th"})
 _BETWEEN: Final = re.compile(r"[,،、，;؛]")
+_SYMBOLS: Final = re.compile("[^0-9A-Za-z]+")
 _SKIN_TONES: Final = re.compile("[\U0001f3fb-\U0001f3ff]")
 
 
@@ -37,6 +43,13 @@ def clean(text: str, limit: int, *, lines: bool = False) -> str:
 
     Line breaks and runs of blanks become one blank; with ``lines`` the breaks stay.
     """
+    if text.isascii() and text.isprintable():  # nothing to take out: most of what is said
+        text = " ".join(text[: limit * 8].split())
+        return text if len(text) <= limit else _cut(text, limit)
+    return _remembered(text, limit, lines) if len(text) <= SHORT else _cleaned(text, limit, lines)
+
+
+def _cleaned(text: str, limit: int, lines: bool) -> str:
     # Cut before the work, so that a huge text costs no more than a long one.
     text = _INVISIBLE.sub("", text[: limit * 8])
     if lines:
@@ -45,6 +58,9 @@ def clean(text: str, limit: int, *, lines: bool = False) -> str:
     else:
         text = _one_line(text)
     return text if len(text) <= limit else _cut(text, limit)
+
+
+_remembered = lru_cache(REMEMBERED)(_cleaned)
 
 
 def _one_line(text: str) -> str:
@@ -64,13 +80,24 @@ def _cut(text: str, limit: int) -> str:
 
 def fold(text: str) -> str:
     """The text without the differences of case, of compatibility forms (full width) and of the script of digits."""
+    if text.isascii():
+        return " ".join(text.lower().split())
+    return _fold_remembered(text) if len(text) <= SHORT else _folded(text)
+
+
+def _folded(text: str) -> str:
     text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
     text = "".join(str(unicodedata.decimal(char)) if char.isdecimal() else char for char in text)
     return " ".join(_JOINING.sub("", text).split())
 
 
+_fold_remembered = lru_cache(REMEMBERED)(_folded)
+
+
 def fold_accents(text: str) -> str:
     """What :func:`fold` gives, without accents; ``crème`` and ``creme`` become the same."""
+    if text.isascii():
+        return fold(text)
     text = _ACCENTS.sub("", unicodedata.normalize("NFKD", fold(text)))
     return unicodedata.normalize("NFKC", text).translate(_LETTERS)
 
@@ -78,12 +105,23 @@ def fold_accents(text: str) -> str:
 def fold_symbols(text: str) -> str:
     """What :func:`fold_accents` gives, letters and digits only: an emoji before a label need not be typed."""
     text = fold_accents(text)
+    if text.isascii():
+        return " ".join(_SYMBOLS.sub(" ", text).split())
     return " ".join("".join(char if char.isalnum() or unicodedata.combining(char) else " " for char in text).split())
 
 
 def fold_key(key: str) -> str:
     """A reaction key without variation selectors, which clients add and leave out, and without skin tones."""
+    if key.isascii():
+        return key.strip()
+    return _key_remembered(key) if len(key) <= SHORT else _key(key)
+
+
+def _key(key: str) -> str:
     return re.sub("[\ufe0e\ufe0f]", "", _SKIN_TONES.sub("", key)).strip()
+
+
+_key_remembered = lru_cache(REMEMBERED)(_key)
 
 
 def words(translator: Translator, source: str) -> tuple[str, ...]:
@@ -91,6 +129,11 @@ def words(translator: Translator, source: str) -> tuple[str, ...]:
 
     Where a word is shown it is the first one.
     """
-    texts = (text.partition(":")[2] for text in (translator.t(source), source) if split_words(text))
+    return _words_of(translator.t(source), source)
+
+
+@lru_cache(512)
+def _words_of(own: str, source: str) -> tuple[str, ...]:
+    texts = (text.partition(":")[2] for text in (own, source) if split_words(text))
     found = (" ".join(word.split()) for text in texts for word in _BETWEEN.split(text))
     return tuple(dict.fromkeys(word for word in found if word))

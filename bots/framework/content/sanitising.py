@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 from bots.framework.content import tree
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 # An event holds 65,536 bytes (specification, "Size limits"), the plain body among them.
 MAX_CHARACTERS = 65_536
+REMEMBERED_LENGTH = 16_384
 # HTML's own repairs can change what they repaired; a text that does not come to rest is shown as text.
 _ROUNDS = 5
 # These vanish with all that is in them; of other tags that are not allowed the text stays.
@@ -33,6 +34,12 @@ def sanitise(html: str) -> str:
     Raises:
         ContentTooLong: more characters than an event holds.
     """
+    return _remembered(html) if len(html) <= REMEMBERED_LENGTH else tree.written(sanitised(html))
+
+
+@lru_cache(32)
+def _remembered(html: str) -> str:
+    """Pages of help are the same for everybody, and long."""
     return tree.written(sanitised(html))
 
 

@@ -15,6 +15,7 @@ from babel import Locale, dates, lists, numbers, units
 from babel.numbers import NumberPattern
 
 from bots.domain.currencies import CURRENCIES
+from bots.domain.money import Money
 from bots.framework.i18n.tags import SOURCE, is_right_to_left, locale_of
 from bots.framework.i18n.templates import isolate
 
@@ -78,11 +79,7 @@ class Formats:
         """``€12.50``, as ``money(Money(...))`` or ``money(1250, "EUR")``: minor units, decimals by ISO 4217."""
         minor = amount if isinstance(amount, int) else amount.minor
         code = (currency or "XXX") if isinstance(amount, int) else _letters(amount.currency)
-        places = exponent(code)
-        if abs(minor) >= 10**_DIGITS:
-            return f"{_plain(minor)}E-{places} {code}"
-        pattern = _money_pattern(self._locale, places, numbers.get_currency_symbol(code, self._locale))
-        return str(pattern.apply(Decimal(minor).scaleb(-places), self._locale, currency=code, currency_digits=False))
+        return _money(self._locale, minor, code)
 
     def date(self, value: dt.date, length: Length = "medium") -> str:
         """``Jan 2, 2026``; of a point in time, the day in the zone."""
@@ -153,6 +150,8 @@ class Formats:
         return self._written_otherwise(value)
 
     def _written_otherwise(self, value: Any) -> str:
+        if isinstance(value, Money):
+            return self.money(value)
         if isinstance(value, dt.datetime):
             return self.datetime(value)
         if isinstance(value, dt.date):
@@ -181,6 +180,16 @@ def exponent(currency: str) -> int:
     """How many decimals a currency has by ISO 4217 (which counts otherwise than CLDR: IQD has three); 2 if unknown."""
     known = CURRENCIES.get(currency)
     return known.exponent if known is not None else 2
+
+
+@lru_cache(maxsize=4096)
+def _money(locale: Locale, minor: int, code: str) -> str:
+    """An amount as a language writes it. A list that is shown again has the same prices."""
+    places = exponent(code)
+    if abs(minor) >= 10**_DIGITS:
+        return f"{_plain(minor)}E-{places} {code}"
+    pattern = _money_pattern(locale, places, numbers.get_currency_symbol(code, locale))
+    return str(pattern.apply(Decimal(minor).scaleb(-places), locale, currency=code, currency_digits=False))
 
 
 @lru_cache(maxsize=512)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping
+from functools import lru_cache
 from types import MappingProxyType
 
 from bots.framework.i18n.translator import Translator
@@ -46,6 +47,7 @@ def words(translator: Translator, key: str) -> frozenset[str]:
     return split_words(source) | split_words(translator.t(source))
 
 
+@lru_cache(512)
 def split_words(text: str) -> frozenset[str]:
     """The words of a ``words: a, b`` text, folded; empty when it is not one."""
     head, colon, rest = text.partition(":")
@@ -56,5 +58,7 @@ def split_words(text: str) -> frozenset[str]:
 
 def fold(text: str) -> str:
     """How words are compared: compatibility form, without case, direction controls and space around (Unicode NFKC)."""
+    if text.isascii():
+        return " ".join(text.lower().split())
     visible = "".join(each for each in text if unicodedata.category(each) != "Cf")
     return " ".join(unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", visible).casefold()).split())
