@@ -192,6 +192,20 @@ def asking(_: random.Random) -> Sequence[str]:
     return ("help",) * 5
 
 
+async def quiet(process: ServiceProcess) -> None:
+    """Wait until the service has told its rooms what its bots are called and can do: that is of a start, not of an
+    answer.
+    """
+    before = usage(process.pid).cpu
+    async with asyncio.timeout(300):
+        while True:
+            await asyncio.sleep(2)
+            after = usage(process.pid).cpu
+            if after - before < 0.2:
+                return
+            before = after
+
+
 async def one_run(options: argparse.Namespace, database: str | None) -> list[Result]:
     """All shoppers, with both scripts."""
     results = []
@@ -219,6 +233,7 @@ async def one_run(options: argparse.Namespace, database: str | None) -> list[Res
             await homeserver.start()
             try:
                 await process.start_ready(homeserver, 120)
+                await quiet(process)
                 for script in (asking, shopping):
                     before = usage(process.pid).cpu
                     times = await asyncio.gather(*(each.goes(script, options.rounds) for each in people))
