@@ -96,13 +96,14 @@ class Talk:
         await self.is_at(place)
 
     async def is_at(self, place: tuple[float, float]) -> None:
-        """A live position."""
-        content = {
-            "m.relates_to": {"rel_type": "m.reference", "event_id": self.shared},
-            "org.matrix.msc3488.location": {"uri": f"{geo(place)};u=8"},
-            "org.matrix.msc3488.ts": round(datetime.now(UTC).timestamp() * 1000),
-        }
-        await self.human.send(self.room, BEACON, content)
+        """Live positions. Nobody drives as fast as this test: a jump is believed when the next one says the same."""
+        for _time in range(2):
+            content = {
+                "m.relates_to": {"rel_type": "m.reference", "event_id": self.shared},
+                "org.matrix.msc3488.location": {"uri": f"{geo(place)};u=8"},
+                "org.matrix.msc3488.ts": round(datetime.now(UTC).timestamp() * 1000),
+            }
+            await self.human.send(self.room, BEACON, content)
 
     async def is_seen_at(self, rider: Talk, place: tuple[float, float]) -> Seen:
         """A live position, until the rider's client has it too."""
@@ -151,7 +152,7 @@ class City:
         await offered
         await self.bob.says("1", number)
         told = (await card).body
-        assert "Bob: blue Toyota Prius, B-BO 1" in told
+        assert "blue Toyota Prius, B-BO 1" in told
         assert self.bob.human.id not in told
         pin = PIN.search(told)
         assert pin is not None
@@ -275,8 +276,8 @@ async def test_a_whole_trip_and_what_goes_wrong(city: City) -> None:
     assert rider.human.id not in shown and bob.human.id not in shown and number not in shown and pin not in shown
     await bob.is_seen_at(rider, (52.5203, 13.4048))
     await near
-    told = bob.hears("I am at the gate")
-    await human_says(rider, "to driver: I am at the gate")
+    told = bob.hears("I stand beside the fountain")
+    await human_says(rider, "to driver: I stand beside the fountain")
     assert rider.human.id not in (await told).body
     there = rider.hears("Your driver is there.")
     await human_says(bob, "arrived")
@@ -365,5 +366,5 @@ async def test_a_whole_trip_and_what_goes_wrong(city: City) -> None:
 
     # Nothing of it stands anywhere in clear.
     written = city.service.everything_written() + city.service.server.everything_written()  # type: ignore[attr-defined]
-    for word in (b"Market Square", b"Office Street", b"at the gate", b"Toyota", b"B-BO 1"):
+    for word in (b"Market Square", b"Office Street", b"beside the fountain", b"Toyota", b"B-BO 1"):
         assert word not in written
