@@ -25,7 +25,6 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
-from appservice import json
 from bots.commerce.couriers import texts
 from bots.commerce.couriers.dispatch import NEWS, Listener, Moved, Trip
 from bots.commerce.couriers.pool import STUCK, WORRY, Pool
@@ -37,14 +36,12 @@ from bots.domain.couriers import (
     Courier,
     CourierError,
     CourierJob,
-    CourierState,
     JobAction,
     JobKind,
     JobState,
     Proof,
     advance,
 )
-from bots.domain.drivers import Driver
 from bots.domain.money import Money
 from bots.domain.places import PlaceError
 from bots.domain.trips import Trip as FleetTrip
@@ -52,6 +49,7 @@ from bots.domain.trips import TripAction, TripKind, TripRefused, TripState
 from bots.fleet import calling, news_events
 from bots.fleet.fleet import Fleet, Fleets
 from bots.fleet.hand import Pending
+from bots.fleet.jobs import SHOWN, UNFOUND, as_courier, of_trip, photo_of
 from bots.fleet.news import News, TripNews
 from bots.fleet.trips import Wanted
 from bots.framework import Context, Setup
@@ -66,20 +64,6 @@ JOB: Final = "job"
 ORDER: Final = "order"
 """Kinds of what a handler at hand has changed."""
 TEXT_MAX: Final = 500
-
-SHOWN: Final = {
-    TripState.SCHEDULED: JobState.SEARCHING,
-    TripState.AUTHORISING: JobState.SEARCHING,
-    TripState.SEARCHING: JobState.SEARCHING,
-    TripState.MATCHED: JobState.TAKEN,
-    TripState.ARRIVED: JobState.TAKEN,
-    TripState.UNDER_WAY: JobState.CARRIED,
-    TripState.COMPLETED: JobState.DONE,
-    TripState.FAILED: JobState.FAILED,
-}
-"""Where a job stands whose trip stands there; it is withdrawn where the trip has ended in any other way."""
-UNFOUND: Final = frozenset({TripState.UNSERVED, TripState.CANCELLED})
-"""Nobody was found in time, or who came waited in vain: another trip is asked for."""
 
 
 class FleetCouriers(Pool):
@@ -170,7 +154,7 @@ class FleetCouriers(Pool):
         before = again if there is None else there.id
         job = self._wanted(ctx, trip, self._trade.id_for(trip.order, "trip", before))
         asked = await self._ask(ctx, job)
-        job = replace(job, rounds=WORRY) if asked is None else _of_trip(job, asked)
+        job = replace(job, rounds=WORRY) if asked is None else of_trip(job, asked)
         self._add(ctx, job)
         if asked is None:
             await self._listener(ctx, Moved(JobAction.LAPSE, job, job))
@@ -360,7 +344,7 @@ class FleetCouriers(Pool):
     async def _handed_over(self, ctx: Context, job: CourierJob, trip: FleetTrip, by: str) -> None:
         proof = Proof.PHOTO if trip.proof else Proof.PIN if by else Proof.STAFF
         after = advance(job, JobAction.HAND_OVER, ctx.now(), proof=proof)
-        after = await self._moved(ctx, JobAction.HAND_OVER, job, after, by, photo=_photo(trip.proof))
+        after = await self._moved(ctx, JobAction.HAND_OVER, job, after, by, photo=photo_of(trip.proof))
         self.pay_soon(ctx, after, ctx.now())
 
     async def _comes_back(self, ctx: Context, trip: FleetTrip, by: str) -> None:
@@ -436,7 +420,7 @@ class FleetCouriers(Pool):
     async def courier(self, ctx: Context, person: str) -> Courier | None:
         """A driver of the fleet as who brings something."""
         driver = await self._fleet.drivers.get(ctx, person)
-        return None if driver is None else _as_courier(driver)
+        return None if driver is None else as_courier(driver)
 
     async def paid(self, ctx: Context, job: CourierJob) -> CourierJob:
         """The courier has got it: their bot tells them, tip and all."""
@@ -475,31 +459,3 @@ class FleetCouriers(Pool):
 
 def _nothing(_connection: object) -> None:
     """What was made in a handler is noted beside its row."""
-
-
-def _of_trip(job: CourierJob, trip: FleetTrip) -> CourierJob:
-    """A job with what its trip was given: they are one, by the id and the PINs."""
-    return replace(job, id=trip.id, pickup_code=trip.pin, pin=trip.dropoff_pin)
-
-
-def _photo(proof: str) -> Mapping[str, object] | None:
-    """The photo that a trip's end is shown by, as a message; None: there is none."""
-    if not proof.startswith("{"):
-        return None
-    found = json.loads(proof)
-    return found if isinstance(found, dict) else None
-
-
-def _as_courier(driver: Driver) -> Courier:
-    vehicle = driver.vehicle
-    return Courier(
-        person=driver.person,
-        name=driver.name,
-        vehicle=f"{vehicle.colour} {vehicle.make}, {vehicle.plate}"[:60],
-        room_id=driver.room_id,
-        state=CourierState.ONLINE,
-        applied_at=driver.applied_at,
-        asked_at=driver.idle_since,
-        job=driver.trip,
-        revision=driver.revision,
-    )

@@ -15,7 +15,8 @@ from bots.domain.orders import Fulfilment, Order, OrderState
 from bots.domain.places import Place
 from bots.domain.trips import ENDED as TRIP_ENDED
 from bots.domain.trips import TripKind, TripState
-from bots.fleet.dispatcher import SHOWN, FleetCouriers
+from bots.fleet.dispatcher import FleetCouriers
+from bots.fleet.jobs import SHOWN
 from bots.framework import Context
 from tests.support.commerce import HOME
 from tests.support.fleet_food import FleetFoodWorld, FleetShop, PayingFood, PlainShop
@@ -493,25 +494,29 @@ async def anything(world: FleetFoodWorld, dice: random.Random, roma: Merchant, o
     bob, eve, olga = world.user("bob"), world.user("eve"), world.user("olga")
     driver = dice.choice([bob, eve])
     trip = await world.fleet.trips.of_reference(world, f"food:{world.seller}", order.id)
-    what = dice.randrange(16)
-    if what < 3:
+    what = dice.choice(["round", "answer", "step", "step", "step", "back out", "staff", "operator", "time"])
+    if what == "round":
         await world.round()
-    elif what < 6:
-        await world.drives(driver, dice.choice([1, 2]))
-    elif what < 9 and trip is not None and trip.driver:
-        secret = trip.secret if dice.random() < 0.8 else "0000"
-        await world.drives(world.user(trip.driver[1:].partition(":")[0]), dice.choice(
-            ["arrived", f"start {secret}", f"end {secret}"]))  # fmt: skip
-    elif what == 9:
-        await world.drives(driver, dice.choice(["give up", "fail"]), 1)
-    elif what < 12:
-        word = dice.choice(STAFF)
+    elif what == "answer":
+        await world.drives(driver, dice.choice([1, 1, 2]))
+    elif what == "step" and trip is not None and trip.driver:
+        secret = trip.secret if dice.random() < 0.9 else "0000"
+        usual = {
+            TripState.MATCHED: "arrived",
+            TripState.ARRIVED: f"start {secret}",
+            TripState.UNDER_WAY: f"end {secret}",
+        }
+        word = usual.get(trip.state, "arrived") if dice.random() < 0.8 else dice.choice(list(usual.values()))
+        await world.drives(world.user(trip.driver[1:].partition(":")[0]), word, "yes")
+    elif what == "back out":
+        await world.drives(driver, dice.choice(["give up", "fail", "fail"]), 1)
+    elif what == "staff":
+        (word,) = dice.choices(STAFF, [1, 2, 1, 1, 3, 2, 0.3])
         await world.staff_says(roma, word.format(order.number) if "{}" in word else f"{word} {order.number}")
-    elif what == 12 and trip is not None:
-        word = dice.choice(["stop trip {} because", "assign {} @bob:world", "assign {} @eve:world"])
+    elif what == "operator" and trip is not None:
+        words = ["assign {} @bob:world", "assign {} @eve:world", "suspend @bob:world why", "reinstate @bob:world"]
+        (word,) = dice.choices([*words, "stop trip {} because"], [2, 2, 1, 2, 0.5])
         await world.drives(olga, word.format(trip.number))
-    elif what == 13:
-        await world.drives(olga, dice.choice(["suspend @bob:world why", "reinstate @bob:world"]))
         await world.drives(bob, "online")
     else:
         await world.passes(dice.choice([1, 3]), bob, eve)
