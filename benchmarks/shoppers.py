@@ -37,6 +37,7 @@ from bots.domain.opening import Hours
 from bots.domain.orders import Fulfilment
 from tests.support.fake_client_api import Device
 from tests.support.fake_homeserver import FakeHomeserver
+from tests.support.fake_http import Request
 from tests.support.service_process import PICKLE_KEY, ServiceProcess, free_port, usage
 
 BOTS: Final = (("hub", "rialto"), ("wallet", "wallet"), ("shop", "shop"))
@@ -192,18 +193,28 @@ def asking(_: random.Random) -> Sequence[str]:
     return ("help",) * 5
 
 
-async def quiet(process: ServiceProcess) -> None:
-    """Wait until the service has told its rooms what its bots are called and can do: that is of a start, not of an
-    answer.
-    """
-    before = usage(process.pid).cpu
-    async with asyncio.timeout(300):
-        while True:
-            await asyncio.sleep(2)
-            after = usage(process.pid).cpu
-            if after - before < 0.2:
-                return
-            before = after
+class Requests:
+    """Counts what the service asks of the homeserver beside messages and the long polls of its devices."""
+
+    def __init__(self, homeserver: FakeHomeserver) -> None:
+        self._count = 0
+        handle = homeserver.api.handle
+
+        def counted(request: Request, user_id: str, device_id: str | None) -> None:
+            self._count += "/sync" not in request.path
+            handle(request, user_id, device_id)
+
+        homeserver.api.handle = counted  # type: ignore[method-assign]  # it has no hook
+
+    async def end(self) -> None:
+        """Wait until there are none for some seconds: the service has told its rooms what its bots can do, which is of
+        a start and not of an answer.
+        """
+        async with asyncio.timeout(1_200):
+            before = -1
+            while before != self._count:
+                before = self._count
+                await asyncio.sleep(5)
 
 
 async def one_run(options: argparse.Namespace, database: str | None) -> list[Result]:
@@ -229,11 +240,12 @@ async def one_run(options: argparse.Namespace, database: str | None) -> list[Res
                 by_room[sent.room_id].heard()
 
         homeserver.on_put = put
+        requests = Requests(homeserver)
         with process:
             await homeserver.start()
             try:
                 await process.start_ready(homeserver, 120)
-                await quiet(process)
+                await requests.end()
                 for script in (asking, shopping):
                     before = usage(process.pid).cpu
                     times = await asyncio.gather(*(each.goes(script, options.rounds) for each in people))
