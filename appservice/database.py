@@ -192,7 +192,7 @@ class SQLiteDatabase(Database):
                 cursor.execute("PRAGMA synchronous=FULL")
                 cursor.execute("PRAGMA secure_delete=FAST")
                 cursor.execute("PRAGMA foreign_keys=ON")
-                cursor.execute("PRAGMA cache_size=-2000")
+                cursor.execute("PRAGMA cache_size=-1000")
                 cursor.execute(f"PRAGMA wal_autocheckpoint={WAL_PAGES_MAX}")
                 cursor.execute(f"PRAGMA journal_size_limit={WAL_PAGES_MAX * 4096}")
             cursor.close()
