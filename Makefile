@@ -35,7 +35,7 @@ synapse: environment ## make Synapse's environment (instant when its lock did no
 	@$(PY) -m appservice.local.environment
 
 test: lint synapse ## ruff, mypy, import-linter, and every test
-	$(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile \
+	$(PY) -m pytest -n logical --maxprocesses 4 --dist loadfile \
 		tests/unit tests/store tests/migration tests/chaos/test_dialogs.py examples
 	$(PY) -m pytest -n 3 --dist loadfile tests/e2e
 	$(PY) -m pytest -n 3 --dist loadfile --ignore tests/chaos/test_dialogs.py tests/chaos

@@ -28,7 +28,7 @@ from schemathesis.specs.openapi.checks import (
 
 from tests.support.api import ApiWorld
 
-EXAMPLES = 12
+EXAMPLES = 8
 LONGEST_QUERY = 4_000
 """A request line of more than 8 KiB is refused by the HTTP server before it comes to the API."""
 CHECKS = [
