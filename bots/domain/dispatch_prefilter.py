@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -17,7 +18,7 @@ import numpy.typing as npt
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
-from bots.domain.dispatch_near import Near, cell_of, metres_between
+from bots.domain.dispatch_near import Near, cell_of, metres_between, vectors
 from bots.domain.dispatch_terms import FreeDriver, Policy, Request, Why
 from bots.domain.places import EARTH_M
 
@@ -29,6 +30,8 @@ Bools = npt.NDArray[np.bool_]
 
 TYPICAL: Final = 6.0
 """Metres a second as the crow flies, by which idle time and nearness are compared before the router is asked."""
+ALL_PAIRS: Final = 40_000
+"""So many pairs are looked at one by one; cells are for more."""
 BACK: Final = 16
 """Requests with which a driver who is left is compared, where others would go without."""
 SOME: Final = 0.15
@@ -68,8 +71,11 @@ class _Edges:
 
     def unmatched(self) -> tuple[Bools, Bools]:
         """Of each request whether it would go without, and of each driver whether they are left, if as many as possible
-        are matched."""
+        are matched. Of those with whom nobody is compared the latter means nothing."""
         rows, columns = self.all()
+        count = np.bincount(rows, minlength=self._shape[0])
+        if count.min(initial=self._shape[0]) >= self._shape[0]:  # whoever comes last still finds somebody
+            return np.zeros(self._shape[0], dtype=bool), np.zeros(self._shape[1], dtype=bool)
         graph = csr_array((np.ones(len(rows), dtype=np.int8), (rows, columns)), shape=self._shape)
         of_rows = maximum_bipartite_matching(graph, perm_type="column")
         left = np.ones(self._shape[1], dtype=bool)
@@ -83,8 +89,8 @@ class Prefilter:
     def __init__(self, requests: Sequence[Request], drivers: Sequence[FreeDriver], now: float, policy: Policy) -> None:
         self._requests, self._drivers = requests, drivers
         self._policy = policy
-        self._pickups = Near([each.pickup for each in requests], policy.resolution)
-        self._stands = Near([each.point for each in drivers], policy.resolution)
+        self._at_pickups = vectors([each.pickup for each in requests])
+        self._at_stands = vectors([each.point for each in drivers])
         self._numbers = {each.person: number for number, each in enumerate(drivers)}
         self._refused = [[self._numbers[each] for each in one.declined if each in self._numbers] for one in requests]
         idle = np.array([now - each.idle_since for each in drivers])
@@ -96,10 +102,20 @@ class Prefilter:
         self._edges = _Edges(len(requests), len(drivers))
         self._width = np.zeros(len(requests))  # how far away the last of the nearest drivers is
 
+    @cached_property
+    def _pickups(self) -> Near:
+        return Near([each.pickup for each in self._requests], self._policy.resolution)
+
+    @cached_property
+    def _stands(self) -> Near:
+        return Near([each.point for each in self._drivers], self._policy.resolution)
+
     def run(self, why: dict[str, Why]) -> tuple[Ints, Ints]:
         """The numbers of the requests and drivers of all pairs; of requests that are in none, why."""
-        everybody = np.ones(len(self._drivers), dtype=bool)
-        self._forward(range(len(self._requests)), everybody, why)
+        if len(self._requests) * len(self._drivers) <= ALL_PAIRS:
+            self._all_pairs(why)
+        else:
+            self._forward(range(len(self._requests)), np.ones(len(self._drivers), dtype=bool), why)
         alone = np.array([each.id in why for each in self._requests])  # for whom there is nobody at all
         for turn in range(TURNS):
             without, left = self._edges.unmatched()
@@ -112,6 +128,29 @@ class Prefilter:
             self._forward(numbers, left, {})
             self._backward(np.flatnonzero(left).tolist())
         return self._edges.all()
+
+    def _all_pairs(self, why: dict[str, Why]) -> None:
+        """Compare requests with their nearest drivers, by looking at all: a small round is faster without cells."""
+        fitting = {
+            services: _fitting(self._drivers, services) for services in {each.services for each in self._requests}
+        }
+        fits = np.array([fitting[each.services] for each in self._requests])
+        ways = metres_between(self._at_pickups[:, None], self._at_stands[None])
+        usable = fits & (ways <= self._reach)
+        near = usable.any(axis=1)
+        for number, those in enumerate(self._refused):
+            if those:
+                usable[number, those] = False
+        price = np.where(usable, ways / TYPICAL + self._start, math.inf)
+        order = np.argsort(price, axis=1, kind="stable")[:, : self._policy.candidates]
+        some = np.take_along_axis(usable, order, axis=1)
+        rows, columns = np.nonzero(some)
+        drivers = order[rows, columns]
+        self._edges.add(rows, drivers)
+        np.maximum.at(self._width, rows, ways[rows, drivers])
+        for number in np.flatnonzero(~some.any(axis=1)).tolist():
+            refused = Why.DECLINED if near[number] else Why.TOO_FAR
+            why[self._requests[number].id] = refused if fits[number].any() else Why.NO_CLASS
 
     def _forward(self, numbers: Sequence[int], among: Bools, why: dict[str, Why]) -> None:
         """Compare requests with the nearest of some drivers."""
@@ -134,7 +173,7 @@ class Prefilter:
         # Where many want to leave from one place, each is compared with enough drivers for all of them.
         most = max(self._policy.candidates, 2 * len(group))
         around = self._stands.around(cell, wanted, most + max(map(len, refused)))
-        ways = metres_between(self._pickups.vectors[group][:, None], self._stands.vectors[around][None])
+        ways = metres_between(self._at_pickups[group][:, None], self._at_stands[around][None])
         price = ways / TYPICAL + self._start[around]
         far = ways > self._reach[around]
         price[far] = math.inf
@@ -160,7 +199,7 @@ class Prefilter:
         for first in range(0, len(numbers), CHUNK):
             part = numbers[first : first + CHUNK]
             # Squares of chords: as good as distances, and one product of matrices.
-            ways = 2 - 2 * self._pickups.vectors[part] @ self._stands.vectors.T
+            ways = 2 - 2 * self._at_pickups[part] @ self._at_stands.T
             usable = (ways <= reach) & np.array([wanted[self._requests[number].services] for number in part])
             for row, number in enumerate(part):
                 usable[row, self._refused[number]] = False
@@ -183,7 +222,7 @@ class Prefilter:
             around = self._pickups.around(cell, wanted[services], BACK)
             if not len(around):
                 continue
-            ways = metres_between(self._stands.vectors[group][:, None], self._pickups.vectors[around][None])
+            ways = metres_between(self._at_stands[group][:, None], self._at_pickups[around][None])
             nearest = np.argsort(ways, axis=1, kind="stable")[:, :BACK]
             for row, number in enumerate(group):
                 best = nearest[row][ways[row, nearest[row]] <= self._reach[number]]

@@ -128,6 +128,16 @@ def test_nobody_comes_twice_and_nobody_who_must_not(
     assert set(plan.unmatched) == set(by_id) - set(served)
 
 
+@settings(max_examples=60, deadline=None)
+@given(requests(), drivers())
+def test_cells_find_what_looking_at_all_finds(waiting: list[Request], free: list[FreeDriver]) -> None:
+    policy = Policy(pickup_cap=700)
+    at_once = planned(waiting, free, policy)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bots.domain.dispatch_prefilter.ALL_PAIRS", 0)
+        assert planned(waiting, free, policy) == at_once
+
+
 @settings(max_examples=100, deadline=None)
 @given(requests(), drivers(), st.integers(0, 3), st.randoms(use_true_random=False))
 def test_it_is_the_same_whatever_the_order(
@@ -526,7 +536,11 @@ def test_what_goes_together_arrives_in_time(these: list[tuple[float, float, floa
             here = by_id[name].dropoff
 
 
-def test_where_many_want_to_leave_one_place_all_are_served_from_around() -> None:
+@pytest.mark.parametrize("pairs", [0, 100_000])
+def test_where_many_want_to_leave_one_place_all_are_served_from_around(
+    pairs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bots.domain.dispatch_prefilter.ALL_PAIRS", pairs)
     chance = random.Random(4)
     crowd = [request(f"r{n:03}", chance.gauss(0, 150), chance.gauss(0, 150)) for n in range(200)]
     around = [driver(f"d{n:03}", chance.uniform(-5000, 5000), chance.uniform(-5000, 5000)) for n in range(230)]
