@@ -300,7 +300,7 @@ def _arrival(shown: Shown, words: Translation, now: datetime) -> str:
 def _facts(shown: Shown, words: Translation, now: datetime) -> list[tuple[str, str]]:
     facts = []
     if shown.passenger and not _brings(shown):
-        facts.append((_("For"), shown.passenger))
+        facts.append((_("Passenger"), shown.passenger))
     if shown.state in HAS_DRIVER:
         if shown.driver:
             facts.append((_("Courier") if _brings(shown) else _("Driver"), shown.driver))
