@@ -105,9 +105,12 @@ class FleetCouriers(Pool):
         """Those that a plugin's settings name; the plugin has the scope ``fleet``.
 
         Raises:
-            ScopeMissing, LookupError: there is no such bot of rides.
+            LookupError: there is no such bot of rides.
         """
-        fleet, service = setup.service(Fleets).of(settings.fleet), settings.courier_class
+        fleets = setup.services.get(Fleets)
+        if fleets is None:
+            raise LookupError("couriers: fleet needs a bot of rides, and none is configured")
+        fleet, service = fleets.of(settings.fleet), settings.courier_class
         return cls(trade, setup.instance, setup.user_id, listener, fleet, service=service, pays_failed=pays_failed)
 
     async def heard(self, ctx: Context, data: Mapping[str, Any]) -> None:
@@ -190,6 +193,9 @@ class FleetCouriers(Pool):
             return None
         if not self._fleet.attached.is_set():
             log.error("no courier can be asked: the bot of rides does not run", extra={"order": job.order})
+            return None
+        if self._service not in self._fleet.tariff.classes:
+            log.error("no courier can be asked: the tariff has no such class", extra={"class": self._service})
             return None
         # Who fetches it has to say whose and which order it is.
         shown = replace(job.pickup, text=f"{job.seller}, {job.number}: {job.pickup.text}"[:TEXT_MAX])

@@ -232,6 +232,15 @@ async def test_without_the_bot_of_rides_restaurants_bring_it() -> None:
         assert (await world.order(order)).state is OrderState.DELIVERED
 
 
+async def test_a_class_that_there_is_not_brings_nothing() -> None:
+    async with FleetFoodWorld() as world:
+        roma, alice = await world.merchant("roma"), await world.buyer("alice")
+        world.plugin.pool._service = "van"
+        order = await world.paid_order(alice, world.cart(roma, "margherita"))
+        said = await world.staff_says(roma, f"accept {order.number} 5")
+        assert sum("No courier is free" in each for each in said) == 1
+
+
 async def test_nobody_is_there_and_another_is_asked_for() -> None:
     async with FleetFoodWorld() as world:
         roma, alice = await world.merchant("roma"), await world.buyer("alice")
