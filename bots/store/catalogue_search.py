@@ -20,7 +20,19 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Connection, Integer, TextClause, bindparam, delete, insert, select, text
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Integer,
+    TextClause,
+    bindparam,
+    delete,
+    insert,
+    literal,
+    select,
+    text,
+    union_all,
+)
 
 from appservice import json
 from appservice.database import insert_ignore
@@ -159,8 +171,9 @@ def search(
     found = index.having_all(asked, counts)
     if len(found) < ENOUGH:
         # Nobody misspells a word so that it comes to be a common one.
-        rare = [count < RARE for count in counts]
-        near = [_meant(connection, bot, meanings) if few else {} for meanings, few in zip(asked, rare, strict=True)]
+        near = _meant(
+            connection, bot, [meanings if count < RARE else {} for meanings, count in zip(asked, counts, strict=True)]
+        )
         if any(near):
             asked = [meanings | more for meanings, more in zip(asked, near, strict=True)]
             counts = index.counts(asked) if len(asked) > 1 else [1]
@@ -297,21 +310,28 @@ def _finding(shape: tuple[int, ...], scoped: bool, hidden: bool, sorts: bool) ->
     return _typed(sql, shape, scoped=scoped)
 
 
-def _meant(connection: Connection, bot: str, meanings: Meanings) -> Meanings:
-    """The words of the catalogue that are close to one that somebody wrote, the closest ones."""
-    keys = {number_of(bot, each) for word in meanings for each in spellings(word, looking=True)}
-    if not keys:
-        return {}
-    query = (
-        select(catalogue_words.c.text)
-        .join(catalogue_spellings, catalogue_spellings.c.word == catalogue_words.c.word)
-        .where(catalogue_spellings.c.spelling.in_(keys))
-        .distinct()
-        .limit(SPELLINGS_MAX)
-    )
-    close = {word: max(closeness(asked, word) for asked in meanings) for word in connection.execute(query).scalars()}
-    best = sorted((word for word in close if close[word] > 0), key=lambda word: (-close[word], word))
-    return {word: close[word] for word in best[:ALTERNATIVES_MAX]}
+def _meant(connection: Connection, bot: str, asked: Sequence[Meanings]) -> list[Meanings]:
+    """For each word that somebody wrote the words of the catalogue that are close to it, the closest ones: one
+    question for all of them."""
+    parts = []
+    for place, meanings in enumerate(asked):
+        keys = {number_of(bot, each) for word in meanings for each in spellings(word, looking=True)}
+        if keys:
+            near = (
+                select(catalogue_words.c.text)
+                .join(catalogue_spellings, catalogue_spellings.c.word == catalogue_words.c.word)
+                .where(catalogue_spellings.c.spelling.in_(keys))
+                .distinct()
+                .limit(SPELLINGS_MAX)
+                .subquery()
+            )
+            parts.append(select(literal(place, Integer).label("place"), near.c.text))
+    close: list[Meanings] = [{} for _ in asked]
+    for place, word in connection.execute(union_all(*parts)) if parts else ():
+        closest = max(closeness(each, word) for each in asked[place])
+        if closest > 0:
+            close[place][word] = closest
+    return [dict(sorted(each.items(), key=lambda found: (-found[1], found[0]))[:ALTERNATIVES_MAX]) for each in close]
 
 
 def _loaded(connection: Connection, scored: Sequence[tuple[float, int]]) -> list[Hit]:

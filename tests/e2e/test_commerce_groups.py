@@ -49,7 +49,7 @@ class Friend:
         await self.table.says("!app", "I have sent you a link")
         link = LINK.search((await sent).body)
         assert link is not None
-        async with aiohttp.ClientSession() as browser:
+        async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as browser:
             page = await self._posts(browser, link[0], action="open")
             where = re.search(rf'href="([^"]+/p/{dish.lower()})"', page)
             assert where is not None, page

@@ -101,6 +101,7 @@ async def test_lists_in_the_staff_room() -> None:
         assert (await world.desk_says(store, "price lists"))[0] == "• staff: 2 prices, 1 buyer"
         whole = (await world.desk_says(store, "price list staff"))[0]
         assert whole == "Price list “staff”:\n• Mug: €6.00\n• Belt: €25.00\nOn it: @alice:world"
+        assert "\n   • staff: €6.00\n" in (await world.desk_says(store, "product mug"))[0]
         assert await world.desk_says(store, "price list set staff: mug off") == [
             "Mug is not on the list “staff” any more."
         ]

@@ -382,6 +382,9 @@ def card(product: Product, left: dict[str, int | None], say: Translator) -> list
         stock = say.t("as many as are wanted") if count is None else say.n("{count} left", "{count} left", count)
         name = variant.name if len(product.variants) > 1 else say.t("Price")
         lines.append(say.t("• {name}: {price} ({stock})", name=name, price=variant.price, stock=stock))
+        for tier in sorted({rule.tier for rule in variant.rules if rule.tier}):
+            least = min(rule.price for rule in variant.rules if rule.tier == tier)
+            lines.append("   " + say.t("• {name}: {amount}", name=tier, amount=least))
     for group in product.groups:
         options = ", ".join(option_words(option.name, option.price, option.available, say) for option in group.options)
         lines.append(f"• {group.name} {group.least}–{group.most}: {options}")

@@ -13,13 +13,15 @@ from bots.commerce.price_lists import with_rule
 from bots.domain.catalogue import CatalogueError, Product, Variant, price_list_name
 from bots.domain.merchants import Merchant, Staff
 from bots.domain.money import Money
-from bots.framework import Context, InvalidValue, Rest, UserID, command
+from bots.framework import Context, InvalidValue, RateLimit, Rest, UserID, command
 from bots.framework.i18n import _
 from bots.framework.own_chat import known_chat
 
 LISTS_MAX: Final = 20
 BUYERS_MAX: Final = 5_000
 """On one list."""
+ADDED: Final = RateLimit(200, per=3600)
+"""Who is put on a list is told so: nobody is to be written to without end."""
 SHOWN_MAX: Final = 30
 READ: Final = 200
 """Products that are read in one go, to see what stands on lists."""
@@ -108,7 +110,12 @@ class PriceListing(Goods, DeskBase):
 
         await self._desk_change(ctx, merchant, label, listed, words_for)
 
-    @command("price list add", help=_("Staff room: put a buyer on a list: price list add @bob staff"), hidden=True)
+    @command(
+        "price list add",
+        help=_("Staff room: put a buyer on a list: price list add @bob staff"),
+        hidden=True,
+        limit=ADDED,
+    )
     async def desk_price_list_add(self, ctx: Context, person: UserID, name: Rest) -> None:
         """Put a buyer on a price list, by their user id. They see their prices from now on, and are told so if they
         have written to me before. A buyer is on one of your lists at most."""

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from bots.commerce.engines.base import Listed, Page, free
 from bots.commerce.hand import Reader
-from bots.domain.catalogue import Category, Product, below
+from bots.domain.catalogue import Category, Product, StockKind, below
 from bots.store import catalogue as sql
 from bots.store import catalogue_search, stock
 
@@ -100,7 +100,13 @@ def listed(connection: Connection, products: Sequence[tuple[str, Product]]) -> t
     keys = [(merchant_id, product.key) for merchant_id, product in products]
     if not keys:
         return ()
-    levels = stock.of_products(connection, keys)
+    # Of what is made when it is ordered, nothing is counted: most menus need no question.
+    counted = [
+        (merchant_id, product.key)
+        for merchant_id, product in products
+        if any(each.stock.kind is StockKind.FINITE for each in product.variants)
+    ]
+    levels = stock.of_products(connection, counted) if counted else {}
     stars = sql.stars(connection, keys)
     found = []
     for (merchant_id, product), key in zip(products, keys, strict=True):
