@@ -8,11 +8,9 @@ import sys
 from collections.abc import Sequence
 
 from appservice import __version__
-from appservice.commands import chat, check, doctor, inbox, plugin, register, run, stack, user
+from appservice.commands import run
 from appservice.commands.common import Exit, Handler, Unreachable, UsageError, warn
 from appservice.errors import RialtoError
-from bots.commands import audit, dialogs, ledger, payments, people, rides
-from bridge.commands import product, retention
 
 EPILOG = """\
 exit codes: 0 done; 1 a check failed or the work could not be done; 2 wrong arguments or configuration;
@@ -20,8 +18,8 @@ exit codes: 0 done; 1 a check failed or the work could not be done; 2 wrong argu
 """
 
 
-def parser() -> argparse.ArgumentParser:
-    """The whole command line."""
+def parser(command: str = "") -> argparse.ArgumentParser:
+    """The whole command line; for the command ``run``, whose process stays, what that one needs."""
     root = argparse.ArgumentParser(
         prog="rialto",
         description="A super-app messenger built as a Matrix application service.",
@@ -30,6 +28,13 @@ def parser() -> argparse.ArgumentParser:
     )
     root.add_argument("--version", action="version", version=f"rialto {__version__}")
     commands = root.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
+    if command == "run":
+        run.add(commands)
+        return root
+    from appservice.commands import chat, check, doctor, inbox, plugin, register, stack, user
+    from bots.commands import audit, dialogs, ledger, payments, people, rides
+    from bridge.commands import product, retention
+
     of_service = (stack, chat, run, check, doctor, register, user, inbox)
     of_bots = (people, product, retention, audit, payments, ledger, rides, dialogs, plugin)
     for module in (*of_service, *of_bots):
@@ -39,7 +44,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; its exit code. Errors that Rialto raises on purpose become a line on standard error."""
-    arguments = parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    arguments = parser(words[0] if words else "").parse_args(words)
     handler: Handler = arguments.handler
     try:
         return int(handler(arguments))
