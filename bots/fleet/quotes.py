@@ -11,7 +11,7 @@ import numpy as np
 
 from bots.commerce.hand import Reader
 from bots.domain import fares
-from bots.domain.fares import Fare, Quote, Surge
+from bots.domain.fares import NO_SURGE, Fare, Quote, Surge
 from bots.domain.money import Money
 from bots.domain.places import Place, Point, distance_m
 from bots.domain.trips import NEAREST_M, STOPS_MAX, Stop, Trip, TripRefused, Way
@@ -79,8 +79,10 @@ class Quotes:
         route = await self.fleet.router.route(way, max(at, now))
         classes = [tariff.service_class(name) for name in services] if services else list(tariff.classes.values())
         wanted = [each for each in classes if services or not each.courier]
-        surge = await self.fleet.surges.at(reader, way[0], now)
-        soon = {} if at > now + self.fleet.terms.ahead else await self._pickups(reader, way[0], now)
+        later = at > now + self.fleet.terms.ahead
+        # How many wait now says nothing of tomorrow.
+        surge = NO_SURGE if later else await self.fleet.surges.at(reader, way[0], now)
+        soon = {} if later else await self._pickups(reader, way[0], now)
         found = []
         for each in wanted:
             metres, seconds = round(route.metres), round(route.seconds)

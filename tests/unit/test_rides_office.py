@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bots.domain.drivers import DriverState
+from bots.domain.drivers import Document, DriverState
 from bots.domain.ledger import AccountKind, Transfer
 from bots.domain.money import Money
 from bots.domain.trips import Trip, TripState
@@ -376,6 +376,30 @@ async def test_a_surge_stands_in_the_quote_with_its_reason(world: RidesWorld, ol
     assert trip.quote is not None
     assert trip.quote.surge.cause == "operator"
     assert trip.quote.surge.reason == "It is very busy there just now."
+
+
+async def test_a_ride_for_tomorrow_costs_what_tomorrow_costs(world: RidesWorld, olga: Person) -> None:
+    await world.says(olga, "surge set centre 150 1 hour")
+    now = world.clock.now()
+    at = now + timedelta(seconds=6)
+    world.clock.advance(seconds=6)
+    (today,) = await world.fleet.quotes.offered(world, MARKET, HARBOUR, at=at, services=["standard"])
+    (tomorrow,) = await world.fleet.quotes.offered(
+        world, MARKET, HARBOUR, at=now + timedelta(days=1), services=["standard"]
+    )
+    assert (today.quote.surge.multiplier, tomorrow.quote.surge.multiplier) == (150, 100)
+
+
+async def test_documents_are_shown_to_operators_and_that_is_noted(world: RidesWorld, olga: Person) -> None:
+    document = Document("licence", {"msgtype": "m.image", "body": "my words", "url": "mxc://world/x", "info": {}})
+    bob = await world.driver("bob", documents=(document,))
+    room = await world.chat(olga)
+    await olga.hears_all(room)
+    await olga.says(f"drivers show {bob.user_id}", room=room)
+    heard = await olga.hears_all(room)
+    assert "Document: licence" in heard[0].body
+    assert [(each.content.get("url"), each.body) for each in heard[1:]] == [("mxc://world/x", "licence")]
+    assert [action for _, action, _, _ in await decisions(world)] == ["driver.looked_at"]
 
 
 async def test_where_many_wait_it_costs_more_and_after_a_while_not(world: RidesWorld) -> None:
