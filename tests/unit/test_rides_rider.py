@@ -16,6 +16,7 @@ from bots.domain.places import Place, Point
 from bots.domain.trips import TripKind, TripRefused, TripState
 from bots.framework.testing import Person
 from bots.framework.testing.homeserver import WorldRooms
+from bots.routing.base import RoutingError
 from tests.support.commerce import money
 from tests.support.rides import (
     AIRPORT,
@@ -275,6 +276,59 @@ async def test_an_address_that_nobody_can_look_up(world: RidesWorld) -> None:
     heard = said(await world.says(alice, "Linden Street 7"))
     assert "I do not know where “Linden Street 7” is" in heard
     assert "Where would you like to go?" in said(await world.shares(alice, MARKET))
+    world.check()
+
+
+class Gazetteer:
+    """Knows some addresses; what it was asked is kept."""
+
+    source = "gazetteer"
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str]] = []
+        self.away = False
+
+    async def find(
+        self, text: str, *, near: Point | None = None, limit: int = 5, language: str = "en"
+    ) -> tuple[Place, ...]:
+        self.asked.append((text, language))
+        if self.away:
+            raise RoutingError("geocoder.unavailable")
+        known = {"Linden Street 7": (HARBOUR,), "Station": (MARKET, OFFICE)}
+        return known.get(text, ())
+
+    async def name(self, point: Point, *, language: str = "en") -> Place | None:
+        return Place("Corner of Long Street", point)
+
+
+async def test_addresses_are_looked_up(world: RidesWorld) -> None:
+    """One that is known, one that may be several places, one that nobody knows, and none while nobody can be asked."""
+    alice = await world.rider("alice")
+    gazetteer = world.plugin.geocoder = Gazetteer()
+    assert "write an address" in said(await world.says(alice, "ride"))
+    gazetteer.away = True
+    assert "I cannot look addresses up just now" in said(await world.says(alice, "Linden Street 7"))
+    gazetteer.away = False
+    assert "I do not know where “Nowhere 1” is" in said(await world.says(alice, "Nowhere 1"))
+    assert "1. Harbour 2" in said(await world.says(alice, "Linden Street 7"))  # seen before anybody drives there
+    assert "Where would you like to go?" in said(await world.says(alice, "1"))
+    heard = said(await world.says(alice, "Station"))
+    assert "Which one?" in heard and "1. Market Square 1" in heard and "2. Office Street 9" in heard
+    assert "Where would you like to go?" in said(await world.says(alice, "None of these"))
+    await world.says(alice, "Station")
+    heard = said(await world.says(alice, "2"))
+    assert "From: Harbour 2" in heard and "To: Office Street 9" in heard
+    assert gazetteer.asked[0] == ("Linden Street 7", "en")
+    world.check()
+
+
+async def test_a_bare_position_gets_a_name(world: RidesWorld) -> None:
+    """Drivers read where that is, not digits."""
+    alice = await world.rider("alice")
+    world.plugin.geocoder = Gazetteer()
+    await world.says(alice, "ride")
+    await world.says(alice, "52.5401, 13.3701")
+    assert "From: Corner of Long Street" in said(await world.shares(alice, OFFICE))
     world.check()
 
 
