@@ -444,3 +444,17 @@ async def test_operators_write_at_the_same_time(world: RidesWorld, olga: Person)
     await world.settle()
     assert await world.has(alice) == before + Money.of("1.00", "EUR")
     assert len(await decisions(world)) == 1
+
+
+@pytest.mark.parametrize("commits", [1, 2, 3, 4])
+async def test_a_decision_happens_once_whatever_dies(world: RidesWorld, olga: Person, commits: int) -> None:
+    alice, bob = await world.rider("alice"), await world.driver("bob")
+    trip = await done(world, alice, bob)
+    before = await world.has(alice)
+    await world.hears(alice)
+    world.kill_after(commits)
+    await world.says(olga, f"refund {trip.number} 1.00 sorry")
+    await world.passes(minutes=3, step=30)
+    assert await world.has(alice) == before + Money.of("1.00", "EUR")
+    assert len(await decisions(world)) == 1
+    assert sum("€1.00" in each for each in await world.hears(alice)) == 1
