@@ -10,7 +10,7 @@ from bots.framework.discovery import Candidate, Found, candidates, load_candidat
 from bots.framework.problems import PluginError, PluginProblem
 from bots.framework.scopes import SCOPES
 from bots.framework.tools.extraction import scan
-from bots.framework.tools.translations import Domain, missing
+from bots.framework.tools.translations import Domain, missing, sources_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def _misnamed(candidate: Candidate, found: Found) -> PluginProblem:
 def _translations(root: Path, plugin: str) -> list[PluginProblem]:
     """Texts that cannot be translated, and what each language lacks."""
     package = root if root.is_dir() else root.parent
-    domain = Domain(package.name if root.is_dir() else root.stem, (root,), package / "locales", None)
+    domain = Domain(package.name if root.is_dir() else root.stem, sources_of(root), package / "locales", None)
     found = scan(domain.sources, domain.root)
     problems = [PluginProblem(plugin, str(problem), "plugin_text") for problem in found.problems]
     problems += [

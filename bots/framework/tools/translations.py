@@ -10,7 +10,7 @@ import datetime as dt
 import io
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from babel.messages.catalog import Catalog
@@ -21,7 +21,19 @@ from bots.framework.i18n.errors import TranslationError
 from bots.framework.i18n.tags import locale_of, normalise
 from bots.framework.tools.extraction import Scan, scan
 
-__all__ = ["Domain", "Gap", "Scan", "built_in", "domain_of", "extract", "main", "missing", "scan", "update"]
+__all__ = [
+    "Domain",
+    "Gap",
+    "Scan",
+    "built_in",
+    "domain_of",
+    "extract",
+    "main",
+    "missing",
+    "scan",
+    "sources_of",
+    "update",
+]
 
 _WIDTH = 110
 _COMMERCE = ("commerce", "shop", "food")
@@ -92,16 +104,18 @@ def built_in(bots: Path) -> tuple[Domain, ...]:
     commerce = Domain("commerce", sources, bots / "commerce" / "locales", root)
     others = {"framework", *_COMMERCE}
     plugins = sorted(file.parent for file in bots.glob("*/plugin.py") if file.parent.name not in others)
-    found = [domain_of(each, root) for each in plugins]
-    beside = (
-        replace(each, sources=(*each.sources, *(bots / name for name in _BESIDE.get(each.name, ())))) for each in found
-    )
-    return (framework, pages, commerce, *beside)
+    return (framework, pages, commerce, *(domain_of(each, root) for each in plugins))
 
 
 def domain_of(package: Path, root: Path | None = None) -> Domain:
     """The domain of a plugin's package: named as its folder, with its catalogues in ``locales``."""
-    return Domain(package.resolve().name, (package,), package / "locales", root)
+    return Domain(package.resolve().name, sources_of(package), package / "locales", root)
+
+
+def sources_of(package: Path) -> tuple[Path, ...]:
+    """The folders whose texts lie in the catalogues of a plugin's package."""
+    beside = (package.resolve().parent / name for name in _BESIDE.get(package.resolve().name, ()))
+    return (package, *(folder for folder in beside if folder.is_dir()))
 
 
 def extract(paths: Iterable[Path], root: Path | None = None) -> Catalog:
@@ -222,7 +236,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--fuzzy", action="store_true", help="propose translations of similar texts")
     given = parser.parse_args(argv)
     package: Path = given.package
-    domain = Domain(given.domain or package.resolve().name, (package, *given.source), package / "locales", Path.cwd())
+    sources = (*sources_of(package), *given.source)
+    domain = Domain(given.domain or package.resolve().name, sources, package / "locales", Path.cwd())
     found = scan(domain.sources, domain.root)
     for problem in found.problems:
         sys.stderr.write(f"{problem}\n")
