@@ -25,7 +25,8 @@ from bridge.domain import rights as bridge_rights
 __all__ = ["FleetPart"]
 
 OVER: Final = frozenset(each.value for each in ENDED)
-SEARCHING: Final = frozenset({TripState.SCHEDULED.value, TripState.AUTHORISING.value, TripState.SEARCHING.value})
+GOING: Final = frozenset(each.value for each in TripState if each not in ENDED)
+"""Of what has ended nobody knows any more who was not to be asked for it."""
 UNREADABLE: Final = "(does not open: was encryption.pickle_key changed?)"
 NOBODY: Final = "–"
 NOWHERE: Final = (Place(NOBODY, Point(0, 0)), Place(NOBODY, Point(0, 1)))
@@ -107,7 +108,7 @@ class FleetPart:
         for row in store.rows_of(connection, "trips", person):
             mine = row["rider"] == person
             self._trip(connection, row, lambda trip, mine=mine: _without(trip, person, pseudonym, mine=mine))  # type: ignore[misc]
-        for row in store.in_states(connection, SEARCHING):
+        for row in store.in_states(connection, GOING):
             self._trip(
                 connection,
                 row,

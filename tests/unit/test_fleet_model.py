@@ -176,7 +176,8 @@ class FleetMachine(RuleBasedStateMachine):
         quote = fares.quote(default_tariff(), "standard", [MARKET.point, OFFICE.point], 6_000, 700, now)  # type: ignore[list-item]
         wanted = Wanted(
             self.bench.trade.new_id(), TripKind.RIDE, "standard", MARKET, OFFICE, quote.total, quote.earning, 6_000,
-            700, quote=quote, rider=rider, room_id=f"!{rider}", wanted=now + timedelta(minutes=later) if later else None,
+            700, quote=quote, rider=rider, room_id=f"!{rider}",
+            wanted=now + timedelta(minutes=later) if later else None,
         )  # fmt: skip
         made = self.does(lambda ctx: self.bench.fleet.trips.request(ctx, wanted), rider)
         self.ids.append(made.id)
@@ -381,7 +382,7 @@ class FleetMachine(RuleBasedStateMachine):
                 await service.reinstate(ctx, now, OPERATOR)
             else:
                 acts = {"online": service.go_online, "break": service.take_break, "offline": service.go_offline}
-                await acts[what](ctx, now)  # type: ignore[operator]
+                await acts[what](ctx, now)
 
         self.does(work, driver)
 
