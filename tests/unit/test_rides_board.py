@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
+from bots.domain.drivers import Position
 from bots.domain.trips import TripState
 from bots.framework.people import Person
 from bots.pages.links import LinkInvalid
 from bots.rides.pages.board import PURPOSE, BoardDoor
 from bots.rides.pages.board_state import Board, BoardReader, CarState, Look
 from bots.rides.pages.map import Tiles
+from bots.store import drivers as driver_sql
 from tests.support.board import NOON, BoardSite, BoardVisitor, board_visitor, running_board
 from tests.support.pages import ALICE, BOB
 from tests.support.rides import HARBOUR, MARKET, RidesWorld
@@ -229,6 +232,30 @@ async def test_the_fleet_as_it_is() -> None:
         lost = await look()
         assert [car.state for car in lost.cars] == [CarState.LOST]
         assert lost.unknown == 1
+
+
+async def test_thousands_of_drivers_are_no_long_look() -> None:
+    """Seals are opened some at a time; where cars are and what they do is there at once."""
+    async with RidesWorld() as world:
+        bob = await world.driver("bob")
+        like = await world.driver_of(bob)
+        rows = [world.fleet.book.driver_row(replace(like, person=f"@d{n}:world", revision=0)) for n in range(150)]
+
+        def sign_up(connection: Connection) -> None:
+            for row in rows:
+                driver_sql.apply(connection, row)
+
+        await world.database.write(sign_up)
+        assert MARKET.point is not None
+        for number in range(150):
+            position = Position(MARKET.point, world.clock.now())
+            world.fleet.positions.update(f"@d{number}:world", position)
+        look = BoardReader(world.fleet, world.database, world.clock)
+        first = await look()
+        assert len(first.cars) == 151
+        assert sum(bool(car.plate) for car in first.cars) == 100
+        world.clock.advance(seconds=3)
+        assert all(car.plate == "B-BO 123" for car in (await look()).cars)
 
 
 async def test_operators_get_a_link_in_their_chat() -> None:

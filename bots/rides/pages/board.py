@@ -265,9 +265,9 @@ class BoardPages:
                 (each.number, each.service, _minutes(words, board.at - each.since), str(each.waves), each.place)
                 for each in waiting[:LISTED]
             ],
-            "waiting_title": words.n("{count} waits", "{count} wait", len(waiting)),
+            "waiting_title": words.n("{count} waits", "{count} wait", board.waits),
             "nobody": words.t("Nobody waits."),
-            "more": words.t("And more.") if len(waiting) > LISTED else "",
+            "more": words.t("And more.") if board.waits > min(len(waiting), LISTED) else "",
             "at": words.t("As of {time}", time=board.at),
         }
 
@@ -331,20 +331,21 @@ def drawing(board: Board, words: Translation) -> Drawing:
     spots += [
         Spot(each.point, Sign.WAITING, title=words.t("{number} waits", number=each.number)) for each in board.waiting
     ]
-    alt = words.t("A map: {waiting} wait, {free} cars are free, {busy} are on a trip.", waiting=len(board.waiting),
+    alt = words.t("A map: {waiting} wait, {free} cars are free, {busy} are on a trip.", waiting=board.waits,
                   free=board.count(CarState.FREE, CarState.ASKED), busy=board.count(CarState.BUSY))  # fmt: skip
     return Drawing(alt, spots, (), areas)
 
 
 def _car(car: Car, words: Translation) -> str:
     state = words.t(CARS[car.state])
-    return f"{car.plate}: {state} ({car.trip})" if car.trip else f"{car.plate}: {state}"
+    named = f"{car.plate}: {state}" if car.plate else state
+    return f"{named} ({car.trip})" if car.trip else named
 
 
 def counts(board: Board, words: Translation) -> list[tuple[str, str, int]]:
     """Sign (a class of the style sheet), label and number."""
     return [
-        ("waiting", words.t("waiting"), len(board.waiting)),
+        ("waiting", words.t("waiting"), board.waits),
         ("free", words.t("free"), board.count(CarState.FREE, CarState.ASKED)),
         ("busy", words.t("on a trip"), board.count(CarState.BUSY)),
         ("paused", words.t("on a break"), board.count(CarState.PAUSED)),

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final, TypeVar
@@ -13,11 +13,15 @@ from sqlalchemy import Connection
 
 from appservice.database import Database
 from bots.commerce.hand import Reader
-from bots.domain.drivers import Driver, DriverState
+from bots.domain.drivers import DriverState
 from bots.domain.places import Point, Shape
 from bots.domain.trips import Trip, TripState
 from bots.fleet.fleet import Fleet
 from bots.framework.clock import Clock
+from bots.store import boards as sql
+from bots.store import drivers as driver_sql
+from bots.store import trips as trip_sql
+from bots.store.boards import CarRow, WaitingRow
 
 __all__ = ["Board", "BoardReader", "Car", "CarState", "Waiting", "ZoneShown"]
 
@@ -25,6 +29,9 @@ T = TypeVar("T")
 
 DRIVERS_MOST: Final = 5_000
 WAITING_MOST: Final = 500
+OPENED_MOST: Final = 100
+"""Seals that are opened at one look."""
+PLATES_KEPT: Final = timedelta(hours=1)
 KEPT: Final = timedelta(seconds=2)
 """However many look, the fleet is read once in so long."""
 
@@ -94,6 +101,11 @@ class Board:
     unknown: int = 0
     cases: int = 0
 
+    @property
+    def waits(self) -> int:
+        """How many wait, whether they are shown or not."""
+        return self.trips.get(TripState.SEARCHING, len(self.waiting))
+
     def count(self, *states: CarState) -> int:
         """How many cars are in these states."""
         return sum(car.state in states for car in self.cars)
@@ -115,13 +127,20 @@ class _Reads:
 
 
 class BoardReader:
-    """Reads the board of a fleet: :data:`Look`."""
+    """Reads the board of a fleet: :data:`Look`.
+
+    Of thousands of drivers and trips only what stands in clear is read each time. Plates and places lie sealed, and are
+    kept once they were opened: some more at each look, so that no look takes long.
+    """
 
     def __init__(self, fleet: Fleet, database: Database, clock: Clock) -> None:
         self._fleet = fleet
         self._reader: Reader = _Reads(database)
         self._clock = clock
         self._last: Board | None = None
+        self._plates: dict[str, str] = {}
+        self._kept_since = clock.now()
+        self._waits: dict[tuple[str, int], Waiting] = {}
 
     async def __call__(self) -> Board:
         """How things stand, two seconds old at most."""
@@ -131,42 +150,71 @@ class BoardReader:
         return self._last
 
     async def _read(self, now: datetime) -> Board:
-        fleet, reader = self._fleet, self._reader
-        drivers = await fleet.drivers.in_states(reader, [DriverState.ONLINE, DriverState.BREAK], DRIVERS_MOST)
-        waiting = await fleet.trips.in_states(reader, [TripState.SEARCHING], WAITING_MOST)
-        driven = await fleet.trips.in_states(reader, DRIVEN, DRIVERS_MOST)
-        numbers = {trip.id: trip.number for trip in driven}
-        cars = [car for driver in drivers if (car := self._car(driver, numbers, now)) is not None]
+        fleet, reader, bot = self._fleet, self._reader, self._fleet.name
+        states = [DriverState.ONLINE.value, DriverState.BREAK.value]
+        searching = TripState.SEARCHING.value
+
+        def read(connection: Connection) -> tuple[list[CarRow], list[WaitingRow]]:
+            drivers = sql.cars(connection, bot, states, DRIVERS_MOST)
+            return drivers, sql.waiting(connection, bot, searching, WAITING_MOST)
+
+        rows, waits = await reader.query(read)
+        await self._open_plates([row.person for row in rows], now)
+        await self._open_waits(waits)
+        cars = [car for row in rows if (car := self._car(row, now)) is not None]
         surges = {each.zone: each.surge.multiplier for each in await fleet.surges.zones(reader, now)}
         return Board(
             at=now,
             cars=cars,
-            waiting=[_waiting(trip) for trip in waiting],
+            waiting=self._waiting(waits),
             trips=await fleet.trips.counts(reader),
             zones=[ZoneShown(area.name, area.shape, surges.get(area.name, 100)) for area in fleet.tariff.zones],
             elsewhere=surges.get("", 100),
-            unknown=len(drivers) - len(cars),
+            unknown=len(rows) - len(cars),
             cases=len(await fleet.cases.queue(reader)),
         )
 
-    def _car(self, driver: Driver, numbers: Mapping[str, str], now: datetime) -> Car | None:
-        seen = self._fleet.positions.last(driver.person)
+    async def _open_plates(self, people: Sequence[str], now: datetime) -> None:
+        if now - self._kept_since > PLATES_KEPT:
+            self._plates, self._kept_since = {}, now
+        closed = [person for person in people if person not in self._plates][:OPENED_MOST]
+        if closed:
+            rows = await self._reader.query(lambda connection: driver_sql.named(connection, self._fleet.name, closed))
+            for driver in map(self._fleet.book.driver, rows):
+                self._plates[driver.person] = driver.vehicle.plate
+
+    async def _open_waits(self, rows: Sequence[WaitingRow]) -> None:
+        here = {(row.id, row.priority) for row in rows}
+        self._waits = {key: found for key, found in self._waits.items() if key in here}
+        closed = [row.id for row in rows if (row.id, row.priority) not in self._waits][:OPENED_MOST]
+        if closed:
+            found = await self._reader.query(lambda connection: trip_sql.named(connection, self._fleet.name, closed))
+            for trip in map(self._fleet.book.trip, found):
+                self._waits[trip.id, trip.priority] = _waiting(trip)
+
+    def _waiting(self, rows: Sequence[WaitingRow]) -> list[Waiting]:
+        found = [
+            replace(self._waits[row.id, row.priority], waves=row.waves)
+            for row in rows
+            if (row.id, row.priority) in self._waits
+        ]
+        return sorted(found, key=lambda each: each.since)
+
+    def _car(self, row: CarRow, now: datetime) -> Car | None:
+        seen = self._fleet.positions.last(row.person)
         if seen is None:
             return None
         state = CarState.FREE
-        if driver.trip:
+        if row.trip:
             state = CarState.BUSY
-        elif driver.state is DriverState.BREAK:
+        elif row.state == DriverState.BREAK.value:
             state = CarState.PAUSED
-        elif driver.offer:
+        elif row.offer:
             state = CarState.ASKED
         if now - seen.position.at > self._fleet.terms.stale:
             state = CarState.LOST
-        trip = numbers.get(driver.trip, "")
-        return Car(seen.position.point, state, driver.vehicle.plate, trip, seen.position.heading)
-
-
-DRIVEN: Final = (TripState.MATCHED, TripState.ARRIVED, TripState.UNDER_WAY)
+        plate = self._plates.get(row.person, "")
+        return Car(seen.position.point, state, plate, row.number, seen.position.heading)
 
 
 def _waiting(trip: Trip) -> Waiting:
