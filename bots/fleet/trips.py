@@ -8,16 +8,14 @@ commit (TradeBusy), and the handler is run again on how things stand then.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Final
 
 from appservice.clock import to_ms
 from bots.domain.drivers import Driver, DriverError, DriverState
-from bots.domain.fares import Quote
 from bots.domain.money import Money
-from bots.domain.places import Place
 from bots.domain.trips import (
     ENDED,
     HAS_DRIVER,
@@ -40,6 +38,7 @@ from bots.fleet.news import News, TripNews
 from bots.fleet.settling import Settling
 from bots.fleet.terms import Charge
 from bots.fleet.trip_book import Step
+from bots.fleet.wanted import Wanted
 from bots.framework import Context
 
 __all__ = ["Charge", "Step", "Trips", "Wanted"]
@@ -49,49 +48,6 @@ ALPHABET: Final = "23456789CFGHJMPQRVWX"
 """Of trips' numbers: no letters that make words, and none that are taken for others."""
 NUMBER_LENGTH: Final = 6
 A, S = TripAction, TripState
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """A trip that somebody wants.
-
-    Attributes:
-        cause: a ULID that it is ordered by: the same cause is the same trip, however often it is requested. Made in a
-            step of the rider's dialog (``fleet.trade.new_id()``), or by ``fleet.trade.id_for`` of the id of an order.
-        quote: that it is ordered by; the fees and the end are counted by its terms. None: of a client's trip.
-        hold: what is held for it; the quote's unless told.
-        pin: whether the driver has to be told a PIN at the pickup; ``dropoff_pin``: at the drop-off.
-        wanted, ready_at, latest: as of :class:`bots.domain.trips.Trip`.
-        never: user ids of drivers who are not asked; the rider is not asked anyway.
-        memo: what the payment is called, in the rider's words; the trip's number unless told.
-    """
-
-    cause: str
-    kind: TripKind
-    service: str
-    pickup: Place
-    dropoff: Place
-    quoted: Money
-    earning: Money
-    metres: int
-    seconds: int
-    stops: tuple[Place, ...] = ()
-    quote: Quote | None = None
-    hold: Money | None = None
-    rider: str = ""
-    room_id: str = ""
-    client: str = ""
-    reference: str = ""
-    surge: int = 100
-    wanted: datetime | None = None
-    ready_at: datetime | None = None
-    latest: datetime | None = None
-    passenger: str = ""
-    note: str = ""
-    never: tuple[str, ...] = ()
-    pin: bool = True
-    dropoff_pin: bool = False
-    memo: str = ""
 
 
 class Trips(Settling):

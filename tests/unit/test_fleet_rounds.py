@@ -66,7 +66,7 @@ async def test_without_a_router_nobody_is_asked_and_the_next_round_tries_again()
     async def fails(*_args: Any) -> Any:
         raise RoutingError("route.unavailable")
 
-    router.legs = fails  # type: ignore[method-assign]
+    router.legs = fails  # type: ignore[method-assign,assignment]
     assert await bench.fleet.rounds.once()
     assert await bench.fleet.offers.of_trip(bench, trip.id) == []
     router.legs = legs  # type: ignore[method-assign]
