@@ -66,6 +66,7 @@ STEPS: dict[str, tuple[int, dict[str, tuple[Any, ...]]]] = {
     "answers_offer": (10, {"driver": DRIVERS, "yes": (True, True, False)}),
     "all_accept_at_once": (4, {}),
     "accept_and_cancel_at_once": (2, {"driver": DRIVERS, "rider": RIDERS, "pick": PICKS}),
+    "two_are_assigned_at_once": (4, {"driver": DRIVERS}),
     "drives_on": (16, {"pick": PICKS}),
     "arrives": (1, {"pick": PICKS}),
     "starts": (2, {"pick": PICKS, "right": (True, True, True, False)}),
@@ -252,6 +253,22 @@ class FleetMachine(RuleBasedStateMachine):
             )
         )
         self.run(self.bench.settle())
+
+    def two_are_assigned_at_once(self, driver: str) -> None:
+        """Two operators give one driver two trips."""
+        found = [each.id for each in self.all_trips() if each.state is S.SEARCHING and each.service == "standard"][:2]
+
+        def assigns(trip_id: str) -> Callable[[Context], Awaitable[Any]]:
+            async def work(ctx: Context) -> Any:
+                person = await self.bench.fleet.drivers.known(ctx, driver)
+                trips = self.bench.fleet.trips
+                return await self.with_trip(ctx, trip_id, lambda t: trips.assign(ctx, t, person, OPERATOR, 60))
+
+            return work
+
+        if len(found) == 2:
+            self.run(self.bench.race(*(assigns(each) for each in found)))
+            self.run(self.bench.settle())
 
     async def with_trip(self, ctx: Context, trip_id: str, work: Callable[[Trip], Awaitable[Any]]) -> Any:
         """Work on a trip as it stands in a handler."""
