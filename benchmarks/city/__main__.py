@@ -18,6 +18,7 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
 import argparse  # noqa: E402
+import sys  # noqa: E402
 import time  # noqa: E402
 from collections import Counter  # noqa: E402
 from dataclasses import dataclass  # noqa: E402
@@ -207,12 +208,13 @@ def main() -> None:
     day.run(lambda now: progress(f"{now / 3600:.0f}:00, {len(day.ended):,} trips are over"))
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     result = _summed(day, "calm" if chosen.calm else "as in life", chosen.cars, until, cpu, wall)
+    finish(chosen.json, [result], _text([result]))
+    sys.stdout.flush()
     if chosen.pictures is not None:
         chosen.pictures.mkdir(parents=True, exist_ok=True)
         title = f"{chosen.cars:,} cars, {len(day.ended):,} requests"
         course(day, chosen.pictures / "city-day.png", f"A day in the city: {title}", chosen.cars)
         map_of(day, chosen.pictures / "city-map.png", f"The same day on the map: {title}")
-    finish(chosen.json, [result], _text([result]))
 
 
 if __name__ == "__main__":

@@ -65,8 +65,9 @@ class Canvas:
 
     def box(self, left: float, top: float, right: float, bottom: float, colour: Colour) -> None:
         """A filled rectangle."""
-        if right > left and bottom > top:
-            self._draw.rectangle((left * SCALE, top * SCALE, right * SCALE - 1, bottom * SCALE - 1), fill=colour)
+        corners = (left * SCALE, top * SCALE, right * SCALE - 1, bottom * SCALE - 1)
+        if corners[2] >= corners[0] and corners[3] >= corners[1]:
+            self._draw.rectangle(corners, fill=colour)
 
     def legend(self, x: float, y: float, entries: Sequence[tuple[str, Colour]]) -> None:
         """Squares with names, one after the other, from the left."""

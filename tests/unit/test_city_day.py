@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks.city.canvas import PALETTE, Canvas
 from benchmarks.city.day import Day
 from benchmarks.city.pictures import course, map_of
 from benchmarks.city.world import BEHAVIOUR, CALM, Behaviour, City
@@ -84,3 +85,9 @@ def test_a_day_is_drawn(tmp_path: Path) -> None:
     for name in ("day.png", "map.png"):
         with Image.open(tmp_path / name) as picture:
             assert picture.width == 1180 and len(picture.convert("RGB").getcolors(1 << 24) or []) > 20
+
+
+def test_what_is_thinner_than_a_line_is_not_drawn() -> None:
+    canvas = Canvas(20, 20)
+    for height in (0.0, 0.1, 0.3, 0.5, -1.0):
+        canvas.box(2, 10, 8, 10 + height, PALETTE["red"])
