@@ -2,7 +2,7 @@
 
 A strip like Manhattan: 21.6 km long and 3.7 km wide, turned 29 degrees, with most trips in its middle. The quietest and
 the busiest hour are as New York's taxis had them (4,271 trips from 5 to 6, 28,916 from 19 to 20); the others are drawn
-between them. Trips take 10 minutes on average, as those of the open simulators (610 s), at the speeds of taxis there
+between them. Trips take 9 minutes on average (those of the open simulators 610 s), at about the speeds of taxis there
 (21.4 km/h over the whole day, 18.5 from 8 to 19 o'clock), over streets of a grid: 4 / π of the straight line.
 """
 
