@@ -137,7 +137,7 @@ class Prefilter:
         fits = np.array([fitting[each.services] for each in self._requests])
         ways = metres_between(self._at_pickups[:, None], self._at_stands[None])
         usable = fits & (ways <= self._reach)
-        near = usable.any(axis=1)
+        near: Bools = np.asarray(usable.any(axis=1))
         for number, those in enumerate(self._refused):
             if those:
                 usable[number, those] = False
