@@ -268,7 +268,9 @@ class Story:
         free = self.rider.hears(f"Ride {number} is cancelled. What was held goes back.")
         dear, fee = self.rider.hears("It costs something else by now."), self.rider.hears("Cancelling costs €")
         back = self.city.purse.hears("is yours again")
-        await asyncio.gather(self.rider.human.say(self.rider.room, "yes"), driver.talk.human.say(driver.talk.room, "1"))
+        both = [self.rider.human.say(self.rider.room, "yes"), driver.talk.human.say(driver.talk.room, "1")]
+        self.dice.shuffle(both)
+        await asyncio.gather(*both)
         await self.rider.after()
         if await first({"free": free, "dear": dear}) == "free":
             await back
@@ -446,7 +448,7 @@ async def test_rides_come_through_kills(rialto: StartRialto, alice: Human, bob: 
             await asyncio.sleep(1)
     await story.told_once()
     await service.stop()
-    logged = (service.folder / "rialto.log").read_text("utf-8")
+    logged = service.log.read_text("utf-8")
     assert '"level":"error"' not in logged and '"level":"critical"' not in logged
     legal(service)
     money_is_where_it_belongs(service, story)
