@@ -258,11 +258,14 @@ async def test_a_replay_whose_commit_was_lost_is_worked_once(
 async def test_effects_and_mark_are_one_commit(engine: MakeEngine, database: Database) -> None:
     """An operation that raises leaves nothing, not the message either; when it works all is there once."""
     refusals = [ValueError("refused"), None]
+    looked = asyncio.Event()
 
     async def handle(event: Event, unit: UnitOfWork) -> None:
         problem = refusals.pop(0)
         note(unit, event.event_id)
-        if problem is not None:
+        if problem is None:
+            await looked.wait()
+        else:
 
             def refuse(connection: Connection) -> None:
                 raise problem
@@ -276,12 +279,13 @@ async def test_effects_and_mark_are_one_commit(engine: MakeEngine, database: Dat
         unit.after_commit(lambda: called.append(event.event_id))
         await handle(event, unit)
 
-    one = await engine(config(backoff=2), consumers=[FakeConsumer(handler=counted)])
+    one = await engine(config(backoff=0.05), consumers=[FakeConsumer(handler=counted)])
     await one.deliver(message("$a"))
-    await until(lambda: len(refusals) == 1)
+    await until(lambda: len(refusals) < 2)
     await until(lambda: one.metrics.events_retried._value.get() == 1)
     assert await noted(database) == []
     assert await outbox_rows(database) == []
+    looked.set()
     await one.settled()
     assert await noted(database) == ["$a/0"]
     assert one.homeserver.bodies() == ["re: $a"]
