@@ -44,7 +44,13 @@ class Rides(Riding, Driving, Office, FleetKeeping):
         self.fleet = setup.service(Fleets).of(setup.instance)
         http, routing = setup.services.get(HttpClient), self.settings.routing
         self.geocoder = routing.geocoder.make(http)
-        self.fleet.attach(setup, terms=self.settings.terms(), tariff=self.settings.made(), router=routing.make(http))
+        self.fleet.attach(
+            setup,
+            terms=self.settings.terms(),
+            tariff=self.settings.made(),
+            router=routing.make(http),
+            policy=self.settings.dispatch.policy(),
+        )
         self.open_riding(setup, self.settings.riding)
         self.open_driving(setup, self.settings.driving)
         self.open_office(setup, self.settings.riding.maps.server())

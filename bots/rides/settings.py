@@ -7,6 +7,7 @@ from datetime import timedelta
 from pydantic import ConfigDict, Field
 
 from bots.fleet.terms import Terms
+from bots.rides.dispatching import DispatchSettings
 from bots.rides.driving.settings import DrivingSettings
 from bots.rides.riding.settings import RidingSettings
 from bots.rides.tariffs.settings import TariffSettings
@@ -42,6 +43,7 @@ class Settings(TariffSettings):
     )
     lapses: int = Field(3, ge=0, le=20, description="Unanswered offers in a row that set a driver on a break; 0: none.")
 
+    dispatch: DispatchSettings = Field(default_factory=DispatchSettings, description="How it is weighed who is asked.")
     riding: RidingSettings = Field(default_factory=RidingSettings, description="The riders' side.")
     driving: DrivingSettings = Field(default_factory=DrivingSettings, description="The drivers' side.")
 

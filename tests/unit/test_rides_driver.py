@@ -11,6 +11,7 @@ from bots.domain.drivers import DriverState
 from bots.domain.places import Point
 from bots.domain.trips import TripState
 from bots.framework.testing import Person
+from bots.rides.dispatching import DispatchSettings
 from tests.support.rides import HARBOUR, MARKET, OFFICE, RidesWorld, moved
 
 pytestmark = pytest.mark.timeout(180)
@@ -38,6 +39,26 @@ async def taken(world: RidesWorld) -> tuple[Person, Person]:
     await world.says(bob, 1)
     await world.hears(alice)
     return alice, bob
+
+
+async def test_two_are_asked_at_once_where_the_operator_wants_that_and_one_has_it() -> None:
+    async with RidesWorld(settings={"dispatch": {"wave_sizes": [2]}}) as world:
+        alice, (bob, carla) = await offered(world, "bob", "carla")
+        assert [(await world.driver_of(each)).offer != "" for each in (bob, carla)] == [True, True]
+        await world.says(bob, 1)
+        assert any("Bob" in said for said in await world.hears(alice))
+        trip = await world.last_trip(alice)
+        assert (trip.state, trip.driver) == (TripState.MATCHED, bob.user_id)
+        assert (await world.driver_of(carla)).free
+        said = await world.says(carla, 1)
+        assert (await world.last_trip(alice)).driver == bob.user_id
+        assert (await world.driver_of(carla)).trip == "", said
+
+
+@pytest.mark.parametrize("sizes", [[], [0], [21], [1] * 11, "many"])
+def test_waves_that_cannot_be_are_refused(sizes: Any) -> None:
+    with pytest.raises(ValueError, match="wave_sizes"):
+        DispatchSettings(wave_sizes=sizes)
 
 
 # Signing up
