@@ -26,7 +26,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from bots.commerce.couriers import texts
-from bots.commerce.couriers.dispatch import NEWS, Listener, Moved, Trip
+from bots.commerce.couriers.dispatch import NEWS, Listener, Moved, Trip, job_of
 from bots.commerce.couriers.pool import STUCK, WORRY, Pool
 from bots.commerce.couriers.settings import FleetSettings
 from bots.commerce.trade import Trade
@@ -155,36 +155,13 @@ class FleetCouriers(Pool):
         if there is not None and there.state is not JobState.WITHDRAWN:
             return there
         before = again if there is None else there.id
-        job = self._wanted(ctx, trip, self._trade.id_for(trip.order, "trip", before))
+        job = job_of(trip, self._trade.id_for(trip.order, "trip", before), ctx.now())
         asked = await self._ask(ctx, job)
         job = replace(job, rounds=WORRY) if asked is None else of_trip(job, asked)
         self._add(ctx, job)
         if asked is None:
             await self._listener(ctx, Moved(JobAction.LAPSE, job, job))
         return job
-
-    def _wanted(self, ctx: Context, trip: Trip, job_id: str) -> CourierJob:
-        now = ctx.now()
-        return CourierJob(
-            id=job_id,
-            order=trip.order,
-            number=trip.number,
-            merchant=trip.merchant,
-            seller=trip.seller,
-            account=trip.account,
-            kind=JobKind.DELIVERY,
-            state=JobState.SEARCHING,
-            pickup=trip.pickup,
-            dropoff=trip.dropoff,
-            buyer=trip.buyer,
-            never=trip.never,
-            fee=trip.fee,
-            tip=trip.tip,
-            note=trip.note,
-            ready_at=trip.ready_at,
-            opened_at=now,
-            updated_at=now,
-        )
 
     async def _ask(self, ctx: Context, job: CourierJob) -> FleetTrip | None:
         """The trip of the fleet; None: there can be none."""

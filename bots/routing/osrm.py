@@ -6,8 +6,6 @@ the share of the hour.
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -17,20 +15,18 @@ import numpy as np
 from bots.domain.dispatch_near import metres_between, vectors
 from bots.domain.places import PlaceError, Point
 from bots.framework.http import HttpClient, HttpError, HttpRefused
-from bots.routing.base import Legs, Route, RoutingError, Table
+from bots.routing.base import Route, RoutingError, Table
 from bots.routing.estimate import DETOUR, POINTS_MAX, Speeds
-from bots.routing.grouping import by_tables, floats
+from bots.routing.grouping import floats
+from bots.routing.remote import RemoteRouter
 
 __all__ = ["Osrm"]
 
-log = logging.getLogger(__name__)
-
 NO_WAY: Final = frozenset({"NoRoute", "NoTable", "NoSegment"})
-AT_ONCE: Final = 4
 MAX_ANSWER: Final = 4 * 1024 * 1024
 
 
-class Osrm:
+class Osrm(RemoteRouter):
     """A router behind OSRM's API."""
 
     name = "osrm"
@@ -53,34 +49,9 @@ class Osrm:
             places: in one table at most (``--max-table-size``).
             speeds: by which times are stretched; None: as OSRM says.
         """
-        self._http = http
-        self._url = url.rstrip("/")
+        super().__init__(http, url, timeout=timeout, places=places, speeds=speeds)
         self._profile = profile
-        self._timeout = timeout
-        self._places = places
-        self._speeds = speeds
-        self._gate = asyncio.Semaphore(AT_ONCE)
         self._distances = True
-
-    async def table(self, origins: Sequence[Point], destinations: Sequence[Point], at: datetime) -> Table:
-        """From everywhere to everywhere. Raises RoutingError."""
-        if len(origins) + len(destinations) <= self._places:
-            return await self._table(origins, destinations, at)
-        begins = [begin for begin in origins for _ in destinations]
-        legs = await self.legs(begins, list(destinations) * len(origins), at)
-        shape = (len(origins), len(destinations))
-        return Table(legs.seconds.reshape(shape), legs.metres.reshape(shape), self.name)
-
-    async def legs(self, origins: Sequence[Point], destinations: Sequence[Point], at: datetime) -> Legs:
-        """From each origin to the destination of the same number. Raises RoutingError."""
-        return await by_tables(
-            origins,
-            destinations,
-            self._places,
-            lambda begins, ends: self._table(begins, ends, at),
-            self._gate,
-            self.name,
-        )
 
     async def route(self, points: Sequence[Point], at: datetime) -> Route:
         """The way through places. Raises RoutingError."""
@@ -123,9 +94,6 @@ class Osrm:
             "annotations": "duration,distance" if self._distances else "duration",
         }
 
-    def _longer(self, at: datetime) -> float:
-        return 1.0 if self._speeds is None else 1.0 / self._speeds.share(at)
-
     async def _ask(self, service: str, points: Sequence[Point], options: dict[str, str]) -> Any:
         places = ";".join(f"{each.longitude:.6f},{each.latitude:.6f}" for each in points)
         url = f"{self._url}/{service}/v1/{self._profile}/{places}"
@@ -151,13 +119,6 @@ class Osrm:
             self._distances = False
             return await self._ask(service, points, {**options, "annotations": "duration"})
         raise self._failed(service, str(code)[:40])
-
-    def _failed(self, service: str, why: str) -> RoutingError:
-        log.warning("OSRM gave no answer that can be used", extra={"service": service, "why": why})
-        return RoutingError("route.unavailable")
-
-    def _nonsense(self, service: str, error: Exception) -> RoutingError:
-        return self._failed(service, f"an answer that makes no sense: {type(error).__name__}")
 
 
 def _number(value: object) -> float:

@@ -6,8 +6,6 @@ one (``durations`` and ``distances``) that newer ones give when asked. Distances
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -16,22 +14,20 @@ import numpy as np
 
 from bots.domain.places import Point
 from bots.framework.http import HttpClient, HttpError, HttpRefused
-from bots.routing.base import Floats, Legs, Route, RoutingError, Table
+from bots.routing.base import Floats, Route, RoutingError, Table
 from bots.routing.estimate import POINTS_MAX, Speeds
-from bots.routing.grouping import by_tables, floats
+from bots.routing.grouping import floats
 from bots.routing.polyline import decoded
+from bots.routing.remote import RemoteRouter
 
 __all__ = ["Valhalla"]
 
-log = logging.getLogger(__name__)
-
 NO_WAY: Final = frozenset({154, 170, 171, 442})
 """Of Valhalla's error codes: too far, places that no roads join, no road nearby, no path."""
-AT_ONCE: Final = 4
 MAX_ANSWER: Final = 8 * 1024 * 1024
 
 
-class Valhalla:
+class Valhalla(RemoteRouter):
     """A router behind Valhalla's API."""
 
     name = "valhalla"
@@ -54,33 +50,8 @@ class Valhalla:
             places: in one table at most (``max_matrix_location_pairs`` is 2,500 where nothing else is set).
             speeds: by which times are stretched; None: as Valhalla says.
         """
-        self._http = http
-        self._url = url.rstrip("/")
+        super().__init__(http, url, timeout=timeout, places=places, speeds=speeds)
         self._costing = costing
-        self._timeout = timeout
-        self._places = places
-        self._speeds = speeds
-        self._gate = asyncio.Semaphore(AT_ONCE)
-
-    async def table(self, origins: Sequence[Point], destinations: Sequence[Point], at: datetime) -> Table:
-        """From everywhere to everywhere. Raises RoutingError."""
-        if len(origins) + len(destinations) <= self._places:
-            return await self._table(origins, destinations, at)
-        begins = [begin for begin in origins for _ in destinations]
-        legs = await self.legs(begins, list(destinations) * len(origins), at)
-        shape = (len(origins), len(destinations))
-        return Table(legs.seconds.reshape(shape), legs.metres.reshape(shape), self.name)
-
-    async def legs(self, origins: Sequence[Point], destinations: Sequence[Point], at: datetime) -> Legs:
-        """From each origin to the destination of the same number. Raises RoutingError."""
-        return await by_tables(
-            origins,
-            destinations,
-            self._places,
-            lambda begins, ends: self._table(begins, ends, at),
-            self._gate,
-            self.name,
-        )
 
     async def route(self, points: Sequence[Point], at: datetime) -> Route:
         """The way through places. Raises RoutingError."""
@@ -131,9 +102,6 @@ class Valhalla:
         metres = np.where(np.isfinite(seconds), kilometres * 1000, np.inf)
         return Table(np.where(np.isfinite(metres), seconds * self._longer(at), np.inf), metres, self.name)
 
-    def _longer(self, at: datetime) -> float:
-        return 1.0 if self._speeds is None else 1.0 / self._speeds.share(at)
-
     async def _ask(self, service: str, asked: dict[str, Any]) -> Any:
         try:
             response = await self._http.post(
@@ -152,13 +120,6 @@ class Valhalla:
         if code in NO_WAY:
             raise RoutingError("route.none")
         raise self._failed(service, f"error {code!r}"[:40])
-
-    def _failed(self, service: str, why: str) -> RoutingError:
-        log.warning("Valhalla gave no answer that can be used", extra={"service": service, "why": why})
-        return RoutingError("route.unavailable")
-
-    def _nonsense(self, service: str, error: Exception) -> RoutingError:
-        return self._failed(service, f"an answer that makes no sense: {type(error).__name__}")
 
 
 def _places(points: Sequence[Point]) -> list[dict[str, float]]:

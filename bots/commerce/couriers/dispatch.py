@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Protocol
 
-from bots.domain.couriers import CourierJob, JobAction
+from bots.domain.couriers import CourierJob, JobAction, JobKind, JobState
 from bots.domain.money import Money
 from bots.domain.places import Place
 from bots.framework import Context
 
-__all__ = ["NEWS", "Dispatcher", "Moved", "Trip"]
+__all__ = ["NEWS", "Dispatcher", "Moved", "Trip", "job_of"]
 
 NEWS: Final = "fleet_client"
 """The timer by which a dispatcher that is somebody else's (a fleet) tells a plugin what happened to its trips."""
@@ -46,6 +46,37 @@ class Trip:
     ready_at: datetime
     tip: Money | None = None
     note: str = ""
+
+
+def job_of(trip: Trip, id: str, at: datetime, *, pickup_code: str = "", pin: str = "") -> CourierJob:
+    """The job that begins with a trip: nobody has it yet.
+
+    Args:
+        at: now (aware).
+        pickup_code, pin: where the dispatcher makes them itself.
+    """
+    return CourierJob(
+        id=id,
+        order=trip.order,
+        number=trip.number,
+        merchant=trip.merchant,
+        seller=trip.seller,
+        account=trip.account,
+        kind=JobKind.DELIVERY,
+        state=JobState.SEARCHING,
+        pickup=trip.pickup,
+        dropoff=trip.dropoff,
+        buyer=trip.buyer,
+        never=trip.never,
+        fee=trip.fee,
+        tip=trip.tip,
+        note=trip.note,
+        ready_at=trip.ready_at,
+        opened_at=at,
+        updated_at=at,
+        pickup_code=pickup_code,
+        pin=pin,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from bots.commerce.couriers.book import Book
-from bots.commerce.couriers.dispatch import Listener, Moved, Trip
+from bots.commerce.couriers.dispatch import Listener, Moved, Trip, job_of
 from bots.commerce.trade import Trade
 from bots.domain.couriers import (
     ENDED,
@@ -120,28 +120,8 @@ class Pool:
         if there is not None and there.state is not JobState.WITHDRAWN:
             return there
         now = ctx.now()
-        job = CourierJob(
-            id=self._trade.id_for(trip.order, "trip", again if there is None else there.id),
-            order=trip.order,
-            number=trip.number,
-            merchant=trip.merchant,
-            seller=trip.seller,
-            account=trip.account,
-            kind=JobKind.DELIVERY,
-            state=JobState.SEARCHING,
-            pickup=trip.pickup,
-            dropoff=trip.dropoff,
-            buyer=trip.buyer,
-            never=trip.never,
-            fee=trip.fee,
-            tip=trip.tip,
-            note=trip.note,
-            ready_at=trip.ready_at,
-            opened_at=now,
-            updated_at=now,
-            pickup_code=self._digits(),
-            pin=self._digits(),
-        )
+        job_id = self._trade.id_for(trip.order, "trip", again if there is None else there.id)
+        job = job_of(trip, job_id, now, pickup_code=self._digits(), pin=self._digits())
         row = self._book.job_row(job)
         ctx.store(lambda connection: sql.add(connection, row))
         self._search(ctx, job, max(now, trip.ready_at - self._ahead))
