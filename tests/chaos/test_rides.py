@@ -12,6 +12,7 @@ import os
 import random
 import re
 import sqlite3
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -366,10 +367,10 @@ async def first(awaited: dict[str, Expectation]) -> str:
     for task in pending:
         task.cancel()
     await asyncio.gather(*pending, return_exceptions=True)
+    for task in done:
+        task.result()  # or what came instead
     assert len(done) == 1, "one of them comes, and not both"
-    (task,) = done
-    task.result()
-    return tasks[task]
+    return tasks[done.pop()]
 
 
 def rows(service: RialtoProcess, query: str) -> list[dict[str, Any]]:
@@ -443,9 +444,10 @@ async def test_rides_come_through_kills(rialto: StartRialto, alice: Human, bob: 
         print(f"{killer.kills} kills: {act.__name__}, {[*story.states.values()][-1]}")
     for missed in story.waiting.values():
         await missed
-    async with asyncio.timeout(PATIENCE):  # what is held goes back by itself
-        while await story.has() != story.balances():
-            await asyncio.sleep(1)
+    until = time.monotonic() + PATIENCE
+    while await story.has() != story.balances() and time.monotonic() < until:
+        await asyncio.sleep(1)  # what is held goes back by itself
+    assert await story.has() == story.balances()
     await story.told_once()
     await service.stop()
     logged = service.log.read_text("utf-8")
