@@ -30,6 +30,7 @@ NUMBER = re.compile(r"\bRide ([23456789CFGHJMPQRVWX]{6})\b")
 LINK = re.compile(r"http://127\.0\.0\.1:\d+/trips/[A-Za-z0-9_-]{64}")
 INFO, BEACON = "org.matrix.msc3672.beacon_info", "org.matrix.msc3672.beacon"
 SEARCH_SECONDS = 30
+LOST_SECONDS = 20
 
 
 def geo(place: tuple[float, float]) -> str:
@@ -137,10 +138,12 @@ class City:
         await self.rider.shares(MARKET, "Market Square", "Where would you like to go?")
         await self.rider.shares(OFFICE, "Office Street", price)
         await self.rider.says("1", "Total:")
-        asked, searching = self.purse.hears("To confirm"), self.rider.hears("I am looking for a driver")
+        asked = self.purse.hears("To confirm")
+        # Of another ride, whose search takes long, it may be said again just now.
+        new = self.rider.hears("I am looking for a driver", predicate=lambda seen: "I go on until" not in seen.body)
         await self.rider.says("1", "Please confirm")
         await self.purse.confirms(await asked, "is set aside")
-        found = NUMBER.search((await searching).body)
+        found = NUMBER.search((await new).body)
         assert found is not None
         return found[1]
 
@@ -212,8 +215,13 @@ async def page(url: str) -> str:
 
 
 @pytest.fixture
-async def city(rialto: StartRialto, alice: Human, bob: Human, new_human: NewHuman) -> AsyncIterator[City]:
-    """Rialto with wallet and rides, two drivers, and somebody who wants to be driven; at the end the books balance."""
+async def city(
+    rialto: StartRialto, alice: Human, bob: Human, new_human: NewHuman, request: pytest.FixtureRequest
+) -> AsyncIterator[City]:
+    """Rialto with wallet and rides, two drivers, and somebody who wants to be driven; at the end the books balance.
+
+    A parameter is further settings of the bot.
+    """
     olga, carol = await new_human("olga"), await new_human("carol")
     overrides = with_money() | {"permissions": {"roles": {"operator": olga.id}}}
     overrides["payments"]["pin_above"] = {"EUR": "1000.00"}
@@ -228,7 +236,7 @@ async def city(rialto: StartRialto, alice: Human, bob: Human, new_human: NewHuma
                 "tariff_file": "tariff.yaml",
                 "riding": {"follow_seconds": 5},
                 "driving": {"documents": [{"name": "licence", "label": "driving licence"}]},
-            }
+            } | getattr(request, "param", {})
     service.config_path.write_text(to_yaml(service.config))
     await service.start()
     rides, wallet = service.bot("rides"), service.bot("wallet")
@@ -368,3 +376,71 @@ async def test_a_whole_trip_and_what_goes_wrong(city: City) -> None:
     written = city.service.everything_written() + city.service.server.everything_written()  # type: ignore[attr-defined]
     for word in (b"Market Square", b"Office Street", b"beside the fountain", b"Toyota", b"B-BO 1"):
         assert word not in written
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    "city",
+    [
+        {
+            "dispatch": {"wave_sizes": [2]},
+            "capture_minutes": 60,
+            "riding": {"follow_seconds": 5, "lost_after_seconds": LOST_SECONDS},
+        }
+    ],
+    indirect=True,
+)
+async def test_two_at_once_lost_from_sight_and_disputed(city: City) -> None:
+    rider, bob, carol, purse, operator = city.rider, city.bob, city.carol, city.purse, city.operator
+    for driver in (bob, carol):
+        await driver.says("online", "Where are you?")
+        online = driver.hears("You are online.")
+        await driver.goes_live(HARBOUR)
+        await online
+
+    # Both are asked at once, and both accept: one has it, the other is told.
+    offered = [driver.hears("Accept") for driver in (bob, carol)]
+    number = await city.orders()
+    for each in offered:
+        await each
+    card = rider.hears("A driver is on the way.")
+    told = carol.hears("taken by somebody else, or not needed any more")
+    await bob.says("1", number)
+    assert "B-BO 1" in (await card).body
+    await human_says(carol, "1")
+    await told
+
+    # Nothing is heard of him for a while: she reads where he was last.
+    lost = rider.hears("Nothing is heard of the driver's position just now. Last seen")
+    await lost
+    await bob.is_at(MARKET)
+    there = rider.hears("Your driver is there.")
+    await human_says(bob, "arrived")
+    await there
+    pin = PIN.search((await rider.says("trip", "PIN: ")).body)
+    assert pin is not None
+    await bob.says("start", "Which four digits")
+    under_way = rider.hears("You are on the way.")
+    await human_says(bob, pin[1])
+    await under_way
+    await bob.is_at(OFFICE)
+    rated, arrived = rider.hears("How was the ride"), rider.hears("You have arrived.")
+    await human_says(bob, "end")
+    await arrived
+    await rated
+    await human_says(rider, "Not now")
+
+    # A dispute leaves the money held; the operator decides, and she has some of it again.
+    held = await purse.balance()
+    waits = operator.hears("A case waits for you")
+    await rider.says("dispute", "What was wrong?")
+    await rider.says("He drove in circles", "What is held stays held until then.")
+    await waits
+    assert number in (await operator.says("disputes", number)).body
+    answered, receipt = rider.hears("that was a detour"), rider.hears("Receipt for")
+    earned = city.bob_purse.hears("has paid you")
+    await operator.says(f"disputes settle {number} 2.00 that was a detour", "Decided.")
+    await answered
+    due = re.search(r"Total: \u20ac(\d+\.\d\d)", (await receipt).body)
+    await earned
+    assert due is not None and held != await purse.balance() == f"\u20ac{300 - float(due[1]):.2f}"
