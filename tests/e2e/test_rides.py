@@ -384,7 +384,7 @@ async def test_a_whole_trip_and_what_goes_wrong(city: City) -> None:
     [
         {
             "dispatch": {"wave_sizes": [2]},
-            "capture_minutes": 60,
+            "capture_minutes": 1,
             "riding": {"follow_seconds": 5, "lost_after_seconds": LOST_SECONDS},
         }
     ],
