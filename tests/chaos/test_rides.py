@@ -77,9 +77,9 @@ class StruckTalk(Talk):
         """The same chat, less calm."""
         return cls(calm.human, calm.bot, calm.room, calm.shared, after)
 
-    def hears(self, contains: str, **more: Any) -> Any:
+    def hears(self, contains: str, *, predicate: Callable[[Seen], bool] = lambda _seen: True, **more: Any) -> Any:
         """New messages alone: how a search goes is told by edits."""
-        return super().hears(contains, predicate=lambda seen: not edited(seen.body), **more)
+        return super().hears(contains, predicate=lambda seen: not edited(seen.body) and predicate(seen), **more)
 
     async def says(self, text: str, contains: str) -> Seen:
         answer = self.hears(contains)
