@@ -53,50 +53,53 @@ class CommercePart:
     def export(self, connection: Connection, person: str) -> Iterator[tuple[str, Any]]:
         """All of it, opened. Times in ms."""
         for name in PLAIN:
-            yield f"commerce/{name}.json", store.rows_of(connection, name, person)
+            yield f"commerce/{name}.json", store.PEOPLE.rows_of(connection, name, person)
         yield (
             "commerce/orders.json",
             [
                 self._opened(row, records.ORDERS, row["id"]) if row["buyer"] == person else _outside(row)
-                for row in store.rows_of(connection, "orders", person)
+                for row in store.PEOPLE.rows_of(connection, "orders", person)
             ],
         )
         yield (
             "commerce/cases.json",
-            [self._opened(row, "order_cases", row["id"]) for row in store.rows_of(connection, "cases", person)],
+            [self._opened(row, "order_cases", row["id"]) for row in store.PEOPLE.rows_of(connection, "cases", person)],
         )
         yield (
             "commerce/addresses.json",
-            [self._opened(row, "addresses", row["id"]) for row in store.rows_of(connection, "addresses", person)],
+            [
+                self._opened(row, "addresses", row["id"])
+                for row in store.PEOPLE.rows_of(connection, "addresses", person)
+            ],
         )
         yield (
             "commerce/carts.json",
             [
                 self._opened(row, records.CARTS, f"{row['bot']}:{row['owner']}")
-                for row in store.rows_of(connection, "carts", person)
+                for row in store.PEOPLE.rows_of(connection, "carts", person)
             ],
         )
         yield (
             "commerce/ratings.json",
             [
                 self._opened(row, "ratings", f"{row['order_id']}:{row['product']}")
-                for row in store.rows_of(connection, "ratings", person)
+                for row in store.PEOPLE.rows_of(connection, "ratings", person)
             ],
         )
         yield (
             "commerce/courier.json",
             [
                 self._opened(row, "couriers", f"{row['bot']} {row['person']}")
-                for row in store.rows_of(connection, "couriers", person)
+                for row in store.PEOPLE.rows_of(connection, "couriers", person)
             ],
         )
         # Where the courier went is other people's address.
-        yield "commerce/trips.json", [_outside(row) for row in store.rows_of(connection, "trips", person)]
+        yield "commerce/trips.json", [_outside(row) for row in store.PEOPLE.rows_of(connection, "trips", person)]
         yield (
             "commerce/merchants.json",
             [
                 {**_outside(row, "document"), "merchant": json.loads(bytes(row["document"]))}
-                for row in store.rows_of(connection, "merchants", person)
+                for row in store.PEOPLE.rows_of(connection, "merchants", person)
             ],
         )
 
@@ -127,21 +130,21 @@ class CommercePart:
         self._groups(connection, person, pseudonym)
         self._cases_and_ratings(connection, person)
         self._trips(connection, person, pseudonym)
-        for row in store.rows_of(connection, "merchants", person):
+        for row in store.PEOPLE.rows_of(connection, "merchants", person):
             merchant = merchants_sql.get(connection, row["bot"], row["id"])
             if merchant is not None:
                 merchants_sql.change(connection, merchant, replace(merchant, owner=pseudonym), row["updated_at"])
         for name in ("addresses", "carts", "wishes", "price_lists", "staff", "couriers", "pages"):
-            store.forget(connection, name, person)
+            store.PEOPLE.forget(connection, name, person)
         for name in ("orders", "steps", "cases", "coupons", "ratings", "trips", "group_orders"):
-            store.rename(connection, name, person, pseudonym)
+            store.PEOPLE.rename(connection, name, person, pseudonym)
 
     def _orders(self, connection: Connection, person: str, pseudonym: str) -> None:
         """What they wrote, where they live and who ate what goes out of their orders, and out of the trips of these."""
-        mine = [row for row in store.rows_of(connection, "orders", person) if row["buyer"] == person]
+        mine = [row for row in store.PEOPLE.rows_of(connection, "orders", person) if row["buyer"] == person]
         for row in mine:
             sealed = self._without(row, lambda order: _nobodys(_unnamed(order, person, pseudonym)))
-            store.write(connection, "orders", {**row, "sealed": sealed, "room_id": ""})
+            store.PEOPLE.write(connection, "orders", {**row, "sealed": sealed, "room_id": ""})
         for row in store.jobs_of_orders(connection, [row["id"] for row in mine]):
             self._trip(connection, row, dropoff=Place(NOBODY), buyer=NOBODY, note="", failure="", never=())
 
@@ -158,10 +161,10 @@ class CommercePart:
         groups = store.groups_of(connection, person)
         for row in groups:
             body = row["body"].replace(_quoted(person), _quoted(pseudonym))
-            store.write(connection, "group_orders", {**row, "body": body})
+            store.PEOPLE.write(connection, "group_orders", {**row, "body": body})
         for row in store.orders_of_groups(connection, [row["order_id"] for row in groups if row["order_id"]]):
             sealed = self._without(row, lambda order: _unnamed(order, person, pseudonym))
-            store.write(connection, "orders", {**row, "sealed": sealed})
+            store.PEOPLE.write(connection, "orders", {**row, "sealed": sealed})
         for row in store.group_carts(connection):
             place = f"{row['bot']}:{row['owner']}"
             held = self._held(bytes(row["sealed"]), records.CARTS, place)
@@ -169,22 +172,22 @@ class CommercePart:
             left = [line for line in lines if line["person"] != person]
             if left != lines:
                 sealed = self._trade.seal(records.CARTS, place, {"lines": left})
-                store.write(connection, "carts", {**row, "sealed": sealed, "version": row["version"] + 1})
+                store.PEOPLE.write(connection, "carts", {**row, "sealed": sealed, "version": row["version"] + 1})
 
     def _cases_and_ratings(self, connection: Connection, person: str) -> None:
-        for row in store.rows_of(connection, "cases", person):
+        for row in store.PEOPLE.rows_of(connection, "cases", person):
             held = self._held(bytes(row["sealed"]), "order_cases", row["id"])
             lines = held.get("lines", []) if isinstance(held, dict) else []
             left = {"text": NOBODY, "lines": lines, "photos": [], "answer": ""}
             sealed = self._trade.seal("order_cases", row["id"], left)
-            store.write(connection, "cases", {**row, "sealed": sealed})
-        for row in store.rows_of(connection, "ratings", person):
-            store.write(connection, "ratings", {**row, "sealed": b""})
+            store.PEOPLE.write(connection, "cases", {**row, "sealed": sealed})
+        for row in store.PEOPLE.rows_of(connection, "ratings", person):
+            store.PEOPLE.write(connection, "ratings", {**row, "sealed": b""})
 
     def _trips(self, connection: Connection, person: str, pseudonym: str) -> None:
         """Trips of theirs as a courier stay for the books of who paid them. Who was asked to bring one is known until
         it is picked up: their name goes out of those that look for somebody else."""
-        for row in store.rows_of(connection, "trips", person):
+        for row in store.PEOPLE.rows_of(connection, "trips", person):
             self._trip(connection, row, courier=pseudonym, asked=(), failure="")
         for row in store.open_jobs(connection, [state.value for state in trips.BEFORE_PICKUP]):
             held = self._held(bytes(row["sealed"]), "courier_jobs", row["id"])
@@ -203,7 +206,7 @@ class CommercePart:
         except SealBroken:
             sealed = b""
         # Who looks for a courier just now has read the trip as it was: they are run again.
-        store.write(connection, "trips", {**row, "sealed": sealed, "revision": row["revision"] + 1})
+        store.PEOPLE.write(connection, "trips", {**row, "sealed": sealed, "revision": row["revision"] + 1})
 
 
 def _outside(row: Mapping[str, Any], *also: str) -> dict[str, Any]:

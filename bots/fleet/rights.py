@@ -46,28 +46,28 @@ class FleetPart:
     def export(self, connection: Connection, person: str) -> Iterator[tuple[str, Any]]:
         """All of it, opened. Times in ms."""
         for name in ("steps", "offers", "surges"):
-            yield f"fleet/{name}.json", store.rows_of(connection, name, person)
-        yield "fleet/apps.json", [_outside(row, "digest") for row in store.rows_of(connection, "apps", person)]
+            yield f"fleet/{name}.json", store.PEOPLE.rows_of(connection, name, person)
+        yield "fleet/apps.json", [_outside(row, "digest") for row in store.PEOPLE.rows_of(connection, "apps", person)]
         yield (
             "fleet/trips.json",
             # Where a driver went is other people's address.
             [
                 self._opened(row, book.TRIP, row["id"]) if row["rider"] == person else _outside(row)
-                for row in store.rows_of(connection, "trips", person)
+                for row in store.PEOPLE.rows_of(connection, "trips", person)
             ],
         )
         yield (
             "fleet/driver.json",
             [
                 self._opened(row, book.DRIVER, f"{row['bot']} {row['person']}")
-                for row in store.rows_of(connection, "drivers", person)
+                for row in store.PEOPLE.rows_of(connection, "drivers", person)
             ],
         )
         yield (
             "fleet/positions.json",
             [
                 self._opened(row, book.POSITION, f"{row['bot']} {row['person']}")
-                for row in store.rows_of(connection, "positions", person)
+                for row in store.PEOPLE.rows_of(connection, "positions", person)
             ],
         )
         yield (
@@ -76,12 +76,12 @@ class FleetPart:
                 self._opened(row, drivers.RATING, f"{row['trip_id']} {row['rated']}")
                 if row["person"] == person
                 else _outside(row, "person")
-                for row in store.rows_of(connection, "ratings", person)
+                for row in store.PEOPLE.rows_of(connection, "ratings", person)
             ],
         )
         yield (
             "fleet/cases.json",
-            [self._opened(row, cases.SEAL, row["id"]) for row in store.rows_of(connection, "cases", person)],
+            [self._opened(row, cases.SEAL, row["id"]) for row in store.PEOPLE.rows_of(connection, "cases", person)],
         )
 
     def _opened(self, row: Mapping[str, Any], kind: str, place: str) -> dict[str, Any]:
@@ -105,7 +105,7 @@ class FleetPart:
 
     def erase(self, connection: Connection, person: str, pseudonym: str) -> None:
         """What is theirs alone goes; what others need stays without them."""
-        for row in store.rows_of(connection, "trips", person):
+        for row in store.PEOPLE.rows_of(connection, "trips", person):
             mine = row["rider"] == person
             self._trip(connection, row, lambda trip, mine=mine: _without(trip, person, pseudonym, mine=mine))  # type: ignore[misc]
         for row in store.in_states(connection, GOING):
@@ -114,22 +114,22 @@ class FleetPart:
                 row,
                 lambda trip: replace(trip, declined=tuple(each for each in trip.declined if each != person)),
             )
-        for row in store.rows_of(connection, "cases", person):
+        for row in store.PEOPLE.rows_of(connection, "cases", person):
             held = self._opened(row, cases.SEAL, row["id"])["held"]
             blank = {**held, "text": NOBODY, "person": pseudonym} if isinstance(held, dict) else {}
-            store.write(connection, "cases", {**row, "sealed": self._trade.seal(cases.SEAL, row["id"], blank)})
-        for row in store.rows_of(connection, "ratings", person):
+            store.PEOPLE.write(connection, "cases", {**row, "sealed": self._trade.seal(cases.SEAL, row["id"], blank)})
+        for row in store.PEOPLE.rows_of(connection, "ratings", person):
             rated = pseudonym if row["rated"] == person else row["rated"]
             place, words = f"{row['trip_id']} {rated}", ""
             if row["person"] != person:  # what somebody else has written stays, in its new place
                 held = self._opened(row, drivers.RATING, f"{row['trip_id']} {row['rated']}")["held"]
                 words = held.get("text", "") if isinstance(held, dict) else ""
             sealed = self._trade.seal(drivers.RATING, place, {"text": words})
-            store.write(connection, "ratings", {**row, "sealed": sealed})
+            store.PEOPLE.write(connection, "ratings", {**row, "sealed": sealed})
         for name in ("drivers", "positions", "apps"):
-            store.forget(connection, name, person)
+            store.PEOPLE.forget(connection, name, person)
         for name in ("trips", "steps", "offers", "ratings", "cases", "surges"):
-            store.rename(connection, name, person, pseudonym)
+            store.PEOPLE.rename(connection, name, person, pseudonym)
 
     def _trip(self, connection: Connection, row: Mapping[str, Any], change: Callable[[Trip], Trip]) -> None:
         """Rewrite what lies sealed in a trip; nothing stays of what does not open."""
@@ -143,7 +143,7 @@ class FleetPart:
         except SealBroken:
             sealed = b""
             room_id = row["room_id"]
-        store.write(connection, "trips", {**row, "room_id": room_id, "sealed": sealed})
+        store.PEOPLE.write(connection, "trips", {**row, "room_id": room_id, "sealed": sealed})
 
 
 def _without(trip: Trip, person: str, pseudonym: str, *, mine: bool) -> Trip:

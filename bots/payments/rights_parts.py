@@ -223,5 +223,5 @@ def _time(at: int | None) -> str | None:
 
 
 def _all(name: str) -> tuple[str, ...]:
-    table, _ = store.PEOPLE[name]
+    table = store.PEOPLE.table(name)
     return tuple(table.c.keys())

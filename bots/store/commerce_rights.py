@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Table, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Table, func, or_, select
 
-from appservice.store.upsert import upsert
 from bots.store.app_tables import app_sessions
 from bots.store.catalogue_tables import merchant_staff, merchants
 from bots.store.courier_tables import courier_jobs, couriers, group_orders
+from bots.store.naming import Naming, Row
 from bots.store.order_tables import (
     addresses,
     carts,
@@ -27,77 +27,43 @@ __all__ = [
     "GROUP",
     "PEOPLE",
     "count_open",
-    "forget",
     "group_carts",
     "groups_of",
     "jobs_of_orders",
     "open_jobs",
     "orders_of_groups",
-    "rename",
-    "rows_of",
-    "write",
 ]
 
-Row = dict[str, Any]
-
-PEOPLE: Mapping[str, tuple[Table, tuple[str, ...]]] = {
-    "orders": (orders, ("buyer", "courier")),
-    "steps": (order_steps, ("person",)),
-    "cases": (order_cases, ("person",)),
-    "addresses": (addresses, ("person",)),
-    "carts": (carts, ("owner",)),
-    "coupons": (coupon_uses, ("person",)),
-    "wishes": (wishes, ("person",)),
-    "price_lists": (price_list_buyers, ("person",)),
-    "ratings": (ratings, ("person",)),
-    "merchants": (merchants, ("owner",)),
-    "staff": (merchant_staff, ("person",)),
-    "couriers": (couriers, ("person",)),
-    "trips": (courier_jobs, ("courier",)),
-    "group_orders": (group_orders, ("host",)),
-    "pages": (app_sessions, ("person",)),
-}
+PEOPLE: Final = Naming(
+    {
+        "orders": (orders, ("buyer", "courier")),
+        "steps": (order_steps, ("person",)),
+        "cases": (order_cases, ("person",)),
+        "addresses": (addresses, ("person",)),
+        "carts": (carts, ("owner",)),
+        "coupons": (coupon_uses, ("person",)),
+        "wishes": (wishes, ("person",)),
+        "price_lists": (price_list_buyers, ("person",)),
+        "ratings": (ratings, ("person",)),
+        "merchants": (merchants, ("owner",)),
+        "staff": (merchant_staff, ("person",)),
+        "couriers": (couriers, ("person",)),
+        "trips": (courier_jobs, ("courier",)),
+        "group_orders": (group_orders, ("host",)),
+        "pages": (app_sessions, ("person",)),
+    }
+)
 """The tables with people in them, and the columns that name them."""
 GROUP = "group:"
 """What the owner of a group's cart begins with."""
 
 
-def _mine(name: str, person: str) -> ColumnElement[bool]:
-    table, people = PEOPLE[name]
-    return or_(*(table.c[column] == person for column in people))
-
-
-def rows_of(connection: Connection, name: str, person: str) -> list[Row]:
-    """The rows that name a person, in the order of the table's key."""
-    table, _people = PEOPLE[name]
-    query = select(table).where(_mine(name, person)).order_by(*table.primary_key.columns)
-    return [dict(row) for row in connection.execute(query).mappings()]
-
-
 def count_open(connection: Connection, name: str, person: str, states: Collection[str], column: str = "") -> int:
     """How many rows that name a person are in one of some states. ``column``: only where this one names them."""
-    table, _people = PEOPLE[name]
-    mine = table.c[column] == person if column else _mine(name, person)
+    table = PEOPLE.table(name)
+    mine = table.c[column] == person if column else PEOPLE.mine(name, person)
     query = select(func.count()).select_from(table).where(mine, table.c.state.in_(sorted(states)))
     return int(connection.execute(query).scalar_one())
-
-
-def rename(connection: Connection, name: str, person: str, pseudonym: str) -> None:
-    """Put a pseudonym in a person's place."""
-    table, people = PEOPLE[name]
-    for column in people:
-        connection.execute(update(table).where(table.c[column] == person).values({column: pseudonym}))
-
-
-def forget(connection: Connection, name: str, person: str) -> None:
-    """Forget the rows that name a person."""
-    table, _people = PEOPLE[name]
-    connection.execute(delete(table).where(_mine(name, person)))
-
-
-def write(connection: Connection, name: str, row: Mapping[str, Any]) -> None:
-    """Write a row that is there as it is now."""
-    upsert(connection, PEOPLE[name][0], row)
 
 
 def group_carts(connection: Connection) -> list[Row]:

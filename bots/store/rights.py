@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, Table, delete, exists, func, or_, select, update
+from sqlalchemy import Connection, delete, exists, func, or_, select, update
 
 from bots.store.bill_tables import bill_accounts, bill_notices, bills
 from bots.store.funding_tables import funding_payouts, funding_top_ups
 from bots.store.guard_tables import guard_people
 from bots.store.ledger_tables import ledger_accounts
+from bots.store.naming import Naming
 from bots.store.page_tables import pins
 from bots.store.payment_tables import payment_people, payment_refunds, payments, subscriptions, wallets
 from bots.store.tables import plugin_state
@@ -27,25 +28,26 @@ __all__ = [
     "rows_of",
 ]
 
-PEOPLE: Mapping[str, tuple[Table, tuple[str, ...]]] = {
-    "payments": (payments, ("payer", "payee", "initiator")),
-    "subscriptions": (subscriptions, ("payer",)),
-    "wallet": (wallets, ("person",)),
-    "confirming": (payment_people, ("person",)),
-    "pins": (pins, ("person",)),
-    "top_ups": (funding_top_ups, ("person",)),
-    "cash_outs": (funding_payouts, ("person",)),
-    "bills": (bills, ("person",)),
-    "accounts": (bill_accounts, ("person",)),
-}
+PEOPLE: Final = Naming(
+    {
+        "payments": (payments, ("payer", "payee", "initiator")),
+        "subscriptions": (subscriptions, ("payer",)),
+        "wallet": (wallets, ("person",)),
+        "confirming": (payment_people, ("person",)),
+        "pins": (pins, ("person",)),
+        "top_ups": (funding_top_ups, ("person",)),
+        "cash_outs": (funding_payouts, ("person",)),
+        "bills": (bills, ("person",)),
+        "accounts": (bill_accounts, ("person",)),
+    }
+)
 """The tables with people in them, and the columns that name them."""
 
 
 def rows_of(connection: Connection, name: str, person: str, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Some columns of the rows that name a person, in the order of the table's key."""
-    table, people = PEOPLE[name]
-    query = select(*(table.c[column] for column in columns))
-    query = query.where(or_(*(table.c[column] == person for column in people)))
+    table = PEOPLE.table(name)
+    query = select(*(table.c[column] for column in columns)).where(PEOPLE.mine(name, person))
     # All at once: whoever goes through them may change them.
     for row in connection.execute(query.order_by(*table.primary_key.columns)).mappings().all():
         yield dict(row)
@@ -62,15 +64,15 @@ def refunds_of(connection: Connection, person: str) -> Iterator[dict[str, Any]]:
 
 def in_state(connection: Connection, name: str, person: str, states: Collection[str]) -> int:
     """How many rows that name a person are in one of some states."""
-    table, people = PEOPLE[name]
-    mine = or_(*(table.c[column] == person for column in people))
-    query = select(func.count()).select_from(table).where(mine, table.c.state.in_(sorted(states)))
+    table = PEOPLE.table(name)
+    query = select(func.count()).select_from(table)
+    query = query.where(PEOPLE.mine(name, person), table.c.state.in_(sorted(states)))
     return int(connection.execute(query).scalar_one())
 
 
 def blank(connection: Connection, name: str, row_id: str, **values: Any) -> None:
     """Put other values into a row: what a person wrote goes."""
-    table, _ = PEOPLE[name]
+    table = PEOPLE.table(name)
     connection.execute(update(table).where(table.c.id == row_id).values(**values))
 
 

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Protocol, TypeVar
+from datetime import timedelta
+from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection
-
-from appservice.clock import from_ms
 from bots.commerce.addresses import AddressBook
 from bots.commerce.baskets import Baskets
 from bots.commerce.buying.words import Speaking, sentence
 from bots.commerce.cases import Cases
 from bots.commerce.coupons import Coupons
 from bots.commerce.engines.base import EngineFailed
-from bots.commerce.hand import Reader
+from bots.commerce.hand import Glance, Looking
 from bots.commerce.orders import Orders
 from bots.commerce.price_lists import PriceLists
 from bots.commerce.ratings import Ratings
@@ -35,27 +32,6 @@ OFFERED: Final = timedelta(days=7)
 """How long a list or a card can be answered."""
 ROUNDS: Final = 25
 """Screens of one dialog: the next one goes on in a dialog of its own, so that no journal outgrows its bounds."""
-
-
-class Glance(Reader, Protocol):
-    """What a dialog's look at things gets: it reads, and knows the time."""
-
-    def now(self) -> datetime: ...
-
-
-class Looking:
-    """Reads for a dialog, outside of any handler's unit of work."""
-
-    def __init__(self, trade: Trade) -> None:
-        self._trade = trade
-
-    async def query(self, work: Callable[[Connection], T]) -> T:
-        """Read."""
-        return await self._trade.database.read(work)
-
-    def now(self) -> datetime:
-        """The time (UTC)."""
-        return from_ms(self._trade.clock.now_ms()).astimezone(UTC)
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from bots.commerce.buying.base import OFFERED, PAGE, ROUNDS, Glance
+from bots.commerce.buying.base import OFFERED, PAGE, ROUNDS
 from bots.commerce.buying.choosing import OPEN_TO_BUYERS, Choosing
 from bots.commerce.buying.words import QUESTION_MAX, Speaking, further, joined, left_of, price_of, short, stars_of
 from bots.commerce.engines.base import Listed, Page
-from bots.commerce.hand import Reader
+from bots.commerce.hand import Glance, Reader
 from bots.domain.catalogue import price_at
 from bots.domain.merchants import Merchant, MerchantState
 from bots.domain.money import Money

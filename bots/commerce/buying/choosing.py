@@ -10,12 +10,12 @@ from hashlib import sha256
 from typing import Final
 
 from appservice.media import MediaError
-from bots.commerce.buying.base import Glance
 from bots.commerce.buying.carts import CartKeeping
 from bots.commerce.buying.extras import choose_extras
 from bots.commerce.buying.words import Speaking, counting, joined, left_of, own_price, price_of, short, stars_of
 from bots.commerce.desk.photos import redrawn
 from bots.commerce.engines.base import EngineFailed
+from bots.commerce.hand import Glance
 from bots.domain.carts import QUANTITY_MAX, CartLine
 from bots.domain.catalogue import Variant, price_at
 from bots.domain.merchants import MerchantState

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Protocol, TypeVar
+from datetime import datetime, timedelta
+from typing import Any, Final, TypeVar
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection
-
-from appservice.clock import from_ms
 from bots.commerce.addresses import AddressBook
-from bots.commerce.hand import Reader
-from bots.commerce.trade import Trade
+from bots.commerce.hand import Glance, Looking
 from bots.domain.errors import DomainError
 from bots.domain.places import PlaceError
 from bots.domain.tariffs import TariffError
@@ -38,27 +34,6 @@ ROUNDS: Final = 25
 """Screens of one dialog: no journal outgrows its bounds."""
 REFUSALS: Final = (TariffError, RoutingError, TripRefused, PlaceError)
 """What a place or a way can be refused with."""
-
-
-class Glance(Reader, Protocol):
-    """What a dialog's look at things gets: it reads, and knows the time."""
-
-    def now(self) -> datetime: ...
-
-
-class Looking:
-    """Reads for a dialog, outside of any handler's unit of work."""
-
-    def __init__(self, trade: Trade) -> None:
-        self._trade = trade
-
-    async def query(self, work: Callable[[Connection], T]) -> T:
-        """Read."""
-        return await self._trade.database.read(work)
-
-    def now(self) -> datetime:
-        """The time (UTC)."""
-        return from_ms(self._trade.clock.now_ms()).astimezone(UTC)
 
 
 class Rider(Plugin):

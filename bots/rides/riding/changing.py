@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from bots.commerce.hand import Glance
 from bots.domain.money import Money
 from bots.domain.places import Place
 from bots.domain.trips import ENDED, HAS_DRIVER, STOPS_MAX, Trip, TripKind, TripRefused, TripState, Way
 from bots.fleet.trips import Charge
 from bots.framework import Context, Dialog, Option, Rest, command, dialog
 from bots.framework.i18n import _
-from bots.rides.riding.base import OFFERED, REFUSALS, ROUNDS, Glance
+from bots.rides.riding.base import OFFERED, REFUSALS, ROUNDS
 from bots.rides.riding.places import Placing
 from bots.rides.riding.sharing import Sharing
 from bots.rides.riding.texts import QUESTION_MAX, place_words, sentence, trip_card, trip_name

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from bots.commerce.hand import Glance
 from bots.domain.money import Money
 from bots.domain.trips import ENDED, WORDS, Trip, TripKind, TripState
 from bots.framework import Context, Dialog, Option, Rest, command, dialog
 from bots.framework.i18n import _
 from bots.rides.riding.afterwards import Afterwards
-from bots.rides.riding.base import OFFERED, PAGE, ROUNDS, Glance
+from bots.rides.riding.base import OFFERED, PAGE, ROUNDS
 from bots.rides.riding.ordering import Draft
 from bots.rides.riding.sending import Sending
 from bots.rides.riding.texts import joined, place_words

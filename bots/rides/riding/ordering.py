@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
+from bots.commerce.hand import Glance
 from bots.domain.errors import DomainError
 from bots.domain.fares import Quote
 from bots.domain.money import Money
@@ -17,7 +18,7 @@ from bots.framework import Context, Dialog, InvalidValue, Option, Rest, command,
 from bots.framework import Place as Shared
 from bots.framework.arguments.times import when
 from bots.framework.i18n import Translator, _
-from bots.rides.riding.base import REFUSALS, ROUNDS, Glance
+from bots.rides.riding.base import REFUSALS, ROUNDS
 from bots.rides.riding.places import Placing, Spoken, read_label, read_spoken
 from bots.rides.riding.texts import (
     QUESTION_MAX,
