@@ -272,27 +272,30 @@ def _rights(config: Config, service: Service, messenger: Messenger, treasury: Tr
 
     def commerce() -> CommercePart:
         from bots.commerce.rights import CommercePart
-        from bots.commerce.trade import Trade
 
-        key = config.encryption.pickle_key.get_secret_value()
-        clock = messenger.ground.clock
-        return CommercePart(Trade(key, service.database, service.raise_events, clock, service.metrics))
+        return CommercePart(_trade(config, service, messenger.ground.clock))
 
     # Also where nothing is sold any more: what people have bought is still there.
     bought = Later("commerce", commerce)
     messenger.rights.register(bought, bought.blocked)
 
     def fleet() -> FleetPart:
-        from bots.commerce.trade import Trade
         from bots.fleet.rights import FleetPart
 
-        key = config.encryption.pickle_key.get_secret_value()
-        clock = messenger.ground.clock
-        return FleetPart(Trade(key, service.database, service.raise_events, clock, service.metrics))
+        return FleetPart(_trade(config, service, messenger.ground.clock))
 
     # Likewise where nobody drives any more.
     driven = Later("fleet", fleet)
     messenger.rights.register(driven, driven.blocked)
+
+
+def _trade(config: Config, service: Service, clock: Clock) -> Trade:
+    """What everything that sells or drives stands on."""
+    # Only where something does: its tables take time and memory at every start.
+    from bots.commerce.trade import Trade
+
+    key = config.encryption.pickle_key.get_secret_value()
+    return Trade(key, service.database, service.raise_events, clock, service.metrics)
 
 
 @asynccontextmanager
@@ -454,8 +457,7 @@ def _of_commerce(
     from bots.commerce.trade import Trade
     from bridge.audit import Audit
 
-    key = config.encryption.pickle_key.get_secret_value()
-    trade = Trade(key, service.database, service.raise_events, clock, service.metrics)
+    trade = _trade(config, service, clock)
     provided: dict[type, Any] = {Trade: trade, Audit: messenger.audit}
     if config.web.enabled:
         provided |= _mini_apps(config, service, trade, people, catalogues, web)
@@ -522,11 +524,9 @@ def _fleets(config: Config, service: Service, clock: Clock) -> Fleets | None:
     if not bots:
         return None
     # Only where somebody drives: it takes time and memory at every start.
-    from bots.commerce.trade import Trade
     from bots.fleet.fleet import Fleets
 
-    key = config.encryption.pickle_key.get_secret_value()
-    trade = Trade(key, service.database, service.raise_events, clock, service.metrics)
+    trade = _trade(config, service, clock)
     names = {bot.instance: f"{bot.instance}:@{bot.localpart or bot.joins}:{server}" for bot in bots}
     return Fleets(trade, names)
 
